@@ -1,0 +1,14 @@
+from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig
+
+
+class ConnectionsConfig(AppConfig):
+    name = "connections"
+    verbose_name = "Vault"
+
+    def ready(self):
+        from . import checks  # noqa: F401  (registers the system checks)
+
+
+class LatchkeyAdminConfig(AdminConfig):
+    default_site = "connections.site.LatchkeyAdminSite"

@@ -1,0 +1,154 @@
+"""Pure rules: an auth object and the moments around it in, deadlines out. No database.
+
+An auth object here is a mapping of wire names to plain values (contract of the API:
+`PropertyConnectionAuth`). A value that could not be opened is anything that is no `str`,
+and counts as present.
+"""
+
+import base64
+import binascii
+import json
+import math
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+
+from cryptography import x509
+
+BUCKETS = ("broken", "day", "week", "month", "later", "no_end")
+LAST_MOMENT = datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=timezone.utc)
+CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Deadlines:
+    """What is derived from an auth object. Datetimes are aware, or None where not known."""
+
+    access_expires_at: datetime | None
+    expiry_source: str
+    refresh_expires_at: datetime | None
+    renewable: bool
+    breaks_at: datetime | None
+
+
+def bucket_edges(now):
+    """The upper edges (inclusive) of the dated buckets, in their order; `later` has none."""
+    return {
+        "broken": now,
+        "day": now + timedelta(hours=24),
+        "week": now + timedelta(days=7),
+        "month": now + timedelta(days=30),
+    }
+
+
+def bucket_of(breaks_at, now):
+    """The name of the bucket that `breaks_at` falls into at `now`."""
+    if breaks_at is None:
+        return "no_end"
+    for name, edge in bucket_edges(now).items():
+        if breaks_at <= edge:
+            return name
+    return "later"
+
+
+def deadlines(auth, *, issued_at, received_at):
+    """Derive the deadlines of an auth object.
+
+    `issued_at` is the API's `updated_at` or `created_at` (None where unknown), `received_at`
+    when the current tokens came in: the latest that `expires_in` can have begun.
+    """
+    access, source = _access_expiry(auth, issued_at, received_at)
+    refresh = auth.get("refresh_token_expires_date")
+    if refresh is None:
+        refresh = _after(issued_at or received_at, auth.get("refresh_token_expires_in"))
+    renewable = is_renewable(auth)
+    if not renewable:
+        breaks = access
+    elif refresh is None:
+        breaks = None
+    else:
+        breaks = max(access, refresh) if access else refresh
+    return Deadlines(access, source, refresh, renewable, breaks)
+
+
+def _access_expiry(auth, issued_at, received_at):
+    if auth.get("expiry_date") is not None:
+        return auth["expiry_date"], "expiry_date"
+    expires_in = auth.get("expires_in")
+    if issued_at and (moment := _after(issued_at, expires_in)):
+        return moment, "expires_in"
+    if moment := _after(received_at, expires_in):
+        return moment, "expires_in_estimate"
+    for field in ("access_token", "token"):
+        if moment := jwt_expiry(auth.get(field)):
+            return moment, "jwt"
+    if moment := certificate_expiry(auth.get("pem")):
+        return moment, "certificate"
+    return None, ""
+
+
+def _after(start, seconds):
+    """`start` plus a lifetime; None for none or one that is not above zero, up to year 9999."""
+    if start is None or seconds is None or seconds <= 0:
+        return None
+    try:
+        return min(start + timedelta(seconds=seconds), LAST_MOMENT)
+    except OverflowError:
+        return LAST_MOMENT
+
+
+def jwt_expiry(token):
+    """The `exp` claim of a JWT (RFC 7519, 4.1.4), read without trusting it; None where none."""
+    if not isinstance(token, str) or token.count(".") != 2 or not token.startswith("ey"):
+        return None
+    body = token.split(".")[1]
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+        exp = claims.get("exp")
+        if isinstance(exp, bool) or not isinstance(exp, (int, float)) or not math.isfinite(exp):
+            return None
+        return datetime.fromtimestamp(exp, timezone.utc)
+    except (ValueError, OverflowError, OSError, AttributeError, RecursionError, binascii.Error):
+        return None
+
+
+def certificate_expiry(pem):
+    """`notAfter` of the first certificate in a PEM text (RFC 5280, 4.1.2.5); None where none."""
+    found = CERTIFICATE.search(pem) if isinstance(pem, str) else None
+    if found is None:
+        return None
+    try:
+        return x509.load_pem_x509_certificate(found.group().encode()).not_valid_after_utc
+    except Exception:  # a parser of foreign bytes: whatever it trips over, there is no date
+        return None
+
+
+def is_renewable(auth):
+    """Whether a machine can get a new access token: by refresh token or client credentials."""
+    refresh_token = auth.get("refresh_token")
+    if refresh_token is not None:
+        return not isinstance(refresh_token, str) or bool(refresh_token.strip())
+    return not auth.get("authorize_url") and all(
+        auth.get(field) for field in ("client_id", "client_secret", "token_url")
+    )
+
+
+def auth_kind(auth):
+    """What kind of credential the fields make; blank texts and empty lists count as absent."""
+
+    def has(*fields):
+        return any(auth.get(field) for field in fields)
+
+    if has("refresh_token"):
+        return "oauth2"
+    if has("consumer_key", "consumer_secret"):
+        return "oauth1"
+    if has("access_token"):
+        return "oauth2"
+    if has("pem"):
+        return "certificate"
+    if has("client_secret") or (has("client_id") and has("token_url", "authorize_url")):
+        return "oauth2"
+    if has("key", "token", "dev_api_key"):
+        return "api_key"
+    return "other" if has("other_auth_info", "meta", "state", "extra") else "empty"

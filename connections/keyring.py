@@ -1,0 +1,219 @@
+"""The keys: where they come from, whether they are any good, and sealing and opening with them.
+
+This is the only module that knows Fernet. A sealed value is a standard Fernet token under the
+newest of FERNET_KEYS whose plaintext is `<binding>\\n<value>`; the binding names the place the
+value belongs to (`<record id>/<field>`), so a token that is copied elsewhere does not open there.
+"""
+
+import base64
+import binascii
+import secrets
+from datetime import datetime, timezone
+from functools import lru_cache
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.apps import apps
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.db import IntegrityError, OperationalError, ProgrammingError, transaction
+
+# Version byte, time stamp, IV and HMAC of a token (https://github.com/fernet/spec).
+FERNET_OVERHEAD = 1 + 8 + 16 + 32
+
+MAKE_ONE = "Make one with `python manage.py generate_key`"
+
+
+class KeyringError(Exception):
+    """The keys can't be used. The message is one sentence that says what to do."""
+
+
+class SealError(Exception):
+    """A value does not open, or must not be stored. Never carries the value."""
+
+
+def generate_key():
+    """A new random key, as text fit for FERNET_KEYS."""
+    while True:
+        key = Fernet.generate_key().decode()
+        if not _is_weak(base64.urlsafe_b64decode(key)):
+            return key
+
+
+def _is_weak(raw):
+    """Whether 32 bytes look typed or made up: all printable, or few different ones.
+
+    Random bytes fall under either with a probability below 10**-11.
+    """
+    return all(32 <= byte < 127 for byte in raw) or len(set(raw)) < 16
+
+
+def _check_key(key, position):
+    where = f"Key {position} in FERNET_KEYS"
+    try:
+        raw = base64.b64decode(key, altchars=b"-_", validate=True)
+    except (ValueError, binascii.Error):
+        raw = b""
+    if len(raw) != 32 or base64.urlsafe_b64encode(raw).decode() != key or _is_weak(raw):
+        raise KeyringError(f"{where} is not a key that `generate_key` made. {MAKE_ONE}.")
+
+
+@lru_cache(maxsize=8)
+def _ring(keys, secret_key):
+    """The checked MultiFernet for a tuple of keys. Cached by value: a changed setting counts."""
+    if not keys:
+        raise KeyringError(f"FERNET_KEYS is not set. {MAKE_ONE} and put it into FERNET_KEYS.")
+    for position, key in enumerate(keys, 1):
+        if key and key == secret_key:
+            raise KeyringError(
+                f"Key {position} in FERNET_KEYS equals SECRET_KEY; they must differ. {MAKE_ONE}."
+            )
+        if not key:
+            raise KeyringError(f"Key {position} in FERNET_KEYS is empty. {MAKE_ONE}.")
+        _check_key(key, position)
+    if len(set(keys)) != len(keys):
+        raise KeyringError("FERNET_KEYS names one key twice; leave each key in once.")
+    return MultiFernet([Fernet(key) for key in keys])
+
+
+def _current_ring():
+    keys = getattr(settings, "FERNET_KEYS", None) or ()
+    if isinstance(keys, (str, bytes)):
+        raise KeyringError("FERNET_KEYS must be a list of keys, not one text; see .env.example.")
+    try:
+        secret_key = settings.SECRET_KEY
+    except ImproperlyConfigured:
+        raise KeyringError(
+            "SECRET_KEY is not set. Put a long random text into SECRET_KEY; "
+            "`python manage.py generate_key` prints one that will do."
+        ) from None
+    return _ring(tuple(keys), secret_key)
+
+
+_proven = set()  # rings that opened the stored proof (or made it) in this process
+
+
+def require():
+    """Raise KeyringError unless the keys are there, well-made, and fit what is stored.
+
+    The first time keys are used with a database, a proof is sealed and stored; from then on,
+    keys of which none opens the proof are refused. Without a table yet (before the first
+    `migrate`) or without a database there is nothing to compare with, and the keys pass.
+    """
+    ring = _current_ring()
+    if ring in _proven:
+        return
+    try:
+        with transaction.atomic():
+            token = _stored_key("proof", lambda: "proof")
+    except (OperationalError, ProgrammingError):
+        return
+    try:
+        _decrypt(ring, token)
+    except InvalidToken:
+        raise KeyringError(
+            "None of the keys in FERNET_KEYS opens what is stored in this database. "
+            "Bring back the key that sealed it, after the newer ones."
+        ) from None
+    _proven.add(ring)
+
+
+def _stored_key(name, make):
+    """The token of a row in StoredKey; the row is sealed and stored first where there is none."""
+    rows = apps.get_model("connections", "StoredKey").objects
+    found = rows.filter(name=name).values_list("token", flat=True).first()
+    if found is None:
+        token = _encrypt(_current_ring(), f"key/{name}", make())
+        try:
+            with transaction.atomic():
+                rows.create(name=name, token=token)
+            return token
+        except IntegrityError:  # another process was first; its row counts
+            found = rows.values_list("token", flat=True).get(name=name)
+    return found
+
+
+def digest_key():
+    """The key (32 bytes) of content digests. Random, stored sealed, outlives key rotation."""
+    token = _stored_key("digest", lambda: secrets.token_hex(32))
+    return bytes.fromhex(unseal(token, "key/digest"))
+
+
+def _encrypt(ring, binding, text):
+    try:
+        plaintext = f"{binding}\n{text}".encode()
+    except UnicodeEncodeError:  # its `object` is the secret: do not chain it
+        raise SealError("The value holds a lone surrogate, which is no text.") from None
+    return ring.encrypt(plaintext).decode()
+
+
+def _decrypt(ring, token):
+    try:
+        return ring.decrypt(token)
+    except (TypeError, ValueError):
+        raise InvalidToken from None
+
+
+def _usable_ring():
+    ring = _current_ring()
+    if ring not in _proven:
+        require()
+    return ring
+
+
+def seal(text, binding):
+    """Seal `text` for the place that `binding` names. Returns a Fernet token as text."""
+    return _encrypt(_usable_ring(), binding, text)
+
+
+def unseal(token, binding):
+    """Open a token. Raises SealError where no key fits, it is damaged, or belongs elsewhere."""
+    ring = _usable_ring()
+    try:
+        plaintext = _decrypt(ring, token)
+    except InvalidToken:
+        raise SealError("No key that we have opens this value, or it is damaged.") from None
+    bound, separator, text = plaintext.partition(b"\n")
+    if not separator or bound != binding.encode():
+        raise SealError("This value was sealed for another record or field.")
+    return text.decode()
+
+
+def seal_bytes(data, binding):
+    """Seal bytes (a chunk of a file); `unseal_bytes` opens them."""
+    return _usable_ring().encrypt(binding.encode() + b"\n" + data)
+
+
+def unseal_bytes(token, binding):
+    """Open what `seal_bytes` made. Raises SealError."""
+    try:
+        plaintext = _decrypt(_usable_ring(), bytes(token))
+    except InvalidToken:
+        raise SealError("No key that we have opens this chunk, or it is damaged.") from None
+    bound, _, data = plaintext.partition(b"\n")
+    if bound != binding.encode():
+        raise SealError("This chunk was sealed for another place.")
+    return data
+
+
+def is_authentic(token):
+    """Whether one of our keys made this token. Checks its signature; opens nothing."""
+    try:
+        _usable_ring().extract_timestamp(token)
+    except (InvalidToken, TypeError, ValueError):
+        return False
+    return True
+
+
+def sealed_at(token):
+    """When a token was made (aware datetime, UTC), read off the token; None if it is no token."""
+    try:
+        head = base64.urlsafe_b64decode(token[:12])
+        return datetime.fromtimestamp(int.from_bytes(head[1:9], "big"), timezone.utc)
+    except (ValueError, OverflowError, OSError, TypeError):
+        return None
+
+
+def sealed_size(token, binding):
+    """About how many bytes are inside a token (within 15, since Fernet pads)."""
+    inside = len(token) * 3 // 4 - FERNET_OVERHEAD - 8 - len(binding) - 1
+    return max(inside, 1)

@@ -1,0 +1,420 @@
+"""What is stored: integrations, connections with their auth objects, imports under way, keys."""
+
+import hashlib
+import hmac
+import uuid
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Count, Q
+from django.utils import timezone
+from uuid_utils.compat import uuid7
+
+from . import expiry, keyring, payload
+from .fields import Sealed, SealedJSONField, SealedTextField
+from .keyring import SealError
+
+
+class VersionConflict(Exception):
+    """Somebody else saved the record meanwhile; nothing was written."""
+
+
+class StoredKey(models.Model):
+    """Keys and proofs of our own, sealed under FERNET_KEYS (see keyring)."""
+
+    name = models.CharField(max_length=32, primary_key=True)
+    token = models.TextField()
+
+    class Meta:
+        default_permissions = ()
+
+
+class Integration(models.Model):
+    """A kind of system that connections lead to, such as HubSpot."""
+
+    AUTH_TYPES = [
+        ("oauth2", "OAuth 2"),
+        ("oauth1", "OAuth 1"),
+        ("token", "Token"),
+        ("other", "Other"),
+    ]
+
+    type = models.CharField(
+        max_length=255,
+        unique=True,
+        help_text="The API's integration_type, such as hubspot.",
+    )
+    name = models.CharField(max_length=255, blank=True)
+    auth_type = models.CharField(max_length=16, choices=AUTH_TYPES, blank=True)
+    token_names = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Labels of the credentials in otherAuthInfo, in their order.",
+    )
+    token_instructions = models.JSONField(default=list, blank=True)
+    categories = models.JSONField(default=list, blank=True)
+    token_url = models.TextField(
+        blank=True, help_text="Used for renewal where a connection has no token address."
+    )
+
+    class Meta:
+        ordering = ["name", "type"]
+
+    def __str__(self):
+        return self.name or self.type
+
+
+class ConnectionAuthQuerySet(models.QuerySet):
+    """Questions that the dashboard, the lists and the commands ask."""
+
+    def in_use(self):
+        return self.filter(binned_at=None)
+
+    def in_bucket(self, bucket, now=None):
+        """Those in one of expiry.BUCKETS at `now`, or the `stale` ones."""
+        return self.filter(stale_at(now) if bucket == "stale" else in_bucket(bucket, now))
+
+    def breaking_within(self, period, now=None):
+        """The broken and those that break within a timedelta, soonest first."""
+        now = now or timezone.now()
+        return self.filter(breaks_at__lte=now + period).order_by("breaks_at", "id")
+
+    def soonest_first(self):
+        return self.order_by(models.F("breaks_at").asc(nulls_last=True), "id")
+
+    def bucket_counts(self, now=None):
+        """`{bucket: count}` over expiry.BUCKETS plus `stale` and `total`, in one query."""
+        now = now or timezone.now()
+        counts = {name: Count("pk", filter=in_bucket(name, now)) for name in expiry.BUCKETS}
+        return self.aggregate(**counts, stale=Count("pk", filter=stale_at(now)), total=Count("pk"))
+
+    def unreadable(self):
+        return self.filter(unreadable_fields__isnull=False)
+
+    def listed(self):
+        """Without the sealed columns: what lists need."""
+        return self.defer(*SEALED_COLUMNS).select_related("integration")
+
+
+def in_bucket(bucket, now=None):
+    """The condition (Q) that `expiry.bucket_of` states for one value."""
+    if bucket == "no_end":
+        return Q(breaks_at=None)
+    edges = expiry.bucket_edges(now or timezone.now())
+    names = list(edges)
+    if bucket == "later":
+        return Q(breaks_at__gt=edges[names[-1]])
+    condition = Q(breaks_at__lte=edges[bucket])
+    position = names.index(bucket)
+    return condition & Q(breaks_at__gt=edges[names[position - 1]]) if position else condition
+
+
+def stale_at(now=None):
+    """Renewable, not broken, and the access token has ended: a machine's work."""
+    now = now or timezone.now()
+    return Q(renewable=True, access_expires_at__lte=now) & (
+        Q(breaks_at=None) | Q(breaks_at__gt=now)
+    )
+
+
+class InUseManager(models.Manager.from_queryset(ConnectionAuthQuerySet)):
+    def get_queryset(self):
+        return super().get_queryset().in_use()
+
+
+class ConnectionAuth(models.Model):
+    """One connection and its auth object. Attributes are the API's wire names."""
+
+    AUTH_KINDS = [
+        ("oauth2", "OAuth 2"),
+        ("oauth1", "OAuth 1"),
+        ("certificate", "Certificate"),
+        ("api_key", "API key"),
+        ("other", "Other"),
+        ("empty", "Empty"),
+    ]
+
+    # The primary key is the first field: sealed values are bound to it as they are set.
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+
+    # The connection around the auth object.
+    connection_id = models.CharField(max_length=255, unique=True, null=True, blank=True)
+    integration = models.ForeignKey(
+        Integration,
+        to_field="type",
+        db_column="integration_type",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="connections",
+    )
+    integration_name = models.TextField(null=True, blank=True)
+    environment = models.CharField(max_length=255, null=True, blank=True)
+    external_xref = models.CharField(max_length=255, null=True, blank=True)
+    workspace_id = models.TextField(null=True, blank=True)
+    categories = models.JSONField(null=True, blank=True)
+    permissions = models.JSONField(null=True, blank=True)
+    is_paused = models.BooleanField(null=True, blank=True)
+    last_healthy_at = models.DateTimeField(null=True, blank=True)
+    last_unhealthy_at = models.DateTimeField(null=True, blank=True)
+    last_unhealthy_code = models.TextField(null=True, blank=True)
+    source_created_at = models.DateTimeField(null=True, blank=True)
+    source_updated_at = models.DateTimeField(null=True, blank=True)
+    secretsmanager_id = models.TextField(null=True, blank=True)
+    secretsmanager_key = models.TextField(null=True, blank=True)
+
+    # The auth object.
+    access_token = SealedTextField(null=True, blank=True)
+    api_url = models.TextField(null=True, blank=True)
+    app_id = models.TextField(null=True, blank=True)
+    audience = models.TextField(null=True, blank=True)
+    authorize_url = models.TextField(null=True, blank=True)
+    client_id = models.TextField(null=True, blank=True)
+    client_secret = SealedTextField(null=True, blank=True)
+    consumer_key = SealedTextField(null=True, blank=True)
+    consumer_secret = SealedTextField(null=True, blank=True)
+    dev_api_key = SealedTextField(null=True, blank=True)
+    emails = SealedJSONField(null=True, blank=True)
+    expires_in = models.FloatField(null=True, blank=True)
+    expiry_date = models.DateTimeField(null=True, blank=True)
+    key = SealedTextField(null=True, blank=True)
+    meta = SealedJSONField(null=True, blank=True)
+    name = models.CharField(max_length=255, null=True, blank=True)
+    other_auth_info = SealedJSONField(null=True, blank=True)
+    pem = SealedTextField(null=True, blank=True)
+    refresh_token = SealedTextField(null=True, blank=True)
+    refresh_token_expires_date = models.DateTimeField(null=True, blank=True)
+    refresh_token_expires_in = models.FloatField(null=True, blank=True)
+    refresh_url = models.TextField(null=True, blank=True)
+    state = SealedTextField(null=True, blank=True)
+    token = SealedTextField(null=True, blank=True)
+    token_url = models.TextField(null=True, blank=True)
+    user_id = models.TextField(null=True, blank=True)
+    # Keys that the API may add later: {"auth": {...}, "connection": {...}}, either part optional.
+    extra = SealedJSONField(null=True, blank=True)
+
+    # Derived, in derive() alone, and stored so that lists and the dashboard can ask for it.
+    access_expires_at = models.DateTimeField(null=True, editable=False)
+    expiry_source = models.CharField(max_length=20, blank=True, default="", editable=False)
+    refresh_expires_at = models.DateTimeField(null=True, editable=False)
+    renewable = models.BooleanField(default=False, editable=False)
+    breaks_at = models.DateTimeField(null=True, editable=False)
+    auth_kind = models.CharField(
+        max_length=12, choices=AUTH_KINDS, default="empty", editable=False
+    )
+    content_digest = models.CharField(max_length=64, null=True, editable=False)
+    # Digest over content, integration and environment, where there is no connection_id: the
+    # identity of such a record, so that two imports at once can't make two of it.
+    identity_digest = models.CharField(max_length=64, null=True, unique=True, editable=False)
+
+    # Our own bookkeeping.
+    version = models.PositiveIntegerField(default=1, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    received_at = models.DateTimeField(default=timezone.now, editable=False)
+    # Last change of a credential that was made here and not by an import.
+    locally_changed_at = models.DateTimeField(null=True, editable=False)
+    # Names of sealed fields that are known not to open; null where none is known.
+    unreadable_fields = models.JSONField(null=True, editable=False)
+    binned_at = models.DateTimeField(null=True, editable=False)
+
+    objects = InUseManager()
+    all_objects = ConnectionAuthQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "connection"
+        base_manager_name = "all_objects"
+        indexes = [
+            # Lists soonest first, bucket counts, breaking_within, the charts.
+            models.Index(
+                fields=["breaks_at", "id"], condition=Q(binned_at=None), name="connection_breaks"
+            ),
+            # The stale count and list.
+            models.Index(
+                fields=["access_expires_at"],
+                condition=Q(binned_at=None, renewable=True),
+                name="connection_stale",
+            ),
+        ]
+        permissions = [
+            ("reveal_secrets", "Can reveal secrets"),
+            ("export_secrets", "Can export with secrets"),
+            ("import_connections", "Can import connections"),
+            ("refresh_connections", "Can renew connections"),
+            ("view_audit", "Can read the audit log"),
+        ]
+
+    def __str__(self):
+        return self.name or self.connection_id or f"Connection {str(self.pk)[-8:]}"
+
+    @property
+    def environment_label(self):
+        """An absent environment is shown as Production, and stays absent."""
+        return self.environment or "Production"
+
+    def bucket(self, now=None):
+        return expiry.bucket_of(self.breaks_at, now or timezone.now())
+
+    def is_stale(self, now=None):
+        now = now or timezone.now()
+        return bool(
+            self.renewable
+            and self.access_expires_at
+            and self.access_expires_at <= now
+            and (self.breaks_at is None or self.breaks_at > now)
+        )
+
+    def open_auth(self):
+        """The auth object with its values opened, and the names of those that do not open.
+
+        Returns `(auth, unreadable)`: `auth` maps the names of set fields (and `extra`) to plain
+        values; one that does not open stays a Sealed and is named in the list `unreadable`.
+        """
+        auth, unreadable = {}, []
+        for name in (*payload.AUTH_FIELDS, "extra"):
+            value = getattr(self, name)
+            if isinstance(value, Sealed):
+                try:
+                    value = value.reveal()
+                except SealError:
+                    unreadable.append(name)
+            if value is not None:
+                auth[name] = value
+        return auth, unreadable
+
+    def derive(self, auth=None, unreadable=(), digest_key=None):
+        """Set the derived columns from the opened auth object (opened here if not given)."""
+        if auth is None:
+            auth, unreadable = self.open_auth()
+        for name, value in derived(
+            auth,
+            issued_at=self.source_updated_at or self.source_created_at,
+            received_at=self.received_at,
+        ).items():
+            setattr(self, name, value)
+        self.unreadable_fields = list(unreadable) or None
+        self.content_digest = self.identity_digest = None
+        if not unreadable:
+            digest_key = digest_key or keyring.digest_key()
+            self.content_digest = content_digest(auth, digest_key)
+            if self.connection_id is None:
+                self.identity_digest = identity_digest(
+                    self.content_digest, self.integration_id, self.environment, digest_key
+                )
+
+    def save(self, *, update_fields=None, **kwargs):
+        """Write the record and what is derived from it.
+
+        A stored record is only written where its version is still the one that was loaded;
+        otherwise VersionConflict is raised and nothing is written.
+        """
+        if update_fields is None or DERIVED_FROM & set(update_fields):
+            self.derive()
+            if update_fields is not None:
+                update_fields = {*update_fields, *DERIVED_COLUMNS}
+        if self._state.adding:
+            return super().save(force_insert=True, using=kwargs.get("using"))
+        if update_fields is not None:
+            update_fields = {*update_fields, "version", "updated_at"}
+        self.version += 1
+        try:
+            return super().save(force_update=True, update_fields=update_fields, **kwargs)
+        except Exception:
+            self.version -= 1
+            raise
+
+    def _do_update(self, base_qs, using, pk_val, values, update_fields, forced_update):
+        unchanged = base_qs.filter(version=self.version - 1)
+        if not super()._do_update(unchanged, using, pk_val, values, update_fields, forced_update):
+            raise VersionConflict(f"{self} was changed by somebody else meanwhile.")
+        return True
+
+
+SEALED_COLUMNS = tuple(
+    field.name
+    for field in ConnectionAuth._meta.concrete_fields
+    if isinstance(field, SealedTextField)
+)
+DERIVED_COLUMNS = (
+    "access_expires_at",
+    "expiry_source",
+    "refresh_expires_at",
+    "renewable",
+    "breaks_at",
+    "auth_kind",
+    "content_digest",
+    "identity_digest",
+    "unreadable_fields",
+)
+DERIVED_FROM = {
+    *payload.AUTH_FIELDS,
+    "extra",
+    "connection_id",
+    "integration",
+    "environment",
+    "source_created_at",
+    "source_updated_at",
+    "received_at",
+}
+
+
+def derived(auth, *, issued_at, received_at):
+    """The derived expiry columns of an opened auth object, by column name."""
+    deadlines = expiry.deadlines(auth, issued_at=issued_at, received_at=received_at)
+    return {**vars(deadlines), "auth_kind": expiry.auth_kind(auth)}
+
+
+def content_digest(auth, digest_key):
+    """Keyed digest (hex) of a whole auth object: equal digest means equal content."""
+    return hmac.new(digest_key, payload.canonical(auth), hashlib.sha256).hexdigest()
+
+
+def identity_digest(digest, integration, environment, digest_key):
+    """Keyed digest (hex) that stands for a record without a connection_id."""
+    place = payload.canonical([digest, integration, environment])
+    return hmac.new(digest_key, place, hashlib.sha256).hexdigest()
+
+
+class ImportRun(models.Model):
+    """A file given for import in the browser: kept sealed until confirmed, for an hour at most."""
+
+    KEPT_FOR = timedelta(hours=1)
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
+    file_name = models.CharField(max_length=255)
+    size = models.PositiveBigIntegerField()
+    sha256 = models.CharField(max_length=64)
+    created_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True)
+    # The result object of the finished run: counts and issues, never a value.
+    result = models.JSONField(null=True)
+
+    class Meta:
+        default_permissions = ()
+
+    @property
+    def thrown_away_at(self):
+        return self.created_at + self.KEPT_FOR
+
+    @classmethod
+    def throw_away_old(cls):
+        """Forget the uploads that nobody confirmed within the hour."""
+        cls.objects.filter(
+            finished_at=None, created_at__lte=timezone.now() - cls.KEPT_FOR
+        ).delete()
+
+
+class ImportChunk(models.Model):
+    """A piece of an uploaded file, sealed."""
+
+    run = models.ForeignKey(ImportRun, on_delete=models.CASCADE, related_name="chunks")
+    position = models.PositiveIntegerField()
+    token = models.BinaryField()
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(fields=["run", "position"], name="import_chunk_position")
+        ]

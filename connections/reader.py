@@ -1,0 +1,584 @@
+"""Pure: a file or stream in, numbered entries out, in bounded memory. No database.
+
+The standard library's decoder runs over a window of text that grows only while an entry is
+incomplete. It sees what faster readers hide: duplicate keys, NaN, lone surrogates, depth.
+
+A source is anything with a `name` and a method `chunks()` that yields its bytes from the start,
+again and again. `scan()` checks a whole source; `entries()` then yields what is in it.
+"""
+
+import codecs
+import hashlib
+import json
+import os
+import re
+import stat
+import tempfile
+from dataclasses import dataclass
+from typing import Any
+
+from .issues import FileRefused
+from .payload import AUTH_SPELLINGS, CONNECTION_SPELLINGS, ConflictingKeys, OversizedNumber, same
+
+CHUNK = 1024 * 1024
+MAX_ENTRY = 16 * 1024 * 1024  # bytes
+MAX_DEPTH = 200
+WRAPPERS = ("data", "results", "items", "connections", "records")
+# Keys that envelopes of paged answers use too; all other known keys make an object a record.
+ENVELOPE_KEYS = {"meta", "name", "state", "token", "key", "id", "created_at", "updated_at"}
+BLANKS = re.compile(r"[ \t\n\r]*")
+
+
+@dataclass
+class RawEntry:
+    """An entry as decoded: `number` from 0, `line` from 1 (NDJSON only), its own text.
+
+    `fault` is a code of issues.RECORD_ERRORS where a line of NDJSON could not be read, with a
+    sentence in `message`.
+    """
+
+    number: int
+    value: Any = None
+    text: str = ""
+    line: int | None = None
+    fault: str = ""
+    message: str = ""
+
+
+@dataclass
+class Layout:
+    """How a source is laid out, found by scan(): what entries() needs to read it."""
+
+    shape: str  # "array", "object", "wrapper", "lines"
+    list_key: str = ""
+    count: int = 0
+
+
+class FileSource:
+    """A regular file. A second reading that meets other bytes raises FileRefused."""
+
+    def __init__(self, path):
+        self.path, self.name = path, os.path.basename(str(path))
+        self._digests, self._complete = [], False
+
+    def chunks(self):
+        position = 0
+        try:
+            with open(self.path, "rb") as file:
+                while chunk := file.read(CHUNK):
+                    digest = hashlib.blake2b(chunk, digest_size=16).digest()
+                    if position < len(self._digests):
+                        changed = digest != self._digests[position]
+                    else:
+                        changed = self._complete
+                        self._digests.append(digest)
+                    if changed:
+                        raise FileRefused("file_changed", file=self.name)
+                    position += 1
+                    yield chunk
+        except OSError as error:
+            raise FileRefused("unreadable_file", error.strerror or "", self.name) from None
+        if self._complete and position != len(self._digests):
+            raise FileRefused("file_changed", file=self.name)
+        self._complete = True
+
+
+class SpooledSource:
+    """What can be read only once (a pipe, an upload), kept in sealed chunks on disk.
+
+    `seal` and `unseal` take the bytes of a chunk and the name of its place.
+    """
+
+    def __init__(self, name, seal, unseal):
+        self.name, self.size = name, 0
+        self._seal, self._unseal = seal, unseal
+        self._file = tempfile.TemporaryFile()
+        self._pieces, self._pending = [], bytearray()
+        self._sha256 = hashlib.sha256()
+
+    def write(self, data):
+        self._pending += data
+        self._sha256.update(data)
+        self.size += len(data)
+        while len(self._pending) >= CHUNK:
+            self._flush(CHUNK)
+
+    def _flush(self, length):
+        token = self._seal(bytes(self._pending[:length]), f"chunk/{len(self._pieces)}")
+        del self._pending[:length]
+        self._file.seek(0, os.SEEK_END)
+        self._pieces.append((self._file.tell(), len(token)))
+        self._file.write(token)
+
+    def sealed_chunks(self):
+        """The chunks as they are kept: still sealed, for `chunk/<position>`."""
+        if self._pending:
+            self._flush(len(self._pending))
+        for start, length in self._pieces:
+            self._file.seek(start)
+            yield self._file.read(length)
+
+    def chunks(self):
+        for position, token in enumerate(self.sealed_chunks()):
+            yield self._unseal(token, f"chunk/{position}")
+
+    @property
+    def sha256(self):
+        return self._sha256.hexdigest()
+
+    def close(self):
+        self._file.close()
+
+
+def open_source(path, stdin, seal, unseal):
+    """The source for a path or `-`; what is no regular file is read into sealed chunks."""
+    if path != "-":
+        try:
+            if stat.S_ISREG(os.stat(path).st_mode):
+                return FileSource(path)
+            stream = open(path, "rb")
+        except OSError as error:
+            name = os.path.basename(path)
+            raise FileRefused("unreadable_file", error.strerror or "", name) from None
+    else:
+        stream = stdin
+    source = SpooledSource("-" if path == "-" else os.path.basename(path), seal, unseal)
+    try:
+        while data := stream.read(CHUNK):
+            source.write(data)
+    except OSError as error:
+        raise FileRefused("unreadable_file", error.strerror or "", source.name) from None
+    finally:
+        if stream is not stdin:
+            stream.close()
+    return source
+
+
+class _NotFinite(ValueError):
+    pass
+
+
+def _refuse_constant(name):
+    raise _NotFinite
+
+
+def _object(pairs):
+    """A dict, or a ConflictingKeys where one key came twice with different values."""
+    result = dict(pairs)
+    if len(result) == len(pairs):
+        return result
+    conflicts, seen = [], {}
+    for key, value in pairs:
+        if key in seen and not same(seen[key], value) and key not in conflicts:
+            conflicts.append(key)
+        seen[key] = value
+    if conflicts:
+        result = ConflictingKeys(result)
+        result.names = conflicts
+    return result
+
+
+def _careful_int(digits):
+    return int(digits) if len(digits) <= 400 else OversizedNumber()
+
+
+_decode = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant).raw_decode
+_decode_careful = json.JSONDecoder(
+    object_pairs_hook=_object, parse_constant=_refuse_constant, parse_int=_careful_int
+).raw_decode
+
+
+def _raw_decode(text, position):
+    try:
+        return _decode(text, position)
+    except (json.JSONDecodeError, _NotFinite):
+        raise
+    except ValueError:  # an integer of more digits than Python reads
+        return _decode_careful(text, position)
+
+
+_OVERLONG = object()  # stands for a line that is too long to be kept
+
+
+class _Window:
+    """A window of decoded text that moves over the chunks of a source."""
+
+    def __init__(self, source):
+        self._chunks = source.chunks()
+        self._decoder = codecs.getincrementaldecoder("utf-8-sig")()
+        self.file = source.name
+        self.text, self.position, self.at_end = "", 0, False
+
+    def refuse(self, code, where=""):
+        return FileRefused(code, where, self.file)
+
+    def grow(self):
+        """Read on: at least as much again as is in the window. False at the end."""
+        wanted = max(CHUNK, len(self.text) - self.position)
+        parts, got = [self.text[self.position :]], 0
+        self.position = 0
+        while got < wanted and not self.at_end:
+            chunk = next(self._chunks, None)
+            self.at_end = chunk is None
+            try:
+                part = self._decoder.decode(chunk or b"", final=self.at_end)
+            except UnicodeDecodeError:
+                raise self.refuse("not_utf8") from None
+            parts.append(part)
+            got += len(part)
+        self.text = "".join(parts)
+        return got > 0
+
+    def peek(self):
+        """The next character that is no blank, or "" at the end."""
+        while True:
+            self.position = BLANKS.match(self.text, self.position).end()
+            if self.position < len(self.text):
+                return self.text[self.position]
+            if not self.grow():
+                return ""
+
+    def take(self):
+        """Decode the value at the position. Returns `(value, its text)`; raises FileRefused."""
+        while True:
+            start = self.position
+            try:
+                value, end = _raw_decode(self.text, start)
+                if end < len(self.text) or self.at_end:
+                    if self._is_over(start, end):
+                        raise self.refuse("entry_too_large")
+                    self.position = end
+                    return value, self.text[start:end]
+            except json.JSONDecodeError as error:
+                is_cut = error.msg.startswith("Unterminated") or error.pos > len(self.text) - 32
+                if self.at_end or not is_cut:
+                    raise self.refuse(_fault_code(self.text, error, self.at_end)) from None
+            except _NotFinite:
+                raise self.refuse("not_finite") from None
+            except RecursionError:
+                raise self.refuse("too_deep") from None
+            if len(self.text) - start > MAX_ENTRY:
+                raise self.refuse("entry_too_large")
+            self.grow()
+
+    def _is_over(self, start, end):
+        length = end - start
+        return length > MAX_ENTRY or (
+            length > MAX_ENTRY // 4 and len(self.text[start:end].encode("utf-8")) > MAX_ENTRY
+        )
+
+    def take_line(self):
+        """The next line without its end, None at the end, or _OVERLONG for one over 16 MiB."""
+        searched = self.position
+        while (end := self.text.find("\n", searched)) < 0:
+            if len(self.text) - self.position > MAX_ENTRY:
+                self._skip_line()
+                return _OVERLONG
+            searched = len(self.text) - self.position
+            if not self.grow():
+                line, self.position = self.text[self.position :], len(self.text)
+                return line or None
+        line, self.position = self.text[self.position : end], end + 1
+        return line
+
+    def _skip_line(self):
+        self.position = len(self.text)
+        while self.grow():
+            if (end := self.text.find("\n")) >= 0:
+                self.position = end + 1
+                return
+            self.position = len(self.text)
+
+
+def _fault_code(text, error, at_end):
+    """The code for a syntax error: cut off, JSON5, or just no JSON."""
+    position = min(error.pos, len(text))
+    rest = text[position : position + 2]
+    if at_end and (not text[position:].strip() or error.msg.startswith("Unterminated")):
+        return "truncated"
+    before = text[max(0, position - 200) : position].rstrip()[-1:]
+    if (
+        rest[:1] == "'"
+        or rest in ("//", "/*")
+        or ("property name" in error.msg and (rest[:1].isalpha() or rest[:1] in "}_$"))
+        or (rest[:1] in "]}" and before == ",")
+        or (error.msg == "Expecting value" and rest[:1] in "+.")
+        or (before == "0" and rest[:1] in "xX")
+        or ("control character" in error.msg and before == "\\")
+    ):
+        return "json5"
+    return "not_json"
+
+
+def _depth(value):
+    """How deep a decoded value nests (a scalar: 0), without recursion."""
+    deepest, level = 0, [value]
+    while level:
+        inner = []
+        for item in level:
+            if isinstance(item, dict):
+                inner.append(item.values())
+            elif isinstance(item, list):
+                inner.append(item)
+        if not inner:
+            return deepest
+        deepest += 1
+        level = [item for group in inner for item in group]
+    return deepest
+
+
+def _is_too_deep(value, text, outer):
+    if text.count("[") + text.count("{") + outer <= MAX_DEPTH:
+        return False
+    return _depth(value) + outer > MAX_DEPTH
+
+
+def scan(source, observe=None):
+    """Check the syntax of a whole source and find its Layout. Raises FileRefused.
+
+    `observe(raw_entry)` is called for each entry, so that a caller can look for repetitions.
+    """
+    _sniff(source)
+    window = _Window(source)
+    first = window.peek()
+    if not first:
+        raise window.refuse("empty")
+    named_lines = source.name.lower().endswith((".ndjson", ".jsonl"))
+    if first == "[" and not named_lines:
+        return _scan_with(Layout("array"), source, observe)
+    if first == "{" or named_lines:
+        if _looks_like_lines(_Window(source), named_lines):
+            return _scan_with(Layout("lines"), source, observe)
+        if first == "[":
+            return _scan_with(Layout("array"), source, observe)
+        try:
+            layout = _object_layout(window)
+        except FileRefused:
+            if not _has_object_line(_Window(source)):
+                raise
+            layout = Layout("lines")
+        return _scan_with(layout, source, observe)
+    if first == "<":
+        raise window.refuse("html")
+    window.take()  # raises where it is no JSON at all
+    raise window.refuse("trailing_garbage" if window.peek() else "scalar")
+
+
+def _scan_with(layout, source, observe):
+    for raw in entries(source, layout):
+        layout.count += 1
+        if observe:
+            observe(raw)
+    return layout
+
+
+def _sniff(source):
+    """Name the formats that people hand over by mistake."""
+    head = next(iter(source.chunks()), b"")[:512]
+    refuse = None
+    if not head:
+        refuse = "empty"
+    elif head.startswith(b"\x1f\x8b"):
+        refuse = "gzip"
+    elif head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, b"\0\0\xfe\xff")):
+        refuse = "utf16"
+    elif b"\0" in head[:4]:  # JSON text begins with ASCII: a NUL there is a wider encoding
+        refuse = "utf16"
+    if refuse:
+        raise FileRefused(refuse, file=source.name)
+
+
+def _is_object_text(line):
+    if line is None or line is _OVERLONG:
+        return False
+    try:
+        value, end = _raw_decode(line, BLANKS.match(line).end())
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, dict) and not line[end:].strip(" \t\r")
+
+
+def _next_filled_line(window):
+    while (line := window.take_line()) is not None:
+        if line is _OVERLONG or line.strip():
+            return line
+    return None
+
+
+def _looks_like_lines(window, named_lines):
+    """Whether line 1 is a whole object and another begins after it (or the name says NDJSON)."""
+    line = _next_filled_line(window)
+    if named_lines:
+        return line is _OVERLONG or not line.lstrip().startswith("[")
+    return _is_object_text(line) and window.peek() == "{"
+
+
+def _has_object_line(window):
+    """Whether one of the lines 2 to 10 is a whole object: NDJSON whose first line is bad."""
+    first = _next_filled_line(window)
+    if first is not _OVERLONG and first.strip() == "{":
+        return False
+    return any(_is_object_text(_next_filled_line(window)) for _ in range(9))
+
+
+def _object_layout(window):
+    """Whether an object is one record or wraps exactly one list of them. Checks its syntax."""
+    lists, is_record = [], False
+    for key, value in _members(window):
+        if value is _LIST:
+            lists.append(key)
+        is_record = is_record or _is_record_key(key, value)
+    if window.peek():
+        raise window.refuse("trailing_garbage")
+    if len(lists) == 1 and not is_record:
+        return Layout("wrapper", list_key=lists[0])
+    return Layout("object")
+
+
+def _is_record_key(key, value):
+    if key in ("auth", "integration_type", "integrationType"):
+        return value is not None
+    name = AUTH_SPELLINGS.get(key) or CONNECTION_SPELLINGS.get(key)
+    return name in AUTH_SPELLINGS and name not in ENVELOPE_KEYS and value is not None
+
+
+_LIST = object()  # stands for a list under one of WRAPPERS, passed over item by item
+
+
+def _members(window):
+    """The members of the object at the position, as `(key, value)`."""
+    window.position += 1
+    if window.peek() == "}":
+        window.position += 1
+        return
+    while True:
+        key = _take_key(window)
+        _expect(window, ":")
+        if window.peek() == "[" and key in WRAPPERS:
+            for value, text in _items(window):
+                if _is_too_deep(value, text, 2):
+                    raise window.refuse("too_deep")
+            yield key, _LIST
+        else:
+            value, text = window.take()
+            if _is_too_deep(value, text, 1):
+                raise window.refuse("too_deep")
+            yield key, value
+        if not _continues(window, "}"):
+            return
+
+
+def _take_key(window):
+    first = window.peek()
+    if first and first != '"':
+        raise window.refuse("json5" if first.isalpha() or first in "_$'/" else "not_json")
+    return window.take()[0]
+
+
+def _items(window):
+    """The items of the array at the position, as `(value, text)`."""
+    window.position += 1
+    if window.peek() == "]":
+        window.position += 1
+        return
+    while True:
+        if window.peek() == "":
+            raise window.refuse("truncated")
+        yield window.take()
+        if not _continues(window, "]"):
+            return
+
+
+def _expect(window, character):
+    found = window.peek()
+    if found != character:
+        raise window.refuse("truncated" if not found else "not_json")
+    window.position += 1
+    if not window.peek():
+        raise window.refuse("truncated")
+
+
+def _continues(window, closing):
+    """Step over a comma (True) or the closing bracket (False)."""
+    found = window.peek()
+    if found not in (",", closing):
+        rest = window.text[window.position : window.position + 2]
+        code = "truncated" if not found else "json5" if rest in ("//", "/*") else "not_json"
+        raise window.refuse(code)
+    window.position += 1
+    if found == closing:
+        return False
+    if window.peek() == closing:
+        raise window.refuse("json5")  # a trailing comma
+    return True
+
+
+def entries(source, layout):
+    """Yield the RawEntry objects of a source that scan() has laid out. Raises FileRefused."""
+    window = _Window(source)
+    if layout.shape == "lines":
+        yield from _line_entries(window)
+        return
+    window.peek()
+    if layout.shape == "object":
+        value, text = window.take()
+        if _is_too_deep(value, text, 0):
+            raise window.refuse("too_deep")
+        yield RawEntry(0, value, text)
+    else:
+        items = _items(window) if layout.shape == "array" else _wrapped(window, layout.list_key)
+        outer = 1 if layout.shape == "array" else 2
+        for number, (value, text) in enumerate(items):
+            if _is_too_deep(value, text, outer):
+                raise window.refuse("too_deep")
+            yield RawEntry(number, value, text)
+        if layout.shape == "wrapper":
+            return  # scan() has seen what follows the list
+    if window.peek():
+        raise window.refuse("trailing_garbage")
+
+
+def _wrapped(window, list_key):
+    """The items of the one list of a wrapper."""
+    window.position += 1
+    while True:  # scan() has found the list, so this ends
+        key = _take_key(window)
+        _expect(window, ":")
+        if key == list_key and window.peek() == "[":
+            yield from _items(window)
+            return
+        window.take()
+        _continues(window, "}")
+
+
+def _line_entries(window):
+    number = line_number = 0
+    while (line := window.take_line()) is not None:
+        line_number += 1
+        if line is _OVERLONG:
+            yield RawEntry(number, None, "", line_number, "bad_line", "The line is over 16 MiB.")
+        elif line.strip(" \t\r"):
+            yield _line_entry(line, number, line_number)
+        else:
+            continue
+        number += 1
+
+
+def _line_entry(line, number, line_number):
+    raw = RawEntry(number, text=line, line=line_number, fault="bad_line")
+    try:
+        value, end = _raw_decode(line, BLANKS.match(line).end())
+    except _NotFinite:
+        raw.message = "The line holds NaN or Infinity, which are no JSON."
+    except RecursionError:
+        raw.message = "The line nests more than 200 levels deep."
+    except ValueError:
+        raw.message = "The line is not JSON."
+    else:
+        if line[end:].strip(" \t\r"):
+            raw.message = "There is something after the end of the object."
+        elif _is_too_deep(value, line, 0):
+            raw.message = "The line nests more than 200 levels deep."
+        else:
+            raw.value, raw.fault = value, ""
+    return raw

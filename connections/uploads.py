@@ -1,0 +1,40 @@
+"""Uploads: sealed chunk by chunk as they arrive, so that none lies on a disk in clear."""
+
+from django.core.files.uploadedfile import UploadedFile
+from django.core.files.uploadhandler import FileUploadHandler
+
+from . import keyring
+from .reader import SpooledSource
+
+
+class SealedUpload(UploadedFile):
+    """An uploaded file that is kept sealed; `source` reads it (see reader.SpooledSource)."""
+
+    def __init__(self, source, **kwargs):
+        super().__init__(file=None, size=source.size, **kwargs)
+        self.source = source
+
+    def chunks(self, chunk_size=None):
+        yield from self.source.chunks()
+
+    def close(self):
+        self.source.close()
+
+
+class SealedUploadHandler(FileUploadHandler):
+    """The only upload handler of the project."""
+
+    def new_file(self, *args, **kwargs):
+        super().new_file(*args, **kwargs)
+        self.source = SpooledSource(self.file_name, keyring.seal_bytes, keyring.unseal_bytes)
+
+    def receive_data_chunk(self, raw_data, start):
+        self.source.write(raw_data)
+
+    def file_complete(self, file_size):
+        return SealedUpload(
+            self.source,
+            name=self.file_name,
+            content_type=self.content_type,
+            charset=self.charset,
+        )

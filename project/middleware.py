@@ -1,0 +1,40 @@
+"""Two small pieces of middleware: whose headers to believe, and what not to keep."""
+
+import ipaddress
+
+from django.conf import settings
+
+FORWARDED = ("HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST")
+
+
+def is_trusted_proxy(address):
+    """Whether `address` (text, as in REMOTE_ADDR) lies in one of TRUSTED_PROXIES."""
+    try:
+        peer = ipaddress.ip_address(address)
+        return any(peer in ipaddress.ip_network(net) for net in settings.TRUSTED_PROXIES)
+    except ValueError:
+        return False
+
+
+def trusted_proxies(get_response):
+    """Drop X-Forwarded-* headers unless a proxy in TRUSTED_PROXIES sent them."""
+
+    def middleware(request):
+        if not is_trusted_proxy(request.META.get("REMOTE_ADDR", "")):
+            for header in FORWARDED:
+                request.META.pop(header, None)
+        return get_response(request)
+
+    return middleware
+
+
+def no_store(get_response):
+    """Let no browser or proxy keep a page of the console."""
+
+    def middleware(request):
+        response = get_response(request)
+        if request.path.startswith("/admin/"):
+            response["Cache-Control"] = "no-store"
+        return response
+
+    return middleware
