@@ -87,7 +87,8 @@ class SealedExact(Exact):
     """Only there so that `filter(field=None)` means "is not set"."""
 
     def get_prep_lookup(self):
-        raise FieldError(f"{self.lhs.field.name} is sealed: it can't be compared.")
+        if self.rhs is not None:
+            raise FieldError(f"{self.lhs.field.name} is sealed: it can't be compared.")
 
 
 class SealedTextField(EncryptedTextField):
