@@ -15,6 +15,8 @@ from . import expiry, keyring, payload
 from .fields import Sealed, SealedJSONField, SealedTextField
 from .keyring import SealError
 
+PRODUCTION = "Production"
+
 
 class VersionConflict(Exception):
     """Somebody else saved the record meanwhile; nothing was written."""
@@ -74,6 +76,22 @@ class ConnectionAuthQuerySet(models.QuerySet):
     def in_bucket(self, bucket, now=None):
         """Those in one of expiry.BUCKETS at `now`, or the `stale` ones."""
         return self.filter(stale_at(now) if bucket == "stale" else in_bucket(bucket, now))
+
+    def in_environment(self, name):
+        """Those of an environment; absent counts as Production, as it is shown."""
+        condition = Q(environment=name)
+        if name == PRODUCTION:
+            condition |= Q(environment=None) | Q(environment="")
+        return self.filter(condition)
+
+    def chosen(self, integration=None, environment=None, bucket=None):
+        """The part that an export or a list asks for; None means any."""
+        chosen = self
+        if integration is not None:
+            chosen = chosen.filter(integration=integration)
+        if environment is not None:
+            chosen = chosen.in_environment(environment)
+        return chosen.in_bucket(bucket) if bucket is not None else chosen
 
     def breaking_within(self, period, now=None):
         """The broken and those that break within a timedelta, soonest first."""
@@ -230,6 +248,8 @@ class ConnectionAuth(models.Model):
             models.Index(
                 fields=["breaks_at", "id"], condition=Q(binned_at=None), name="connection_breaks"
             ),
+            # Re-import of entries without an id.
+            models.Index(fields=["content_digest"], name="connection_content"),
             # The stale count and list.
             models.Index(
                 fields=["access_expires_at"],
@@ -251,7 +271,7 @@ class ConnectionAuth(models.Model):
     @property
     def environment_label(self):
         """An absent environment is shown as Production, and stays absent."""
-        return self.environment or "Production"
+        return self.environment or PRODUCTION
 
     def bucket(self, now=None):
         return expiry.bucket_of(self.breaks_at, now or timezone.now())
@@ -279,9 +299,28 @@ class ConnectionAuth(models.Model):
                     value = value.reveal()
                 except SealError:
                     unreadable.append(name)
+            elif payload.AUTH_FIELDS.get(name) == "number":
+                value = payload.plain_number(value)
             if value is not None:
                 auth[name] = value
         return auth, unreadable
+
+    def plain_auth(self):
+        """The plain fields of the auth object that are set; opens nothing."""
+        plain = {name: getattr(self, name) for name in payload.PLAIN_FIELDS}
+        return {name: value for name, value in plain.items() if value is not None}
+
+    def note_unreadable(self, fields):
+        """Remember which fields were found not to open, so that lists can say so.
+
+        No version is counted: the record itself has not changed.
+        """
+        fields = sorted({*(self.unreadable_fields or ()), *fields})
+        if fields != self.unreadable_fields:
+            self.unreadable_fields = fields
+            type(self).all_objects.filter(pk=self.pk).update(
+                unreadable_fields=fields, content_digest=None, identity_digest=None
+            )
 
     def derive(self, auth=None, unreadable=(), digest_key=None):
         """Set the derived columns from the opened auth object (opened here if not given)."""
@@ -313,13 +352,18 @@ class ConnectionAuth(models.Model):
             self.derive()
             if update_fields is not None:
                 update_fields = {*update_fields, *DERIVED_COLUMNS}
+        self.store(update_fields, **kwargs)
+
+    def store(self, update_fields=None, **kwargs):
+        """Write the record as it is, without deriving anything. See save()."""
         if self._state.adding:
-            return super().save(force_insert=True, using=kwargs.get("using"))
+            super().save(force_insert=True, using=kwargs.get("using"))
+            return
         if update_fields is not None:
             update_fields = {*update_fields, "version", "updated_at"}
         self.version += 1
         try:
-            return super().save(force_update=True, update_fields=update_fields, **kwargs)
+            super().save(force_update=True, update_fields=update_fields, **kwargs)
         except Exception:
             self.version -= 1
             raise

@@ -1,0 +1,105 @@
+"""`manage.py export_connections`: the store, or a part of it, as the API's JSON."""
+
+import json
+import sys
+
+from django.core.management import CommandError
+from tqdm import tqdm
+
+from connections import expiry, exporting
+from connections.management.base import LatchkeyCommand
+from connections.models import ConnectionAuth
+
+
+class Command(LatchkeyCommand):
+    help = (
+        "Export connections as the API's JSON. Exit status: 0 all are written, "
+        "1 some do not open and were left out, 2 nothing was written."
+    )
+
+    def add_arguments(self, parser):
+        parser.add_argument(
+            "-o",
+            "--output",
+            default="-",
+            metavar="FILE",
+            help="a file (mode 0600), or - (default)",
+        )
+        parser.add_argument(
+            "--shape",
+            choices=exporting.SHAPES,
+            default="auth",
+            help="auth: the auth objects (default); connection: with all that surrounds them, "
+            "for backup and moving house",
+        )
+        parser.add_argument(
+            "--naming", choices=exporting.NAMINGS, default="camel", help="spelling of the keys"
+        )
+        parser.add_argument(
+            "--format", choices=exporting.FORMATS, default="json", help="an array, or a line each"
+        )
+        parser.add_argument(
+            "--secrets",
+            choices=exporting.SECRETS,
+            default="include",
+            help="include (default), mask, or omit what is stored sealed",
+        )
+        parser.add_argument("--integration", metavar="TYPE", help="only this integration")
+        parser.add_argument("--environment", metavar="NAME", help="only this environment")
+        parser.add_argument(
+            "--bucket", choices=(*expiry.BUCKETS, "stale"), help="only what breaks then"
+        )
+        parser.add_argument(
+            "--overwrite", action="store_true", help="replace FILE where it exists"
+        )
+        parser.add_argument(
+            "--json", action="store_true", help="with -o FILE: print the result as JSON"
+        )
+
+    def handle(self, *, output, overwrite, **options):
+        to_stdout = output == "-"
+        if to_stdout and options["json"]:
+            raise CommandError(
+                "--json needs -o FILE, since the export itself is on stdout.", returncode=2
+            )
+        is_terminal = to_stdout and self.stdout.isatty()
+        if is_terminal and options["secrets"] == "include":
+            raise CommandError(
+                "Secrets are not printed to a terminal: use -o FILE, or --secrets mask.",
+                returncode=2,
+            )
+        queryset = ConnectionAuth.objects.chosen(
+            options["integration"], options["environment"], options["bucket"]
+        )
+        names = exporting.Options.__dataclass_fields__
+        chosen = {name: options[name] for name in names if name in options}
+        tally = exporting.Tally()
+        pieces = exporting.stream(queryset, exporting.Options(**chosen, ascii=is_terminal), tally)
+        pieces = tqdm(
+            pieces, unit=" records", disable=True if to_stdout else None, file=sys.stderr
+        )
+        try:
+            if to_stdout:
+                for piece in pieces:
+                    self.stdout.write(piece, ending="")
+            else:
+                with exporting.whole_file(output, overwrite) as file:
+                    file.writelines(pieces)
+        except FileExistsError:
+            raise CommandError(
+                f"{output} exists; --overwrite replaces it.", returncode=2
+            ) from None
+        except OSError as error:
+            raise CommandError(f"{output}: {error.strerror}.", returncode=2) from None
+        self.report(tally, options["json"], to_stdout, output)
+
+    def report(self, tally, as_json, to_stdout, output):
+        for sentence in exporting.left_out_message(tally):
+            self.stderr.write(sentence)
+        if as_json:
+            result = {"exported": tally.exported, "left_out": len(tally.left_out)}
+            self.stdout.write(json.dumps(result))
+        elif not to_stdout:
+            self.stdout.write(f"{tally.exported} connections are in {output}.")
+        if tally.left_out:
+            sys.exit(1)

@@ -1,0 +1,135 @@
+"""`manage.py import_connections`: files of the API's JSON into the store."""
+
+import json
+import os
+import sys
+from contextlib import ExitStack
+
+from django.core.management import CommandError
+from tqdm import tqdm
+
+from connections import importing, keyring
+from connections.issues import FileRefused, printable
+from connections.management.base import LatchkeyCommand
+from connections.reader import open_source
+
+SHOWN = 20  # refusals on the terminal; --report has them all
+
+
+class Command(LatchkeyCommand):
+    help = (
+        "Import connections from files of the API's JSON (or NDJSON), or from standard input. "
+        "Exit status: 0 all records are stored, 1 some were refused, 2 nothing was stored."
+    )
+
+    def add_arguments(self, parser):
+        parser.add_argument("paths", nargs="+", metavar="PATH", help="files, or - for stdin")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="say what would happen, store nothing"
+        )
+        parser.add_argument(
+            "--on-conflict",
+            choices=importing.POLICIES,
+            default="update",
+            help="for connections already stored: update (default; secrets the file lacks "
+            "stay), replace (exactly the file), skip, or fail (refuse the record)",
+        )
+        parser.add_argument(
+            "--allow-older", action="store_true", help="let older data replace newer"
+        )
+        parser.add_argument(
+            "--integration", metavar="TYPE", help="integration of records that name none"
+        )
+        parser.add_argument(
+            "--environment", metavar="NAME", help="environment of records that name none"
+        )
+        parser.add_argument(
+            "--atomic", action="store_true", help="store all records or, if one is refused, none"
+        )
+        parser.add_argument(
+            "--report", metavar="FILE", help="write every issue to FILE, one JSON object a line"
+        )
+        parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+    def handle(self, *, paths, report, **options):
+        if paths.count("-") > 1:
+            raise CommandError("Standard input can be read once only.", returncode=2)
+        self.shown = 0
+        with ExitStack() as stack:
+            self.report = stack.enter_context(_open_report(report)) if report else None
+            bar = stack.enter_context(tqdm(unit=" records", disable=None, file=sys.stderr))
+            try:
+                sources = [
+                    open_source(path, sys.stdin.buffer, keyring.seal_bytes, keyring.unseal_bytes)
+                    for path in paths
+                ]
+            except FileRefused as refusal:
+                result = importing.Result(dry_run=options["dry_run"])
+                result.error = {"code": refusal.code, "message": str(refusal)}
+            else:
+                result = importing.run(
+                    sources,
+                    _import_options(options),
+                    on_verdict=self.say_issues,
+                    on_progress=lambda done, total: _move(bar, done, total),
+                )
+        self.print_result(result, options["json"])
+
+    def say_issues(self, verdict):
+        for issue in verdict.issues:
+            if self.report:
+                self.report.write(json.dumps(issue.as_json()) + "\n")
+            if issue.level == "error":
+                self.shown += 1
+                if self.shown <= SHOWN:
+                    place = f"record {issue.record}" + (
+                        f", line {issue.line}" if issue.line else ""
+                    )
+                    place += f", {issue.path}" if issue.path else ""
+                    file = printable(issue.file)
+                    self.stderr.write(f"{file}: {place}: {issue.message} [{issue.code}]")
+
+    def print_result(self, result, as_json):
+        if self.shown > SHOWN:
+            self.stderr.write(f"… and {self.shown - SHOWN} more; --report FILE names them all.")
+        if as_json:
+            self.stdout.write(json.dumps(result.as_json()))
+        elif not (result.error and not result.read):
+            would = "would be " if result.dry_run else ""
+            self.stdout.write(
+                f"Read {result.read} in {result.seconds:.1f} s: {result.created} {would}created, "
+                f"{result.updated} {would}updated, {result.unchanged} unchanged, "
+                f"{result.skipped} skipped, {result.rejected} refused; "
+                f"{result.warnings} warnings."
+            )
+        if result.error:
+            raise CommandError(
+                result.error["message"],
+                returncode=1 if _stored_some(result) else 2,
+            )
+        if result.rejected:
+            sys.exit(1)
+
+
+def _stored_some(result):
+    """A run that stopped half way (its file changed) has stored what came before."""
+    is_whole = result.error["code"] == "nothing_stored" or result.dry_run
+    return not is_whole and bool(result.created or result.updated)
+
+
+def _import_options(options):
+    names = importing.Options.__dataclass_fields__
+    return importing.Options(**{name: options[name] for name in names if name in options})
+
+
+def _open_report(path):
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    except OSError as error:
+        raise CommandError(f"--report: {error.strerror}.", returncode=2) from None
+    return open(handle, "w", encoding="utf-8")
+
+
+def _move(bar, done, total):
+    bar.total = total
+    bar.update(done - bar.n)

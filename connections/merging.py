@@ -1,0 +1,152 @@
+"""What an entry of a file would change on a stored record, and what forbids it."""
+
+from dataclasses import dataclass, field
+
+from . import payload
+from .payload import MASKED
+
+# A new host must not get these without whoever changes it knowing them.
+CREDENTIALS = tuple(name for name in payload.SEALED_FIELDS if name not in ("emails", "state"))
+# What `received_at` follows: the tokens and how long they last.
+TOKENS = {"access_token", "refresh_token", "token", "expires_in", "refresh_token_expires_in"}
+# Endpoints that are compared where a secret is kept.
+ENDPOINTS = payload.ENDPOINTS
+
+
+@dataclass
+class Merge:
+    """The outcome: `changes` maps attributes to new values (None clears)."""
+
+    changes: dict = field(default_factory=dict)
+    auth: dict = field(default_factory=dict)  # the whole auth object afterwards, opened
+    unreadable: list = field(default_factory=list)  # what still does not open afterwards
+    keeps_secret: bool = False
+
+    def set(self, name, value):
+        self.changes[name] = value
+        if value is None:
+            self.auth.pop(name, None)
+        else:
+            self.auth[name] = value
+        if name in self.unreadable:
+            self.unreadable.remove(name)
+
+
+def fresh_auth(entry):
+    """The auth object (with `extra`) of an entry that nothing stored belongs to.
+
+    Masked values have nothing to keep: they become issues of the entry.
+    """
+    auth = {}
+    for name, value in (entry.auth or {}).items():
+        if value is MASKED or (isinstance(value, list) and MASKED in value):
+            entry.say("nothing_to_keep", entry.spelled[name])
+        else:
+            auth[name] = value
+    for target in ("auth_extra", "connection_extra"):
+        if getattr(entry, target) is MASKED:
+            entry.say("nothing_to_keep", entry.spelled[target])
+    if extra := joined_extra(entry.auth_extra, entry.connection_extra):
+        auth["extra"] = extra
+    return auth
+
+
+def joined_extra(auth_extra, connection_extra):
+    """The stored form of unknown keys: `{"auth": {...}, "connection": {...}}`, or {}."""
+    parts = {"auth": auth_extra, "connection": connection_extra}
+    return {name: part for name, part in parts.items() if part and part is not MASKED}
+
+
+def merge(record, entry, *, replace):
+    """Lay an entry over a stored record (opened here). Returns a Merge; adds issues to the entry.
+
+    `replace`: exactly the entry. Otherwise plain fields become the entry's and sealed fields
+    that it lacks stay. Masked values keep what is stored, in both.
+    """
+    auth, unreadable = record.open_auth()
+    outcome = Merge(auth=dict(auth), unreadable=list(unreadable))
+    if entry.auth is not None:
+        for name in payload.PLAIN_FIELDS:
+            if not same(entry.auth.get(name), auth.get(name)):
+                outcome.set(name, entry.auth.get(name))
+        for name in payload.SEALED_FIELDS:
+            _merge_sealed(outcome, entry, name, auth, unreadable, replace)
+    _merge_extra(outcome, entry, auth, unreadable, replace)
+    if entry.connection.get("connection_id") is None:
+        return outcome  # what is found by its content keeps what surrounds it
+    for column in payload.CONNECTION_COLUMNS:
+        value = entry.connection.get(column)
+        if not same(value, getattr(record, column)):
+            outcome.changes[column] = value
+    return outcome
+
+
+def same(one, other):
+    """Equality as it is written: dates to the millisecond, 1 and true apart."""
+    return one is other or payload.canonical(one) == payload.canonical(other)
+
+
+def _merge_sealed(outcome, entry, name, auth, unreadable, replace):
+    stored = auth.get(name)
+    if name not in entry.auth:
+        if stored is not None and replace:
+            outcome.set(name, None)
+        elif stored is not None and name in CREDENTIALS:
+            outcome.keeps_secret = True
+        return
+    value = entry.auth[name]
+    if isinstance(value, list) and MASKED in value:
+        value = _fill(value, stored)
+        outcome.keeps_secret = True
+    if value is MASKED:
+        if stored is None:
+            entry.say("nothing_to_keep", entry.spelled[name])
+        outcome.keeps_secret = outcome.keeps_secret or name in CREDENTIALS
+    elif name in unreadable or not same(value, stored):
+        outcome.set(name, value)
+
+
+def _fill(items, stored):
+    """Masked items among new ones keep what is stored at their place; else all is MASKED."""
+    if not isinstance(stored, list) or len(stored) != len(items):
+        return MASKED
+    return [old if new is MASKED else new for new, old in zip(items, stored, strict=True)]
+
+
+def _merge_extra(outcome, entry, auth, unreadable, replace):
+    stored = auth.get("extra") if "extra" not in unreadable else None
+    wanted = dict(stored or {})
+    is_given = {"auth": entry.auth is not None, "connection": True}
+    for part, target in (("auth", "auth_extra"), ("connection", "connection_extra")):
+        given = getattr(entry, target)
+        if given is MASKED:
+            if not wanted.get(part) and "extra" not in unreadable:
+                entry.say("nothing_to_keep", entry.spelled[target])
+        elif given:
+            wanted[part] = given
+        elif replace and is_given[part]:
+            wanted.pop(part, None)
+    if "extra" in unreadable:
+        # What does not open can't be kept beside something new: the file's mends it.
+        if joined_extra(entry.auth_extra, entry.connection_extra) or replace:
+            outcome.set("extra", wanted or None)
+    elif not same(wanted or None, stored or None):
+        outcome.set("extra", wanted or None)
+
+
+def guard_endpoints(record, entry, outcome):
+    """Refuse (an issue) a new host for an endpoint while a stored secret is kept."""
+    if not outcome.keeps_secret:
+        return
+    for name in ENDPOINTS:
+        host = payload.url_host(outcome.changes.get(name))
+        if host and host != payload.url_host(getattr(record, name)):
+            entry.say("endpoint_changed", entry.spelled.get(name, name))
+
+
+def guard_age(record, entry):
+    """Refuse (an issue) data that is older than what is stored or was changed here."""
+    updated_at = entry.connection.get("source_updated_at")
+    known = [moment for moment in (record.source_updated_at, record.locally_changed_at) if moment]
+    if updated_at and known and updated_at < max(known):
+        entry.say("older", entry.spelled.get("updated_at", "updated_at"))
