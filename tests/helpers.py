@@ -1,0 +1,100 @@
+"""A fixed cast of records and the few verbs that many tests share."""
+
+import json
+from datetime import datetime, timedelta, timezone
+
+from connections import exporting, importing
+from connections.models import ConnectionAuth
+
+NOW = datetime(2026, 11, 24, 9, 4, tzinfo=timezone.utc)
+
+# Secrets that are recognisable wherever they turn up.
+SECRET = "synth-SECRET-6f1d2c"
+
+FULL_AUTH = {
+    "accessToken": f"{SECRET}-access",
+    "apiUrl": "https://api.example.com/v1",
+    "appId": "app-1",
+    "audience": "https://audience.example.com",
+    "authorizeUrl": "https://login.example.com/authorize",
+    "clientId": "client-1",
+    "clientSecret": f"{SECRET}-client",
+    "consumerKey": f"{SECRET}-consumer-key",
+    "consumerSecret": f"{SECRET}-consumer",
+    "devApiKey": f"{SECRET}-dev",
+    "emails": ["ada@example.com", "grace@example.com"],
+    "expiresIn": 3600,
+    "expiryDate": "2027-01-01T00:00:00.000Z",
+    "key": f"{SECRET}-key",
+    "meta": {"realm": f"{SECRET}-meta", "depth": {"n": 1.5, "list": [1, None, True]}},
+    "name": "Bramblewood Care Homes",
+    "otherAuthInfo": [f"{SECRET}-other-0", f"{SECRET}-other-1"],
+    "pem": f"-----BEGIN PRIVATE KEY-----\r\n{SECRET}\r\n-----END PRIVATE KEY-----\r\n",
+    "refreshToken": f"{SECRET}-refresh",
+    "refreshTokenExpiresDate": "2027-06-01T12:00:00.000Z",
+    "refreshTokenExpiresIn": 86400.5,
+    "refreshUrl": "https://login.example.com/refresh",
+    "state": f"{SECRET}-state",
+    "token": f"{SECRET}-token",
+    "tokenUrl": "https://login.example.com/token",
+    "userId": "user-1",
+}
+
+
+class Text:
+    """A source (see connections.reader) made of text, bytes or JSON values."""
+
+    def __init__(self, content, name="test.json"):
+        if not isinstance(content, (str, bytes)):
+            content = json.dumps(content)
+        self.content = content.encode() if isinstance(content, str) else content
+        self.name = name
+
+    def chunks(self):
+        if self.content:
+            yield self.content
+
+
+def import_text(content, name="test.json", **options):
+    """Import one source; returns `(result, verdicts)`."""
+    verdicts = []
+    result = importing.run(
+        [Text(content, name)], importing.Options(**options), on_verdict=verdicts.append
+    )
+    return result, verdicts
+
+
+def export_text(queryset=None, **options):
+    """The export as text."""
+    queryset = ConnectionAuth.objects.all() if queryset is None else queryset
+    return "".join(exporting.stream(queryset, exporting.Options(**options), exporting.Tally()))
+
+
+def codes(verdicts):
+    """The codes of all issues, in order."""
+    return [issue.code for verdict in verdicts for issue in verdict.issues]
+
+
+def make(**fields):
+    """A stored record; `ends_in` is a timedelta from now to its expiry date."""
+    if "ends_in" in fields:
+        fields["expiry_date"] = datetime.now(timezone.utc) + fields.pop("ends_in")
+    return ConnectionAuth.objects.create(**fields)
+
+
+def cast():
+    """One record for each bucket, and a stale one: a dict by bucket name."""
+    return {
+        "broken": make(name="Broken Ltd", access_token=SECRET, ends_in=timedelta(hours=-1)),
+        "day": make(name="Day Ltd", access_token=SECRET, ends_in=timedelta(hours=5)),
+        "week": make(name="Week Ltd", key=SECRET, ends_in=timedelta(days=3)),
+        "month": make(name="Month Ltd", token=SECRET, ends_in=timedelta(days=20)),
+        "later": make(name="Later Ltd", access_token=SECRET, ends_in=timedelta(days=200)),
+        "no_end": make(name="Endless Ltd", dev_api_key=SECRET),
+        "stale": make(
+            name="Stale Ltd",
+            access_token=SECRET,
+            refresh_token=SECRET,
+            ends_in=timedelta(hours=-2),
+        ),
+    }
