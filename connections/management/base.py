@@ -1,0 +1,43 @@
+"""What our commands have in common: keys first, and failures as one sentence with an exit code."""
+
+import os
+import sys
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError, ProgrammingError
+
+from connections import keyring
+from connections.issues import printable
+
+
+class LatchkeyCommand(BaseCommand):
+    """Asks for good keys before it begins.
+
+    To give up, raise CommandError with a sentence and `returncode=2`.
+    """
+
+    requires_system_checks = []  # keyring.require() says what is wrong in one sentence instead
+    failed = 2  # the exit code of "could not do it", usage errors included
+
+    def create_parser(self, *args, **kwargs):
+        parser = super().create_parser(*args, **kwargs)
+        leave = parser.exit
+        parser.exit = lambda status=0, message=None: leave(status and self.failed, message)
+        return parser
+
+    def execute(self, *args, **options):
+        try:
+            keyring.require()
+            return super().execute(*args, **options)
+        except keyring.KeyringError as error:
+            raise CommandError(str(error), returncode=self.failed) from None
+        except (OperationalError, ProgrammingError) as error:
+            first_line = printable(str(error).partition("\n")[0])
+            raise CommandError(
+                f"The database can't be used ({first_line}); check DATABASE_URL and run "
+                "`python manage.py migrate`.",
+                returncode=self.failed,
+            ) from None
+        except BrokenPipeError:  # whoever read our output has left, as `head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(self.failed)

@@ -1,0 +1,138 @@
+import csv
+import json
+import re
+import sys
+from argparse import ArgumentTypeError
+from contextlib import suppress
+from datetime import timedelta
+
+from django.db import DatabaseError
+from django.utils import timezone
+
+from connections import expiry
+from connections.issues import printable
+from connections.management.base import LatchkeyCommand
+from connections.models import ConnectionAuth, ImportRun
+from connections.payload import iso
+
+UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+DATES = ("breaks_at", "access_expires_at", "refresh_expires_at")
+COLUMNS = ("id", "connection_id", "name", "integration", "bucket", *DATES, "renewable")
+TABLE = ("bucket", "breaks_at", "name", "integration", "renewable", "id")
+
+
+def period(text):
+    """`90m`, `12h`, `7d` or `2w` as a timedelta."""
+    found = re.fullmatch(r"(\d{1,5})([mhdw])", text, re.ASCII)
+    if found is None:
+        raise ArgumentTypeError("give a whole number and m, h, d or w, such as 12h or 7d")
+    number, unit = found.groups()
+    return timedelta(**{UNITS[unit]: int(number)})
+
+
+class Command(LatchkeyCommand):
+    help = (
+        "Tell which connections are broken and which break soon. Fit for cron and monitoring: "
+        "exits with 0 where none does, 1 where some break within the period, 2 where some are "
+        "broken already, 3 where it could not tell. Opens no sealed value."
+    )
+    failed = 3
+
+    def add_arguments(self, parser):
+        parser.add_argument(
+            "--within",
+            type=period,
+            default="7d",
+            metavar="PERIOD",
+            help="How far ahead to look: minutes, hours, days or weeks as 90m, 12h, 7d or 2w "
+            "(default: 7d).",
+        )
+        parser.add_argument(
+            "--format",
+            choices=("table", "json", "csv"),
+            default="table",
+            help="How to print (default: table). Dates are in UTC.",
+        )
+        parser.add_argument(
+            "--summary", action="store_true", help="Print the counts and no connections."
+        )
+
+    def handle(self, *, within, format, summary, **options):
+        now = timezone.now()
+        counts = ConnectionAuth.objects.bucket_counts(now)
+        breaking = ConnectionAuth.objects.breaking_within(within, now)
+        records = None if summary else [_row(found, now) for found in breaking.values(*STORED)]
+        PRINTERS[format](self.stdout, now, counts, records)
+        with suppress(DatabaseError):  # housekeeping, which must not change the answer
+            ImportRun.throw_away_old()
+        code = 2 if counts["broken"] else 1 if breaking.exists() else 0
+        if code:
+            sys.exit(code)
+
+
+STORED = ("id", "connection_id", "name", "integration_id", *DATES, "renewable")
+
+
+def _row(found, now):
+    """The JSON object of a record, from its stored columns."""
+    row = {
+        **found,
+        "id": str(found["id"]),
+        "integration": found["integration_id"],
+        "bucket": expiry.bucket_of(found["breaks_at"], now),
+        **{name: found[name] and iso(found[name]) for name in DATES},
+    }
+    return {name: row[name] for name in COLUMNS}
+
+
+def _print_json(out, now, counts, records):
+    result = {
+        "now": iso(now),
+        "buckets": {name: counts[name] for name in expiry.BUCKETS},
+        "stale": counts["stale"],
+        "total": counts["total"],
+    }
+    if records is not None:
+        result["records"] = records
+    out.write(json.dumps(result))
+
+
+def _print_csv(out, now, counts, records):
+    writer = csv.writer(out, lineterminator="\n")
+    if records is None:
+        writer.writerow(("bucket", "count"))
+        writer.writerows(counts.items())
+        return
+    writer.writerow(COLUMNS)
+    for row in records:
+        writer.writerow([_csv_cell(row[name]) for name in COLUMNS])
+
+
+def _csv_cell(value):
+    """Text that a spreadsheet does not take for a formula."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = "" if value is None else value
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
+
+
+def _print_table(out, now, counts, records):
+    for name, count in counts.items():
+        out.write(f"{name:<8}{count:>9,}")
+    if not records:
+        return
+    lines = [TABLE, *([_table_cell(row[name]) for name in TABLE] for row in records)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(TABLE))]
+    out.write("")
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        out.write("  ".join(cells).rstrip())
+
+
+def _table_cell(value):
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return printable(value or "-", 60)
+
+
+PRINTERS = {"table": _print_table, "json": _print_json, "csv": _print_csv}
