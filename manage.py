@@ -4,8 +4,25 @@
 import os
 import sys
 
-from django.core.management import execute_from_command_line
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import ManagementUtility
+
+from connections import keyring
+
+
+class CommandLine(ManagementUtility):
+    """Django's, but without good keys a command is refused in one sentence."""
+
+    def fetch_command(self, subcommand):
+        if not keyring.is_keyless(self.argv):
+            keyring.require()
+        return super().fetch_command(subcommand)
+
 
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
-    execute_from_command_line(sys.argv)
+    try:
+        CommandLine(sys.argv).execute()
+    except (ImproperlyConfigured, keyring.KeyringError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)

@@ -6,18 +6,15 @@ from django.core.checks import Error, Tags, register
 
 from . import keyring
 
-# What a person runs before there are keys, or to get them.
-KEYLESS_COMMANDS = {"makemigrations", "migrate"}
-
 
 @register(Tags.security)
 def check_keys(app_configs, **kwargs):
     """connections.E001: FERNET_KEYS is missing, weak, or not what sealed the stored records."""
-    if sys.argv[1:2] and sys.argv[1] in KEYLESS_COMMANDS:
+    if keyring.is_keyless(sys.argv):
         return []
     try:
         keyring.require()
     except keyring.KeyringError as error:
         sentence, _, hint = str(error).partition(". ")
-        return [Error(sentence + ".", hint=hint or None, id="connections.E001")]
+        return [Error(sentence.rstrip(".") + ".", hint=hint or None, id="connections.E001")]
     return []

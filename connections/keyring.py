@@ -20,6 +20,7 @@ from django.db import IntegrityError, OperationalError, ProgrammingError, transa
 # Version byte, time stamp, IV and HMAC of a token (https://github.com/fernet/spec).
 FERNET_OVERHEAD = 1 + 8 + 16 + 32
 
+KEYLESS_COMMANDS = {"help", "version", "generate_key", "makemigrations", "collectstatic"}
 MAKE_ONE = "Make one with `python manage.py generate_key`"
 
 
@@ -115,6 +116,25 @@ def require():
             "Bring back the key that sealed it, after the newer ones."
         ) from None
     _proven.add(ring)
+
+
+def is_keyless(argv):
+    """Whether a command line may run without keys: to get some, and to make the database.
+
+    `migrate` may until keys were used with the database; from then on it takes the right ones.
+    """
+    command = argv[1] if len(argv) > 1 else "help"
+    if {"-h", "--help"} & {*argv[1:]}:
+        return True
+    return command in KEYLESS_COMMANDS or (command == "migrate" and not _has_proof())
+
+
+def _has_proof():
+    try:
+        with transaction.atomic():
+            return apps.get_model("connections", "StoredKey").objects.filter(name="proof").exists()
+    except (OperationalError, ProgrammingError):
+        return False
 
 
 def _stored_key(name, make):

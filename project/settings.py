@@ -39,16 +39,22 @@ SETTINGS = (
 ).split()
 env = Env.read(BASE_DIR / ".env")
 
+
+def texts(name, default=""):
+    """A comma-separated setting as a list."""
+    return [text.strip() for text in env.ENVIRON.get(name, default).split(",") if text.strip()]
+
+
 # Keys. Nothing is checked here: connections.keyring.require() does that, with a sentence.
 SECRET_KEY = env.ENVIRON.get("SECRET_KEY", "")  # not env(): a key may begin with "$"
-FERNET_KEYS = [key.strip() for key in env.list("FERNET_KEYS", default=[])]
+FERNET_KEYS = texts("FERNET_KEYS")
 FERNET_USE_HKDF = False  # tokens are standard Fernet under FERNET_KEYS, readable by any library
 
 DEBUG = env.bool("DEBUG", default=False)
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
-CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+ALLOWED_HOSTS = texts("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = texts("CSRF_TRUSTED_ORIGINS")
 # Addresses or networks whose X-Forwarded-* headers are believed.
-TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=[])
+TRUSTED_PROXIES = texts("TRUSTED_PROXIES")
 
 INSTALLED_APPS = [
     "connections.apps.LatchkeyAdminConfig",
@@ -63,10 +69,11 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "project.middleware.trusted_proxies",
-    "django.middleware.security.SecurityMiddleware",
+    # Before all that may answer by itself: redirects and errors carry these headers too.
     "csp.middleware.CSPMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
     "project.middleware.no_store",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -96,7 +103,7 @@ TEMPLATES = [
 DATABASES = {
     "default": env.db("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}"),
 }
-if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+if DATABASES["default"].get("ENGINE", "").endswith("sqlite3"):
     DATABASES["default"].setdefault("OPTIONS", {}).update(
         # IMMEDIATE takes the write lock at BEGIN: two writers wait for each other
         # where the default would fail one of them with "database is locked".
@@ -141,8 +148,8 @@ vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
 FILE_UPLOAD_HANDLERS = ["connections.uploads.SealedUploadHandler"]
 DATA_UPLOAD_MAX_MEMORY_SIZE = 16 * 1024 * 1024
 
-# HTTPS is on unless it is switched off for a machine of one's own.
-HTTPS = env.bool("HTTPS", default=True)
+# HTTPS is on unless it is switched off for a machine of one's own; a typo does not do that.
+HTTPS = env.str("HTTPS", default="on").strip().lower() not in ("off", "false", "no", "0")
 SECURE_SSL_REDIRECT = HTTPS
 SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS

@@ -1,0 +1,45 @@
+# Everything that a person types. Needs Python 3.11 or newer, make, and a package index.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PORT ?= 8000
+export PORT
+
+venv := .venv/bin/python
+pip := $(venv) -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test lint clean
+
+help:  ## list these targets
+	@sed -n 's/^\([a-z]*\):.*##  */make \1	/p' Makefile | expand -t 12
+
+run: .venv/run.stamp  ## set up what is missing and serve http://localhost:8000 (PORT=8001 changes it)
+	@$(venv) -m project.bootstrap
+	@exec $(venv) -m gunicorn --config project/gunicorn.py
+
+demo: .venv/run.stamp  ## add 500 made-up records to an empty console
+	@$(venv) -m project.bootstrap
+	@$(venv) manage.py seed_demo --count 500
+
+test: .venv/dev.stamp  ## run the tests (ARGS="-k import" picks some)
+	@$(venv) -m pytest $(ARGS)
+
+lint: .venv/dev.stamp  ## check style and formatting
+	@$(venv) -m ruff check .
+	@$(venv) -m ruff format --check .
+
+clean:  ## remove what can be made again; never .env or the database
+	rm -rf .venv static build .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps say which version of the requirements is installed.
+.venv/run.stamp: requirements.txt
+	@echo "Installing requirements.txt into .venv (once)."
+	@$(PYTHON) -m venv .venv
+	@$(pip) install -r requirements.txt
+	@touch $@
+
+.venv/dev.stamp: requirements-dev.txt .venv/run.stamp
+	@echo "Installing requirements-dev.txt into .venv (once)."
+	@$(pip) install -r requirements-dev.txt
+	@touch $@
