@@ -1,0 +1,43 @@
+"""What every test can count on: a committed proof of the keys, and Debian's Chromium."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from connections import keyring
+
+CHROMIUM = "/usr/bin/chromium"
+
+# The browser's fixtures run an event loop beside the ORM, which is fine in a test.
+os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup, django_db_blocker):
+    """Prove the keys once, outside any test's transaction, so that no test counts its queries."""
+    with django_db_blocker.unblock():
+        keyring.require()
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args):
+    return {
+        **browser_type_launch_args,
+        "executable_path": CHROMIUM,
+        "args": [
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+        ],
+    }
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("browser") and not Path(CHROMIUM).exists():
+        message = f"There is no Chromium at {CHROMIUM} (Debian: apt-get install chromium)."
+        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
