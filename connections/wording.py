@@ -1,0 +1,54 @@
+"""Pure: moments and sizes in words. Safe for every date that can be stored, years 1 and 9999 too."""
+
+from datetime import datetime, timezone
+
+from django.utils import timezone as django_timezone
+from django.utils.dateformat import format as format_date
+
+UNITS = (
+    ("year", 365 * 24 * 3600),
+    ("day", 24 * 3600),
+    ("hour", 3600),
+    ("minute", 60),
+)
+
+
+def local(moment):
+    """`moment` in the current time zone; in UTC where that would leave the calendar."""
+    try:
+        return django_timezone.localtime(moment)
+    except (OverflowError, ValueError):
+        return moment.astimezone(timezone.utc)
+
+
+def exact(moment, pattern="D j M Y, H:i"):
+    """`Thu 26 Nov 2026, 14:20` in the current time zone; "" for None."""
+    return "" if moment is None else format_date(local(moment), pattern)
+
+
+def relative(moment, now=None):
+    """`in 3 days`, `2 hours ago`, `now`; "" for None. Rounded down to the largest unit."""
+    if moment is None:
+        return ""
+    seconds = (moment - (now or datetime.now(timezone.utc))).total_seconds()
+    for name, length in UNITS:
+        if abs(seconds) >= length:
+            count = int(abs(seconds) // length)
+            words = f"{count:,} {name}" + ("" if count == 1 else "s")
+            return f"in {words}" if seconds > 0 else f"{words} ago"
+    return "now"
+
+
+def size(count):
+    """`about 1.2 KB`; below 100 bytes a rough step, so that the length of a key stays private."""
+    if count < 100:
+        return "under 0.1 KB"
+    if count < 1000 * 1000:
+        return f"about {count / 1000:.1f} KB"
+    return f"about {count / 1000 / 1000:.1f} MB"
+
+
+def joined(names):
+    """`a, b and c`."""
+    *most, last = names or [""]
+    return f"{', '.join(most)} and {last}" if most else last
