@@ -3,18 +3,19 @@
 import os
 import sys
 
+import django
+from django.core.exceptions import ImproperlyConfigured
 from django.core.wsgi import get_wsgi_application
+from django.db import connections
+
+from connections import keyring
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
-application = get_wsgi_application()
-
-from django.db import connections  # noqa: E402  (needs the settings)
-
-from connections import keyring  # noqa: E402
-
 try:
+    django.setup(set_prefix=False)
     keyring.require()
-except keyring.KeyringError as error:
+except (ImproperlyConfigured, keyring.KeyringError) as error:
     print(error, file=sys.stderr)
     sys.exit(2)
 connections.close_all()  # a server forks after this: no connection may be shared
+application = get_wsgi_application()
