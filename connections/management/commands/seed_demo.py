@@ -1,0 +1,74 @@
+import json
+import sys
+from argparse import ArgumentTypeError
+
+from django.core.management.base import CommandError
+from django.utils import timezone
+from tqdm import tqdm
+
+from connections import demo
+from connections.management.base import LatchkeyCommand
+
+MOST = 1_000_000
+
+
+def number(text):
+    if not text.isdecimal() or not 1 <= int(text) <= MOST:
+        raise ArgumentTypeError(f"give a whole number from 1 to {MOST:,}")
+    return int(text)
+
+
+class Command(LatchkeyCommand):
+    help = (
+        "Fill an empty store with made-up connections of every kind and expiry, to look around "
+        "with. All their secrets are synthetic. Refuses where other connections are stored."
+    )
+
+    def add_arguments(self, parser):
+        what = parser.add_mutually_exclusive_group()
+        what.add_argument(
+            "--count", type=number, default=500, help="How many connections (default: 500)."
+        )
+        what.add_argument(
+            "--clear",
+            action="store_true",
+            help="Remove the demo connections and the integrations that only they use.",
+        )
+        parser.add_argument("--json", action="store_true", help="Print the result as JSON.")
+
+    def handle(self, *, count, clear, json, **options):
+        if clear:
+            self.clear(json)
+        else:
+            self.seed(count, json)
+
+    def clear(self, as_json):
+        deleted, integrations = demo.clear()
+        self.say(
+            as_json,
+            {"deleted": deleted, "integrations_deleted": integrations},
+            f"Removed {deleted} demo connections and {integrations} integrations.",
+        )
+
+    def seed(self, count, as_json):
+        try:
+            with tqdm(unit=" records", total=count, disable=None, file=sys.stderr) as bar:
+                result = demo.seed(count, timezone.now(), lambda done, _: bar.update(done - bar.n))
+        except demo.StoreInUse:
+            raise CommandError(
+                "The store holds other connections; the demo goes into an empty store only.",
+                returncode=2,
+            ) from None
+        if result.error:
+            raise CommandError(result.error["message"], returncode=2)
+        self.say(
+            as_json,
+            result.as_json(),
+            f"Created {result.created} demo connections, updated {result.updated}. "
+            "`seed_demo --clear` removes them.",
+        )
+        if result.rejected:
+            sys.exit(1)
+
+    def say(self, as_json, result, sentence):
+        self.stdout.write(json.dumps(result) if as_json else sentence)
