@@ -1,0 +1,43 @@
+"use strict";
+
+// "/" goes to the search box: the list's own where there is one.
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.closest("input, textarea, select, [contenteditable]");
+  if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  const box = document.querySelector("#searchbar") || document.querySelector("#search-all");
+  if (box) {
+    event.preventDefault();
+    box.focus();
+    box.select();
+  }
+});
+
+// Tables that become cards on a phone stay tables for a screen reader, whatever their `display`.
+const ROLES = [
+  ["thead, tbody, tfoot", "rowgroup"], ["tr", "row"], ["td", "cell"],
+  ["th", "columnheader"], ["tbody th", "rowheader"],
+];
+for (const table of document.querySelectorAll("table.cards")) {
+  table.setAttribute("role", "table");
+  for (const [selector, role] of ROLES) {
+    for (const element of table.querySelectorAll(selector)) element.setAttribute("role", role);
+  }
+  if (!table.classList.contains("labelled")) continue;
+  const labels = [...table.tHead.rows[0].cells].map((cell) => cell.textContent.trim());
+  for (const cell of table.querySelectorAll("tbody td")) {
+    if (labels[cell.cellIndex]) cell.dataset.label = labels[cell.cellIndex];
+  }
+}
+
+// An open filter or menu closes at a click elsewhere and at Escape.
+const closeFilters = (except) => {
+  for (const open of document.querySelectorAll(".filter[open]")) if (open !== except) open.open = false;
+};
+document.addEventListener("click", (event) => closeFilters(event.target.closest(".filter")));
+document.addEventListener("keydown", (event) => {
+  const open = event.key === "Escape" && document.querySelector(".filter[open]");
+  if (open) {
+    open.open = false;
+    open.querySelector("summary").focus();
+  }
+});
