@@ -1,6 +1,318 @@
-from django.contrib import admin
+"""The admin pages of connections and integrations; thin, over the rooms that do the work."""
 
-from .models import ConnectionAuth, Integration
+import copy
 
-admin.site.register(ConnectionAuth)
-admin.site.register(Integration)
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.models import LogEntry
+from django.contrib.admin.views.main import ChangeList
+from django.db import IntegrityError
+from django.db.models import Count, F
+from django.http import HttpResponseRedirect, QueryDict
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+
+from . import catalogue, expiry, pages, record, wording
+from .dashboard import LABELS
+from .filters import LIST_FILTERS, BucketFilter
+from .forms import PLAIN_FIELDS, ConnectionAuthForm
+from .importing import field_name
+from .merging import CREDENTIALS, TOKENS
+from .models import ConnectionAuth, Integration, VersionConflict
+
+
+def badge(name, text):
+    return format_html('<span class="badge is-{}">{}</span>', name, text)
+
+
+class ConnectionChangeList(ChangeList):
+    """The list, with the counts of the buckets under all other filters."""
+
+    def horizon(self):
+        """The tiles over the list: dicts `name`, `label`, `count`, `url`, `is_current`."""
+        queryset = self.root_queryset
+        current = None
+        for spec in self.filter_specs:
+            if isinstance(spec, BucketFilter):
+                current = spec.value()
+            else:
+                narrowed = spec.queryset(self.request, queryset)
+                queryset = queryset if narrowed is None else narrowed
+        queryset, _ = self.model_admin.get_search_results(self.request, queryset, self.query)
+        counts = queryset.bucket_counts()
+        tiles = [("", "All", counts["total"])]
+        tiles += [(name, LABELS[name], counts[name]) for name in expiry.BUCKETS]
+        tiles.append(("stale", "Stale", counts["stale"]))
+        return [
+            {
+                "name": name or "all",
+                "label": label,
+                "count": count,
+                "url": self.get_query_string({"bucket": name or None, "p": None}),
+                "is_current": (current or "") == name,
+            }
+            for name, label, count in tiles
+        ]
+
+    def get_queryset(self, request, exclude_parameters=None):
+        self.request = request
+        return super().get_queryset(request, exclude_parameters)
+
+
+@admin.register(ConnectionAuth)
+class ConnectionAuthAdmin(admin.ModelAdmin):
+    form = ConnectionAuthForm
+    list_display = ("status", "title", "kind_of_system", "kind", "place", "breaks", "renewed_by")
+    list_display_links = ("title",)
+    list_filter = LIST_FILTERS
+    list_per_page = 100
+    show_full_result_count = False
+    search_fields = ("name", "connection_id", "external_xref", "client_id", "user_id")
+    search_help_text = "Name, ids and references"
+    ordering = (F("breaks_at").asc(nulls_last=True), "id")
+    actions = ("export_selected",)
+
+    # The list
+
+    def get_changelist(self, request, **kwargs):
+        return ConnectionChangeList
+
+    def get_queryset(self, request):
+        queryset = super().get_queryset(request)
+        match = request.resolver_match
+        if match and match.url_name == "connections_connectionauth_change":
+            return queryset.select_related("integration")
+        return queryset.listed()
+
+    def lookup_allowed(self, lookup, value, request=None):
+        return False  # the filters take their parameters first; no field may be asked freely
+
+    @admin.display(description="Status", ordering=F("breaks_at").asc(nulls_last=True))
+    def status(self, obj):
+        badges = [badge(obj.bucket(), LABELS[obj.bucket()])]
+        if obj.is_stale():
+            badges.append(badge("stale", "Stale"))
+        return format_html("{} " * len(badges), *badges)
+
+    @admin.display(description="Name", ordering="name")
+    def title(self, obj):
+        marks = [badge("paused", "Paused")] if obj.is_paused else []
+        if obj.unreadable_fields:
+            marks.append(badge("unreadable", "Unreadable"))
+        return format_html("{}" + " {}" * len(marks), str(obj), *marks)
+
+    @admin.display(description="Integration", ordering="integration__name")
+    def kind_of_system(self, obj):
+        return str(obj.integration) if obj.integration_id else "-"
+
+    @admin.display(description="Kind", ordering="auth_kind")
+    def kind(self, obj):
+        return obj.get_auth_kind_display()
+
+    @admin.display(description="Environment", ordering="environment")
+    def place(self, obj):
+        return obj.environment_label
+
+    @admin.display(description="Breaks", ordering=F("breaks_at").asc(nulls_last=True))
+    def breaks(self, obj):
+        if obj.breaks_at is None:
+            return "-"
+        return format_html(
+            '<time title="{}">{}</time> <span class="quiet">· {}</span>',
+            wording.exact(obj.breaks_at, "D j M Y, H:i:s T"),
+            wording.relative(obj.breaks_at),
+            wording.exact(obj.breaks_at, "D j M, H:i"),
+        )
+
+    @admin.display(description="Renewed by", ordering="renewable")
+    def renewed_by(self, obj):
+        name = "machine" if obj.renewable else "person"
+        return format_html('<span class="by-{}">{}</span>', name, name.capitalize())
+
+    def filtered(self, request, query_string):
+        """The connections that the list shows for a query string, on all its pages."""
+        request = copy.copy(request)
+        request.GET = QueryDict(query_string)
+        return self.get_changelist_instance(request).get_queryset(request)
+
+    @admin.action(description="Export…", permissions=["view"])
+    def export_selected(self, request, queryset):
+        if request.POST.get("select_across") == "1":
+            return pages.export_page(request, query=request.GET.urlencode())
+        ids = [str(pk) for pk in queryset.values_list("pk", flat=True)]
+        return pages.export_page(request, ids=ids)
+
+    # The page of one connection
+
+    def get_fieldsets(self, request, obj=None):
+        fields = PLAIN_FIELDS if obj else (*PLAIN_FIELDS, "connection_id")
+        return [(None, {"fields": fields})]
+
+    def formfield_for_foreignkey(self, db_field, request, **kwargs):
+        return db_field.formfield(empty_label="None")
+
+    def get_object(self, request, object_id, from_field=None):
+        if request.method != "POST":
+            return super().get_object(request, object_id, from_field)
+        # Whoever saves holds the row until the transaction ends, so that versions can't race.
+        try:
+            pk = ConnectionAuth._meta.pk.to_python(object_id)
+        except forms.ValidationError:
+            return None
+        if not ConnectionAuth.objects.select_for_update().filter(pk=pk).exists():
+            return None
+        return super().get_object(request, object_id, from_field)
+
+    def changeform_view(self, request, object_id=None, form_url="", extra_context=None):
+        try:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        except VersionConflict as conflict:
+            messages.error(request, f"{conflict} Nothing is overwritten.")
+        except IntegrityError:
+            messages.error(
+                request,
+                "Nothing is saved: another connection without an id holds exactly this, "
+                "or the id is taken.",
+            )
+        return HttpResponseRedirect(request.get_full_path())
+
+    def render_change_form(self, request, context, add=False, change=False, form_url="", obj=None):
+        form = context["adminform"].form
+        instance = obj or form.instance
+        if obj and request.method == "GET":
+            if unreadable := record.find_unreadable(obj):
+                obj.note_unreadable(unreadable)
+        now = timezone.now()
+        can_change = context["has_change_permission"] if change else True
+        main, side = record.groups(instance, form, now, can_change=can_change)
+        context.update(
+            head=record.head(obj, now) if obj else None,
+            main=main,
+            side=side,
+            around=record.around(obj, now) if obj else [],
+            can_change=can_change,
+            conflict=self.last_change(form, obj),
+        )
+        return super().render_change_form(request, context, add, change, form_url, obj)
+
+    def last_change(self, form, obj):
+        """Who changed the record meanwhile (a LogEntry), where the form met a conflict."""
+        if not form.has_error(forms.forms.NON_FIELD_ERRORS, "conflict"):
+            return None
+        entries = LogEntry.objects.filter(object_id=str(obj.pk)).select_related("user")
+        return entries.order_by("-action_time").first()
+
+    def save_model(self, request, obj, form, change):
+        changed = form.changed_names
+        now = timezone.now()
+        if {*CREDENTIALS} & set(changed):
+            obj.locally_changed_at = now
+            changed.append("locally_changed_at")
+        if change and TOKENS & set(changed):
+            obj.received_at = now
+            changed.append("received_at")
+        if not change:
+            obj.save()
+        elif changed:
+            obj.save(update_fields=changed)
+
+    def response_add(self, request, obj, post_url_continue=None):
+        return self.say_saved(request, obj, "Added", [])
+
+    def response_change(self, request, obj):
+        return self.say_saved(request, obj, "Saved", self.changed_names)
+
+    def save_form(self, request, form, change):
+        self.changed_names = [field_name(name) for name in form.changed_names]
+        for warning in form.warnings:
+            messages.warning(request, warning)
+        return super().save_form(request, form, change)
+
+    def say_saved(self, request, obj, verb, changed):
+        detail = f"Changed: {', '.join(changed)}." if changed else ""
+        if verb == "Saved" and not changed:
+            detail = "Nothing was different."
+        messages.success(request, format_html("<b>{} {}.</b> {}", verb, str(obj), detail))
+        if "_continue" in request.POST:
+            return HttpResponseRedirect(
+                reverse("admin:connections_connectionauth_change", args=[obj.pk])
+            )
+        return self.response_post_save_change(request, obj)
+
+
+class LinesField(forms.CharField):
+    """An array of texts, one a line."""
+
+    widget = forms.Textarea(attrs={"rows": 4})
+
+    def prepare_value(self, value):
+        return "\n".join(map(str, value)) if isinstance(value, list) else value
+
+    def to_python(self, value):
+        return [line.strip() for line in (value or "").splitlines() if line.strip()]
+
+    def has_changed(self, initial, data):
+        return self.to_python(data) != (initial or [])
+
+
+class IntegrationForm(forms.ModelForm):
+    token_names = LinesField(
+        required=False, help_text="Labels of the credentials in otherAuthInfo, one a line."
+    )
+    token_instructions = LinesField(required=False, help_text="How to get them, one a line.")
+    categories = LinesField(required=False, help_text="One a line.")
+    token_url = forms.CharField(
+        required=False,
+        strip=False,
+        label="Token address",
+        help_text="Used for renewal where a connection has no token address of its own.",
+    )
+
+    class Meta:
+        model = Integration
+        fields = (
+            "type",
+            "name",
+            "auth_type",
+            "token_names",
+            "token_instructions",
+            "categories",
+            "token_url",
+        )
+
+    def clean_token_url(self):
+        value = self.cleaned_data["token_url"]
+        for issue in catalogue.url_errors(value):
+            raise forms.ValidationError(issue.message)
+        return value
+
+
+@admin.register(Integration)
+class IntegrationAdmin(admin.ModelAdmin):
+    form = IntegrationForm
+    list_display = ("title", "type", "auth_type", "labels", "count")
+    list_display_links = ("title",)
+    list_filter = ("auth_type",)
+    search_fields = ("name", "type")
+    ordering = ("name", "type")
+
+    def get_queryset(self, request):
+        in_use = Count("connections", filter=F("connections__binned_at").isnull())
+        return super().get_queryset(request).annotate(in_use=in_use)
+
+    def get_readonly_fields(self, request, obj=None):
+        return ("type",) if obj else ()  # connections refer to it
+
+    @admin.display(description="Name", ordering="name")
+    def title(self, obj):
+        return str(obj)
+
+    @admin.display(description="Token names")
+    def labels(self, obj):
+        return ", ".join(map(str, obj.token_names))
+
+    @admin.display(description="Connections", ordering="in_use")
+    def count(self, obj):
+        url = reverse("admin:connections_connectionauth_changelist")
+        return format_html('<a href="{}?integration={}">{}</a>', url, obj.type, obj.in_use)

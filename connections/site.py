@@ -1,9 +1,10 @@
 """The admin site: Django's, under our own name, with the expiry dashboard as its first page."""
 
 from django.contrib.admin import AdminSite
+from django.urls import path
 from django.utils import timezone
 
-from . import dashboard
+from . import dashboard, pages
 from .models import ConnectionAuth
 
 
@@ -17,3 +18,17 @@ class LatchkeyAdminSite(AdminSite):
         if self.get_model_admin(ConnectionAuth).has_view_permission(request):
             context["dashboard"] = dashboard.context(ConnectionAuth.objects.all(), timezone.now())
         return super().index(request, context)
+
+    def get_urls(self):
+        routes = (
+            ("import/", pages.import_page, "connections_import"),
+            ("import/<uuid:pk>/", pages.import_run, "connections_import_run"),
+            ("import/<uuid:pk>/report/", pages.import_report, "connections_import_report"),
+            ("import/integrations/", pages.import_integrations, "connections_import_integrations"),
+            ("export/", pages.export, "connections_export"),
+        )
+        ours = [path(route, self.admin_view(view), name=name) for route, view, name in routes]
+        return ours + super().get_urls()
+
+    def each_context(self, request):
+        return {**super().each_context(request), "nav_broken": pages.broken_count(request.user)}

@@ -1,4 +1,4 @@
-"""Pure: moments and sizes in words. Safe for every date that can be stored, years 1 and 9999 too."""
+"""Pure: moments and sizes in words, for every date that can be stored, years 1 and 9999 too."""
 
 from datetime import datetime, timezone
 

@@ -1,0 +1,95 @@
+"""The API's list of integrations (`type`, `name`, `token_names`, …) into the store."""
+
+from dataclasses import dataclass, field
+
+from django.db import transaction
+
+from . import payload
+from .issues import Issue
+from .models import Integration
+from .reader import entries, scan
+
+# Name in the JSON -> whether it is a list of texts. camelCase is read too.
+FIELDS = {
+    "name": False,
+    "categories": True,
+    "token_names": True,
+    "token_instructions": True,
+}
+
+
+@dataclass
+class Result:
+    created: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    issues: list = field(default_factory=list)  # the refused entries
+
+    @property
+    def refused(self):
+        return len(self.issues)
+
+
+def url_errors(value):
+    """The issues (errors only) of a token address."""
+    entry = payload.read_entry({"token_url": value}) if value else payload.Entry()
+    return [issue for issue in entry.issues if issue.level == "error"]
+
+
+@transaction.atomic
+def store(source):
+    """Store every good entry of a source (see reader); what the list lacks stays as it is.
+
+    Returns a Result. Raises FileRefused where the source is no JSON.
+    """
+    result = Result()
+    for raw in entries(source, scan(source)):
+        kind, values, problem = _read(raw)
+        if problem:
+            result.issues.append(Issue(problem[0], problem[2], problem[1], raw.number, raw.line))
+            continue
+        integration, is_new = Integration.objects.get_or_create(type=kind, defaults=values)
+        changed = [name for name, value in values.items() if getattr(integration, name) != value]
+        if is_new:
+            result.created += 1
+        elif changed:
+            for name in changed:
+                setattr(integration, name, values[name])
+            integration.save(update_fields=changed)
+            result.updated += 1
+        else:
+            result.unchanged += 1
+    return result
+
+
+def _read(raw):
+    """`(type, values, None)`, or `(None, None, (code, path, sentence))`."""
+    if raw.fault:
+        return None, None, (raw.fault, "", raw.message)
+    value = raw.value
+    if not isinstance(value, dict):
+        return None, None, ("not_an_object", "", "The entry is no object.")
+    kind = value.get("type")
+    if not isinstance(kind, str) or not kind.strip() or len(kind) > payload.MAX_SHORT_TEXT:
+        return None, None, ("wrong_type", "type", "A text of up to 255 characters belongs here.")
+    values = {}
+    for name, is_list in FIELDS.items():
+        given = value.get(name, value.get(payload.camel(name)))
+        if given is None:
+            continue
+        items = given if is_list else [given]
+        if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+            wanted = "An array of texts" if is_list else "Text"
+            return None, None, ("wrong_type", name, f"{wanted} belongs here.")
+        if not all(_is_storable(item) for item in items):
+            return None, None, ("bad_text", name, "The text holds U+0000 or half a pair.")
+        values[name] = given if is_list else given[: payload.MAX_SHORT_TEXT]
+    return kind, values, None
+
+
+def _is_storable(text):
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text

@@ -1,0 +1,138 @@
+"""The filters of the list of connections. Their query parameters are also what exports take."""
+
+from django.contrib.admin import SimpleListFilter
+
+from . import wording
+from .dashboard import LABELS
+from .models import PRODUCTION, ConnectionAuth, Integration
+from .payload import parse_date
+
+
+class BucketFilter(SimpleListFilter):
+    title = "status"
+    parameter_name = "bucket"
+
+    def lookups(self, request, model_admin):
+        return [*LABELS.items(), ("stale", "Stale")]
+
+    def queryset(self, request, queryset):
+        if self.value() in dict(self.lookup_choices):
+            return queryset.in_bucket(self.value())
+        return queryset
+
+
+class IntegrationFilter(SimpleListFilter):
+    title = "integration"
+    parameter_name = "integration"
+    NONE = "-"
+
+    def lookups(self, request, model_admin):
+        known = [
+            (kind, name or kind) for kind, name in Integration.objects.values_list("type", "name")
+        ]
+        return [*known, (self.NONE, "None")]
+
+    def queryset(self, request, queryset):
+        if self.value() == self.NONE:
+            return queryset.filter(integration=None)
+        return queryset.filter(integration=self.value()) if self.value() else queryset
+
+
+class KindFilter(SimpleListFilter):
+    title = "kind"
+    parameter_name = "kind"
+
+    def lookups(self, request, model_admin):
+        return ConnectionAuth.AUTH_KINDS
+
+    def queryset(self, request, queryset):
+        return queryset.filter(auth_kind=self.value()) if self.value() else queryset
+
+
+class EnvironmentFilter(SimpleListFilter):
+    title = "environment"
+    parameter_name = "environment"
+
+    def lookups(self, request, model_admin):
+        names = ConnectionAuth.objects.order_by().values_list("environment", flat=True).distinct()
+        others = {name for name in names if name} - {PRODUCTION}
+        return [(name, name) for name in (PRODUCTION, *sorted(others))]
+
+    def queryset(self, request, queryset):
+        return queryset.in_environment(self.value()) if self.value() else queryset
+
+
+class YesNoFilter(SimpleListFilter):
+    """A condition that is met or not; the subclass names the column."""
+
+    words = ("Yes", "No")
+
+    def lookups(self, request, model_admin):
+        return [("1", self.words[0]), ("0", self.words[1])]
+
+    def queryset(self, request, queryset):
+        if self.value() == "1":
+            return queryset.filter(**self.condition)
+        return queryset.exclude(**self.condition) if self.value() == "0" else queryset
+
+
+class PausedFilter(YesNoFilter):
+    title = "paused"
+    parameter_name = "paused"
+    condition = {"is_paused": True}
+
+
+class RenewableFilter(YesNoFilter):
+    title = "renewed by"
+    parameter_name = "renewable"
+    condition = {"renewable": True}
+    words = ("Machine", "Person")
+
+
+class UnreadableFilter(YesNoFilter):
+    title = "unreadable"
+    parameter_name = "unreadable"
+    condition = {"unreadable_fields__isnull": False}
+
+
+class BreaksFilter(SimpleListFilter):
+    """`breaks=<from>..<to>`: what a bar of the dashboard counts. Shown only where it is in use."""
+
+    title = "breaks"
+    parameter_name = "breaks"
+
+    def lookups(self, request, model_admin):
+        after, until = self.edges()
+        if after is None and until is None:
+            return []
+        words = [f"after {wording.exact(after)}"] if after else []
+        words += [f"until {wording.exact(until)}"] if until else []
+        return [(self.value(), " ".join(words))]
+
+    def edges(self):
+        """The two ends (from exclusive, to inclusive); None for an open or a malformed one."""
+        edges = []
+        for text in (self.value() or "").partition("..")[::2]:
+            try:
+                edges.append(parse_date(text)[0])
+            except ValueError:
+                edges.append(None)
+        return edges
+
+    def queryset(self, request, queryset):
+        after, until = self.edges()
+        if after is not None:
+            queryset = queryset.filter(breaks_at__gt=after)
+        return queryset.filter(breaks_at__lte=until) if until is not None else queryset
+
+
+LIST_FILTERS = (
+    BucketFilter,
+    IntegrationFilter,
+    KindFilter,
+    EnvironmentFilter,
+    PausedFilter,
+    RenewableFilter,
+    UnreadableFilter,
+    BreaksFilter,
+)

@@ -1,0 +1,321 @@
+"""The form of a connection: plain fields to edit, sealed fields to write only.
+
+A sealed input never shows what is stored nor what was just typed; blank keeps what is stored, a
+separate tick clears it. Every rule about values is payload's: the form asks it.
+"""
+
+import json
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from . import payload, wording
+from .models import SEALED_COLUMNS, ConnectionAuth
+
+# Groups of the page, by what the fields are for: (title, fields).
+MAIN_GROUPS = (
+    ("Tokens", ("access_token", "refresh_token", "token", "state", "user_id")),
+    (
+        "OAuth client",
+        (
+            "client_id",
+            "client_secret",
+            "app_id",
+            "audience",
+            "consumer_key",
+            "consumer_secret",
+            "dev_api_key",
+        ),
+    ),
+    ("Keys and certificates", ("pem", "key")),
+    ("Other", ("other_auth_info", "emails", "meta", "extra")),
+)
+SIDE_GROUPS = (
+    ("Identity", ("name", "integration", "environment", "external_xref", "is_paused")),
+    (
+        "Expiry",
+        (
+            "expiry_date",
+            "expires_in",
+            "refresh_token_expires_date",
+            "refresh_token_expires_in",
+        ),
+    ),
+    ("Endpoints", ("api_url", "token_url", "authorize_url", "refresh_url")),
+)
+PLAIN_FIELDS = tuple(
+    name
+    for _, names in (*MAIN_GROUPS, *SIDE_GROUPS)
+    for name in names
+    if name not in SEALED_COLUMNS
+)
+PLAIN_COLUMNS = tuple(ConnectionAuth._meta.get_field(n) for n in (*PLAIN_FIELDS, "connection_id"))
+LABELS = {
+    "api_url": "API address",
+    "app_id": "App id",
+    "authorize_url": "Authorise address",
+    "client_id": "Client id",
+    "connection_id": "Connection id",
+    "dev_api_key": "Developer API key",
+    "emails": "E-mail addresses",
+    "expires_in": "Access lasts",
+    "expiry_date": "Access ends",
+    "external_xref": "Your reference",
+    "extra": "Keys that we do not know",
+    "is_paused": "Paused",
+    "key": "Key",
+    "other_auth_info": "Other credentials",
+    "pem": "Certificate",
+    "refresh_token_expires_date": "Refresh ends",
+    "refresh_token_expires_in": "Refresh lasts",
+    "refresh_url": "Refresh address",
+    "token_url": "Token address",
+    "user_id": "User id",
+}
+HELP = {
+    "emails": "One address a line.",
+    "connection_id": "The id that the API knows it by. It can't be changed later.",
+    "environment": "Blank counts as Production.",
+    "expires_in": "Seconds.",
+    "expiry_date": "A whole instant, such as 2026-11-30 14:20 +01:00.",
+    "extra": "Kept as they came, and written again by an export.",
+    "external_xref": "Your own id for the customer. Shown in lists and exports.",
+    "is_paused": "Kept as it is.",
+    "key": "An API key, or the private key that belongs to the certificate.",
+    "meta": "A JSON object.",
+    "other_auth_info": "One credential a line.",
+    "pem": "PEM text with its BEGIN and END lines.",
+    "refresh_token_expires_date": "A whole instant, such as 2026-11-30 14:20 +01:00.",
+    "refresh_token_expires_in": "Seconds.",
+}
+JSON_KINDS = {"emails", "strings"}
+
+
+def label_of(name):
+    return LABELS.get(name) or name.replace("_", " ").capitalize()
+
+
+class WriteOnlyTextarea(forms.Textarea):
+    """Never shows a value: not what is stored, nor what was just typed.
+
+    Forms send every line end as CRLF (WHATWG HTML, 4.10.22), so a script sends the exact text
+    as JSON beside it, under `<name>_json`; that one wins.
+    """
+
+    def format_value(self, value):
+        return ""
+
+    def value_from_datadict(self, data, files, name):
+        try:
+            exact = json.loads(data.get(f"{name}_json") or "null")
+        except ValueError:
+            exact = None
+        return exact if isinstance(exact, str) else super().value_from_datadict(data, files, name)
+
+
+class SealedInput(forms.CharField):
+    """A value to be sealed, exactly as it was typed."""
+
+    def __init__(self, name):
+        super().__init__(
+            required=False,
+            strip=False,
+            empty_value=None,
+            label=label_of(name),
+            help_text=HELP.get(name, ""),
+            widget=WriteOnlyTextarea(
+                attrs={
+                    "rows": 3,
+                    "autocomplete": "off",
+                    "spellcheck": "false",
+                    "data-exact": "",
+                    "placeholder": "Paste the new value. Blank keeps what is stored.",
+                }
+            ),
+        )
+        # payload judges U+0000 like all other text, and says where.
+        self.validators = []
+
+
+class PlainInput(forms.CharField):
+    """One line of plain text; blank is absent, and what the browser can't show stays as it is."""
+
+    def __init__(self, **kwargs):
+        super().__init__(strip=False, empty_value=None, required=False, **kwargs)
+
+    def has_changed(self, initial, data):
+        def shown(text):
+            return (text or "").replace("\r", "").replace("\n", "")
+
+        return shown(initial) != shown(data)
+
+
+class SecondsInput(forms.FloatField):
+    def prepare_value(self, value):
+        return payload.plain_number(value)
+
+
+class InstantInput(forms.CharField):
+    """A date and time with its zone, shown in the current one."""
+
+    def prepare_value(self, value):
+        return value if value is None or isinstance(value, str) else self.shown(value)
+
+    def shown(self, moment):
+        text = wording.local(moment).isoformat(sep=" ")
+        return f"{text[:-6]} {text[-6:]}"
+
+    def to_python(self, value):
+        value = super().to_python(value)
+        if not value:
+            return None
+        try:
+            moment, has_zone = payload.parse_date(value)
+        except ValueError:
+            raise ValidationError(
+                "There is no such date. Write a whole instant, such as 2026-11-30 14:20 +01:00."
+            ) from None
+        if not has_zone:
+            raise ValidationError("Add the zone: 2026-11-30 14:20 +01:00, or Z for UTC.")
+        return moment
+
+    def has_changed(self, initial, data):
+        try:
+            return self.to_python(data) != initial
+        except ValidationError:
+            return True
+
+
+def inputs():
+    """The declared fields of the form, by name: how each field of the record is typed."""
+    fields = {"is_paused": forms.BooleanField(required=False)}
+    for name in (*PLAIN_FIELDS, "connection_id"):
+        kind = payload.AUTH_FIELDS.get(name)
+        if kind == "date":
+            fields[name] = InstantInput(required=False)
+        elif kind == "number":
+            number = forms.TextInput(attrs={"inputmode": "decimal"})
+            fields[name] = SecondsInput(required=False, widget=number)
+        elif name in ("environment", "external_xref", "connection_id"):
+            fields[name] = PlainInput(max_length=payload.MAX_SHORT_TEXT)
+        elif name not in ("integration", "is_paused"):
+            fields[name] = PlainInput()
+    for name in SEALED_COLUMNS:
+        tick = forms.BooleanField(required=False, label="Clear the stored value instead")
+        fields[f"clear_{name}"] = tick
+        if name != "extra":
+            fields[name] = SealedInput(name)
+    return fields
+
+
+class ConnectionAuthForm(forms.ModelForm):
+    """`warnings` holds sentences about accepted oddities after is_valid()."""
+
+    # The version that the person saw; another one in the store is a conflict.
+    version = forms.IntegerField(required=False, widget=forms.HiddenInput)
+    vars().update(inputs())
+
+    class Meta:
+        model = ConnectionAuth
+        fields = (*PLAIN_FIELDS, "connection_id")
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.warnings, self.sealed = [], {}
+        self.initial["version"] = self.instance.version
+        self.stored = {field: getattr(self.instance, field.attname) for field in PLAIN_COLUMNS}
+        for name in self._meta.fields:
+            if name in self.fields:
+                self.fields[name].label = label_of(name)
+                self.fields[name].help_text = HELP.get(name, "")
+        for name in SEALED_COLUMNS:
+            if f"clear_{name}" in self.fields:
+                self.fields[f"clear_{name}"].disabled = getattr(self.instance, name) is None
+
+    @property
+    def changed_names(self):
+        """The attributes of the record that this form changes."""
+        names = (name.removeprefix("clear_") for name in self.changed_data)
+        return [name for name in dict.fromkeys(names) if name != "version"]
+
+    def clean(self):
+        cleaned = super().clean()
+        adding = self.instance._state.adding
+        if not adding and cleaned.get("version") != self.instance.version:
+            raise ValidationError(
+                "Somebody else saved this connection meanwhile. Nothing of theirs is "
+                "overwritten: look at their change, then make yours again.",
+                code="conflict",
+            )
+        typed = self.typed_sealed()
+        raw = {**self.plain_for_payload(), **typed}
+        if raw:
+            self.judge(payload.read_entry(raw), typed)
+        return cleaned
+
+    def plain_for_payload(self):
+        """The changed plain fields of the auth object in their JSON form."""
+        raw = {}
+        for name in self.changed_data:
+            value = self.cleaned_data.get(name)
+            if name in payload.PLAIN_FIELDS and value is not None:
+                raw[name] = payload.iso(value) if payload.AUTH_FIELDS[name] == "date" else value
+        return raw
+
+    def typed_sealed(self):
+        """The new sealed values in their JSON form, by name."""
+        typed = {}
+        for name in payload.SEALED_FIELDS:
+            text = self.cleaned_data.get(name)
+            if text is None:
+                continue
+            if self.cleaned_data.get(f"clear_{name}"):
+                self.add_error(name, "Either a new value or the tick, not both.")
+                continue
+            try:
+                typed[name] = parse_typed(payload.AUTH_FIELDS[name], text)
+            except ValueError as error:
+                self.add_error(name, str(error))
+        return typed
+
+    def judge(self, entry, typed):
+        for issue in entry.issues:
+            name = issue.path.partition("[")[0].partition(".")[0]
+            if issue.level == "warning":
+                self.warnings.append(f"{label_of(name)}: {issue.message}")
+            else:
+                self.add_error(name if name in self.fields else None, issue.message)
+        for name, value in (entry.auth or {}).items():
+            if value is payload.MASKED or (isinstance(value, list) and payload.MASKED in value):
+                self.add_error(name, "This is a mask and no value. Blank keeps what is stored.")
+        self.sealed = {name: value for name, value in (entry.auth or {}).items() if name in typed}
+
+    def _post_clean(self):
+        super()._post_clean()
+        # What was not changed stays as it is stored: "" is not absent, a line break no blank.
+        for column, value in self.stored.items():
+            if column.name not in self.changed_data:
+                setattr(self.instance, column.attname, value)
+        if self.errors:
+            return
+        for name in SEALED_COLUMNS:
+            if self.cleaned_data.get(f"clear_{name}"):
+                setattr(self.instance, name, None)
+            elif name in self.sealed:
+                setattr(self.instance, name, self.sealed[name])
+
+
+def parse_typed(kind, text):
+    """What a person typed for a sealed field, in its JSON form. Raises ValueError (a sentence)."""
+    if kind in JSON_KINDS:
+        lines = text.replace("\r\n", "\n").split("\n")
+        return [line for line in lines if line]
+    if kind == "object":
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            raise ValueError("This is not JSON.") from None
+        if not isinstance(value, dict):
+            raise ValueError("A JSON object belongs here: { … }.")
+        return value
+    return text

@@ -1,0 +1,212 @@
+"""What the page of one connection says: its head in words, and its fields in groups. No HTML."""
+
+from . import payload, wording
+from .dashboard import LABELS, NEXT_STEPS
+from .fields import Sealed
+from .forms import MAIN_GROUPS, SIDE_GROUPS, label_of
+from .importing import field_name
+from .models import SEALED_COLUMNS
+
+SOURCES = {
+    "expiry_date": ("The API said so", "expiryDate"),
+    "expires_in": ("The API's date of the tokens and how long they last", "expiresIn"),
+    "expires_in_estimate": ("How long they last, counted from when they came in", "expiresIn"),
+    "jwt": ("The token says so itself", "exp"),
+    "certificate": ("The certificate says so", "notAfter"),
+    "": ("Nothing stored says when it ends", ""),
+}
+
+
+def head(record, now):
+    """The top of the page.
+
+    Returns a dict: `badges` (list of class and text), `subtitle`, `verdict` (bold fact, plain
+    consequence) and `answers` (list of question, answer, note, mono: a field name or "").
+    """
+    bucket = record.bucket(now)
+    badges = [(bucket, LABELS[bucket])]
+    if record.is_stale(now):
+        badges.append(("stale", "Stale"))
+    if record.is_paused:
+        badges.append(("paused", "Paused"))
+    if record.unreadable_fields:
+        badges.append(("unreadable", "Unreadable"))
+    parts = [record.integration, record.get_auth_kind_display(), record.environment_label]
+    return {
+        "badges": badges,
+        "subtitle": ", ".join(str(part) for part in parts if part),
+        "verdict": verdict(record, now),
+        "answers": answers(record, now),
+    }
+
+
+def verdict(record, now):
+    """`(fact, consequence)`, two sentences."""
+    ends, breaks = record.access_expires_at, record.breaks_at
+    has_ended = ends is not None and ends <= now
+    if record.auth_kind == "empty":
+        return "It holds no credentials.", "Enter some below, or import the connection again."
+    if breaks is not None and breaks <= now:
+        return (
+            "It does not work any more.",
+            f"It broke {wording.relative(breaks, now)}; {next_step(record, now).lower()}.",
+        )
+    if has_ended:
+        until = (
+            f" until {wording.exact(breaks)}; after that only the customer can" if breaks else ""
+        )
+        return (
+            "It does not work until it is renewed.",
+            f"Access ended {wording.relative(ends, now)}. A machine can renew it{until}.",
+        )
+    if breaks is not None:
+        return (
+            "It works.",
+            f"It breaks {wording.relative(breaks, now)}, on {wording.exact(breaks)}.",
+        )
+    if record.renewable:
+        return "It works.", "A machine can renew it, and no end of that is known."
+    return "It works, as far as we know.", "Nothing stored says when it ends."
+
+
+def answers(record, now):
+    """The four questions: does it work, until when, why do we think so, what next."""
+    ends, breaks = record.access_expires_at, record.breaks_at
+    is_down = any(moment is not None and moment <= now for moment in (ends, breaks))
+    works = ("No, since " + wording.exact(ends or breaks)) if is_down else "Yes"
+    if record.auth_kind == "empty":
+        works = "No, it is empty"
+    healthy = record.last_healthy_at
+    source, mono = SOURCES[record.expiry_source]
+    if breaks is not None and breaks == record.refresh_expires_at != ends:
+        source, mono = "The end of its refresh token", "refreshTokenExpiresDate"
+        if record.refresh_token_expires_date is None:
+            mono = "refreshTokenExpiresIn"
+    return [
+        (
+            "Does it work?",
+            works,
+            f"Last seen healthy {wording.relative(healthy, now)}" if healthy else "",
+            "",
+        ),
+        (
+            "Until when?",
+            wording.exact(breaks) or "No known end",
+            wording.relative(breaks, now).capitalize(),
+            "",
+        ),
+        ("Why do we think so?", source, "", mono),
+        ("What next?", next_step(record, now) or "Nothing", "", ""),
+    ]
+
+
+def next_step(record, now):
+    """What a person is to do, or "" where there is nothing to do yet."""
+    if record.auth_kind == "empty":
+        return NEXT_STEPS["empty"]
+    return NEXT_STEPS[record.auth_kind] if record.bucket(now) in ("broken", "day", "week") else ""
+
+
+def sealed_state(record, name, now):
+    """How a sealed field is shown, off its token alone: nothing is opened."""
+    sealed = getattr(record, name)
+    if not isinstance(sealed, Sealed):
+        return {"is_set": False}
+    return {
+        "is_set": True,
+        "opens": name not in (record.unreadable_fields or ()),
+        "size": wording.size(sealed.size),
+        "sealed_at": sealed.sealed_at,
+        "ago": wording.relative(sealed.sealed_at, now),
+    }
+
+
+def find_unreadable(record):
+    """Names of sealed fields whose token none of our keys made. Opens nothing."""
+    return [
+        name
+        for name in SEALED_COLUMNS
+        if isinstance(getattr(record, name), Sealed) and not getattr(record, name).is_authentic
+    ]
+
+
+def groups(record, form, now, *, can_change):
+    """The groups of fields, as `(main, side)`: lists of dicts `title`, `rows`, `unset`.
+
+    A row is a dict: `name`, `wire`, `label`, `help`, `input` and `clear` (bound fields or None),
+    `sealed` (see sealed_state, None for a plain field), `value` (text of a plain field), `notes`
+    (labelled lines beside it). Fields that are not set are in `unset`, apart.
+    """
+    return tuple(
+        [_group(record, form, now, can_change, title, names) for title, names in section]
+        for section in (MAIN_GROUPS, SIDE_GROUPS)
+    )
+
+
+def _group(record, form, now, can_change, title, names):
+    rows = [_row(record, form, now, can_change, name) for name in names]
+    is_open = {row["name"] for row in rows if row["is_set"] or title in ("Identity", "Expiry")}
+    is_open |= {row["name"] for row in rows if row["input"] and row["input"].errors}
+    return {
+        "title": title,
+        "rows": [row for row in rows if row["name"] in is_open],
+        "unset": [
+            row for row in rows if row["name"] not in is_open and (row["input"] or not can_change)
+        ],
+    }
+
+
+def _row(record, form, now, can_change, name):
+    is_sealed = name in SEALED_COLUMNS
+    value = None if is_sealed else getattr(record, name)
+    return {
+        "name": name,
+        "wire": field_name(name) if name != "integration" else "integrationType",
+        "label": label_of(name),
+        "help": form.fields[name].help_text if name in form.fields else "",
+        "input": form[name] if can_change and name in form.fields else None,
+        "clear": form[f"clear_{name}"] if can_change and is_sealed else None,
+        "sealed": sealed_state(record, name, now) if is_sealed else None,
+        "is_set": getattr(record, name) is not None,
+        "value": _shown(name, value),
+        "notes": _token_names(record) if name == "other_auth_info" else [],
+    }
+
+
+def _shown(name, value):
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "Yes" if value else "No"
+    kind = payload.AUTH_FIELDS.get(name)
+    if kind == "date":
+        return wording.exact(value, "D j M Y, H:i:s T")
+    return str(payload.plain_number(value)) if kind == "number" else str(value)
+
+
+def _token_names(record):
+    """The integration's labels for other_auth_info, position by position."""
+    names = record.integration.token_names if record.integration_id else []
+    return [(str(position), name) for position, name in enumerate(names, 1)]
+
+
+def around(record, now):
+    """What surrounds the auth object, as `(label, text, exact time or "")`."""
+    facts = [
+        ("Connection id", record.connection_id, ""),
+        ("Integration name", record.integration_name, ""),
+        ("Workspace", record.workspace_id, ""),
+        ("Categories", ", ".join(record.categories or ()), ""),
+        ("Permissions", ", ".join(record.permissions or ()), ""),
+    ]
+    for label, moment in (
+        ("Last healthy", record.last_healthy_at),
+        ("Last unhealthy", record.last_unhealthy_at),
+        ("Created by the API", record.source_created_at),
+        ("Changed by the API", record.source_updated_at),
+        ("Tokens came in", record.received_at),
+        ("Changed here", record.updated_at),
+    ):
+        facts.append((label, wording.relative(moment, now), wording.exact(moment)))
+    facts.insert(7, ("Code", record.last_unhealthy_code, ""))
+    return [fact for fact in facts if fact[1]]
