@@ -10,10 +10,9 @@ from urllib.parse import urlencode
 
 from django.db.models import Case, Count, F, IntegerField, Value, When
 from django.urls import reverse
-from django.utils.dateformat import format as format_date
 from django.utils.timezone import get_current_timezone
 
-from . import expiry
+from . import expiry, wording
 from .models import ImportRun, in_bucket
 
 LABELS = {
@@ -32,6 +31,7 @@ NEXT_STEPS = {
     "other": "Enter new credentials",
     "empty": "Enter new credentials",
 }
+NO_INTEGRATION = "-"  # what the list's filter takes for records without one
 DAYS = 30
 MONTHS = 12
 MOST_INTEGRATIONS = 8
@@ -93,6 +93,7 @@ def context(queryset, now):
                     columns deferred, integration loaded), `bucket`, `label`, `breaks_at`,
                     `breaks_at_text` (in the current time zone; safe for years 1 and 9999, where
                     the filters of templates fail), `seconds` (int until then, negative if past),
+                    `when` (the same in words, such as "in 2 hours"),
                     `integration` (its name or ""), `renewable`, `step` (what to do, a sentence)
     `last_import`   the latest finished ImportRun, or None
     """
@@ -140,14 +141,6 @@ def span(after=None, until=None):
 
 def _utc(moment):
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if moment else ""
-
-
-def local(moment, pattern="j M Y, H:i"):
-    """A moment as text in the current time zone; in UTC where that would leave years 1 to 9999."""
-    try:
-        return format_date(moment.astimezone(get_current_timezone()), pattern)
-    except OverflowError:
-        return format_date(moment, pattern) + " UTC"
 
 
 def _number(count, **params):
@@ -309,11 +302,11 @@ def _horizon(bars):
 
 
 def _day_name(end):
-    return local(end, "j M")
+    return wording.exact(end, "j M")
 
 
 def _day_span(start, end):
-    return f"between {local(start, 'D j M, H:i')} and {local(end, 'D j M, H:i')}"
+    return f"between {wording.exact(start, 'D j M, H:i')} and {wording.exact(end, 'D j M, H:i')}"
 
 
 def _day_ticks(bars):
@@ -330,13 +323,13 @@ def _day_ticks(bars):
 
 
 def _month_name(end):
-    return local(end, "M")
+    return wording.exact(end, "M")
 
 
 def _month_span(start, end):
     # The months after the first begin a microsecond after `start`.
-    rest = local(start, "Y m") == local(end, "Y m")
-    return f"in {'the rest of ' if rest else ''}{local(end, 'F Y')}"
+    rest = wording.exact(start, "Y m") == wording.exact(end, "Y m")
+    return f"in {'the rest of ' if rest else ''}{wording.exact(end, 'F Y')}"
 
 
 def _month_ticks(bars):
@@ -399,7 +392,7 @@ def _integrations(rows, counts):
 
 
 def _of_integration(slug):
-    return {"integration__isnull": "True"} if slug is None else {"integration": slug}
+    return {"integration": NO_INTEGRATION if slug is None else slug}
 
 
 def _cells(row, largest, params=None):
@@ -426,8 +419,9 @@ def _next_row(record, now):
         "bucket": bucket,
         "label": LABELS[bucket],
         "breaks_at": record.breaks_at,
-        "breaks_at_text": local(record.breaks_at),
+        "breaks_at_text": wording.exact(record.breaks_at),
         "seconds": int((record.breaks_at - now).total_seconds()),
+        "when": wording.relative(record.breaks_at, now),
         "integration": str(record.integration or ""),
         "renewable": record.renewable,
         "step": NEXT_STEPS[record.auth_kind],

@@ -98,7 +98,7 @@ def _print_json(out, now, counts, records):
 
 
 def _print_csv(out, now, counts, records):
-    writer = csv.writer(out, lineterminator="\n")
+    writer = csv.writer(out)
     if records is None:
         writer.writerow(("bucket", "count"))
         writer.writerows(counts.items())
