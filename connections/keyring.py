@@ -123,10 +123,10 @@ def is_keyless(argv):
 
     `migrate` may until keys were used with the database; from then on it takes the right ones.
     """
-    command = argv[1] if len(argv) > 1 else "help"
-    if {"-h", "--help"} & {*argv[1:]}:
+    command = argv[1] if len(argv) > 1 else ""
+    if command in KEYLESS_COMMANDS or {"-h", "--help"} & {*argv[1:]}:
         return True
-    return command in KEYLESS_COMMANDS or (command == "migrate" and not _has_proof())
+    return command == "migrate" and not _has_proof()
 
 
 def _has_proof():

@@ -13,7 +13,7 @@ from project.settings import BASE_DIR, SETTINGS
 from .installation import Installation
 
 EXAMPLES = {
-    "SECRET_KEY": "$ecret, \"and odd\" = so",
+    "SECRET_KEY": '$ecret, "and odd" = so',
     "FERNET_KEYS": "one,two",
     "DATABASE_URL": "sqlite:////tmp/elsewhere.sqlite3",
     "DEBUG": "on",
@@ -25,7 +25,7 @@ EXAMPLES = {
     "EMAIL_URL": "smtp://mail.example:2525",
 }
 EXPECTED = {
-    "SECRET_KEY": "$ecret, \"and odd\" = so",
+    "SECRET_KEY": '$ecret, "and odd" = so',
     "FERNET_KEYS": ["one", "two"],
     "DATABASE_NAME": "/tmp/elsewhere.sqlite3",
     "DEBUG": True,
