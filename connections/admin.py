@@ -86,20 +86,24 @@ class ConnectionAuthAdmin(admin.ModelAdmin):
         return queryset.listed()
 
     def lookup_allowed(self, lookup, value, request=None):
-        return False  # the filters take their parameters first; no field may be asked freely
+        """Only what the filters ask: a free lookup on a field would be an oracle."""
+        return lookup in {list_filter.parameter_name for list_filter in LIST_FILTERS}
 
     @admin.display(description="Status", ordering=F("breaks_at").asc(nulls_last=True))
     def status(self, obj):
-        badges = [badge(obj.bucket(), LABELS[obj.bucket()])]
-        if obj.is_stale():
-            badges.append(badge("stale", "Stale"))
-        return format_html("{} " * len(badges), *badges)
+        return badge(obj.bucket(), LABELS[obj.bucket()])
 
     @admin.display(description="Name", ordering="name")
     def title(self, obj):
-        marks = [badge("paused", "Paused")] if obj.is_paused else []
-        if obj.unreadable_fields:
-            marks.append(badge("unreadable", "Unreadable"))
+        marks = [
+            badge(name, name.capitalize())
+            for name, is_so in (
+                ("stale", obj.is_stale()),
+                ("paused", obj.is_paused),
+                ("unreadable", obj.unreadable_fields),
+            )
+            if is_so
+        ]
         return format_html("{}" + " {}" * len(marks), str(obj), *marks)
 
     @admin.display(description="Integration", ordering="integration__name")
@@ -119,7 +123,7 @@ class ConnectionAuthAdmin(admin.ModelAdmin):
         if obj.breaks_at is None:
             return "-"
         return format_html(
-            '<time title="{}">{}</time> <span class="quiet">· {}</span>',
+            '<time title="{}">{}</time> <span class="quiet-text">· {}</span>',
             wording.exact(obj.breaks_at, "D j M Y, H:i:s T"),
             wording.relative(obj.breaks_at),
             wording.exact(obj.breaks_at, "D j M, H:i"),
@@ -128,13 +132,25 @@ class ConnectionAuthAdmin(admin.ModelAdmin):
     @admin.display(description="Renewed by", ordering="renewable")
     def renewed_by(self, obj):
         name = "machine" if obj.renewable else "person"
-        return format_html('<span class="by-{}">{}</span>', name, name.capitalize())
+        return format_html('<span class="by is-{}">{}</span>', name, name.capitalize())
+
+    def changelist_view(self, request, extra_context=None):
+        response = super().changelist_view(request, extra_context)
+        if change_list := getattr(response, "context_data", {}).get("cl"):
+            horizon = change_list.horizon()
+            is_narrowed = change_list.query or change_list.has_active_filters
+            response.context_data.update(
+                horizon=horizon,
+                is_empty_store=not horizon[0]["count"] and not is_narrowed,
+                time_zone=timezone.get_current_timezone_name(),
+            )
+        return response
 
     def filtered(self, request, query_string):
         """The connections that the list shows for a query string, on all its pages."""
         request = copy.copy(request)
         request.GET = QueryDict(query_string)
-        return self.get_changelist_instance(request).get_queryset(request)
+        return self.get_changelist_instance(request).queryset
 
     @admin.action(description="Export…", permissions=["view"])
     def export_selected(self, request, queryset):
@@ -149,8 +165,10 @@ class ConnectionAuthAdmin(admin.ModelAdmin):
         fields = PLAIN_FIELDS if obj else (*PLAIN_FIELDS, "connection_id")
         return [(None, {"fields": fields})]
 
-    def formfield_for_foreignkey(self, db_field, request, **kwargs):
-        return db_field.formfield(empty_label="None")
+    def formfield_for_dbfield(self, db_field, request, **kwargs):
+        if db_field.name == "integration":  # without the icons that open pop-ups
+            return db_field.formfield(empty_label="None")
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def get_object(self, request, object_id, from_field=None):
         if request.method != "POST":
@@ -184,7 +202,7 @@ class ConnectionAuthAdmin(admin.ModelAdmin):
             if unreadable := record.find_unreadable(obj):
                 obj.note_unreadable(unreadable)
         now = timezone.now()
-        can_change = context["has_change_permission"] if change else True
+        can_change = self.has_change_permission(request, obj) if change else True
         main, side = record.groups(instance, form, now, can_change=can_change)
         context.update(
             head=record.head(obj, now) if obj else None,

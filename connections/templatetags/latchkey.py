@@ -1,9 +1,11 @@
-"""Filters for moments in templates: Django's own fail on the years 1 and 9999."""
+"""Filters for templates: moments (Django's own fail on the years 1 and 9999) and bucket names."""
 
 from django import template
 
 from connections import wording
+from connections.dashboard import LABELS
 
 register = template.Library()
 register.filter("ago", wording.relative)
 register.filter("exact", wording.exact)
+register.filter("bucket_label", lambda name: LABELS.get(name, name))
