@@ -37,6 +37,12 @@ def browser_type_launch_args(browser_type_launch_args):
     }
 
 
+def pytest_xdist_auto_num_workers(config):
+    """Workers are for the whole suite: for a file or two, starting them takes longer."""
+    whole = config.args_source is config.ArgsSource.TESTPATHS and not config.option.keyword
+    return None if whole else 0
+
+
 def pytest_runtest_setup(item):
     if item.get_closest_marker("browser") and not Path(CHROMIUM).exists():
         message = f"There is no Chromium at {CHROMIUM} (Debian: apt-get install chromium)."
