@@ -9,7 +9,6 @@ import base64
 import binascii
 import json
 import math
-import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
@@ -17,7 +16,7 @@ from cryptography import x509
 
 BUCKETS = ("broken", "day", "week", "month", "later", "no_end")
 LAST_MOMENT = datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=timezone.utc)
-CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+CERTIFICATE_BEGIN, CERTIFICATE_END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 
 
 @dataclass(frozen=True)
@@ -114,11 +113,15 @@ def jwt_expiry(token):
 
 def certificate_expiry(pem):
     """`notAfter` of the first certificate in a PEM text (RFC 5280, 4.1.2.5); None where none."""
-    found = CERTIFICATE.search(pem) if isinstance(pem, str) else None
-    if found is None:
+    if not isinstance(pem, str):
+        return None
+    _, begin, rest = pem.partition(CERTIFICATE_BEGIN)
+    body, end, _ = rest.partition(CERTIFICATE_END)
+    if not end:
         return None
     try:
-        return x509.load_pem_x509_certificate(found.group().encode()).not_valid_after_utc
+        certificate = x509.load_pem_x509_certificate(f"{begin}{body}{end}".encode())
+        return certificate.not_valid_after_utc
     except Exception:  # a parser of foreign bytes: whatever it trips over, there is no date
         return None
 

@@ -1,5 +1,6 @@
 """Exports: a queryset in, a stream of the API's JSON out, one record at a time."""
 
+import errno
 import json
 import os
 import secrets
@@ -95,6 +96,8 @@ def left_out_message(tally):
 def whole_file(path, overwrite):
     """A text file that appears, 0600, only when it is complete. Raises FileExistsError."""
     folder, name = os.path.split(os.path.abspath(path))
+    if os.path.lexists(path) and not os.path.isfile(path):
+        raise OSError(errno.EINVAL, "It is no regular file", path)
     if not overwrite and os.path.lexists(path):
         raise FileExistsError(path)
     partial = os.path.join(folder, f".{name[:100]}.{secrets.token_hex(6)}.part")

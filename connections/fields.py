@@ -39,8 +39,11 @@ class Sealed:
         """Open the value. Raises SealError where it does not open."""
         if self.record is None:
             raise SealError("This value is not bound to a record; call bound_to(id) first.")
-        text = keyring.unseal(self.token, self.binding)
-        return json.loads(text) if self.is_json else text
+        try:
+            text = keyring.unseal(self.token, self.binding)
+            return json.loads(text) if self.is_json else text
+        except ValueError:  # its `object` or `doc` is the secret: do not chain it
+            raise SealError("What was sealed here is not what this field holds.") from None
 
     reveal.alters_data = True  # a template must never open it
 

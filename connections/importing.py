@@ -77,6 +77,7 @@ class Result:
     dry_run: bool = False
     seconds: float = 0.0
     error: dict | None = None
+    refused_file: str = ""
 
     @property
     def read(self):
@@ -86,8 +87,18 @@ class Result:
         setattr(self, verdict.action, getattr(self, verdict.action) + 1)
         self.warnings += sum(issue.level == "warning" for issue in verdict.issues)
 
+    def refuse_file(self, refusal):
+        self.error = {"code": refusal.code, "message": str(refusal)}
+        self.refused_file = refusal.file
+
+    def store_nothing(self):
+        """What was stored is rolled back again: those records count as skipped."""
+        self.skipped += self.created + self.updated
+        self.created = self.updated = 0
+
     def as_json(self):
         written = {"read": self.read, **asdict(self), "seconds": round(self.seconds, 3)}
+        del written["refused_file"]
         if self.error is None:
             del written["error"]
         return written
@@ -126,8 +137,11 @@ def run(sources, options=None, on_verdict=None, on_progress=None):
             raise _NothingStored
     except _NothingStored:
         result.error = {"code": "nothing_stored", "message": COMMAND_ERRORS["nothing_stored"]}
+        result.store_nothing()
     except FileRefused as refusal:
-        result.error = {"code": refusal.code, "message": str(refusal)}
+        result.refuse_file(refusal)
+        if options.atomic:
+            result.store_nothing()
     result.seconds = time.monotonic() - started
     return result
 
@@ -146,13 +160,15 @@ def _read_all(job, scanned, total, on_progress):
 class _Repeats:
     """Finds ids and id-less entries that a file holds more than once: 8 bytes an entry.
 
-    `repeated` holds the hashes that occur again, `conflicting` those of ids whose entries differ.
+    `repeated` holds the hashes that occur again, `conflicting` those of ids whose entries differ,
+    `identities` what _identity() gave for the entries so far: equal ones may be spelled unlike.
     """
 
     def __init__(self):
         self._key = os.urandom(16)
         self._buckets = [array("Q") for _ in range(256)]
         self.repeated, self.conflicting, self.seen = set(), set(), {}
+        self.identities = set()
 
     def hash_of(self, raw):
         connection_id = None
@@ -199,16 +215,19 @@ class _Job:
     def take(self, batch, file, repeats):
         """Judge and write one batch in one transaction; try again if another import was faster."""
         for attempt in range(5):
+            identities = set()
             try:
                 if self.options.dry_run:
-                    verdicts = self._judge(batch, file, repeats)
+                    verdicts = self._judge(batch, file, repeats, identities)
                 else:
                     with transaction.atomic():
-                        verdicts = self._judge(batch, file, repeats)
+                        verdicts = self._judge(batch, file, repeats, identities)
                 break
             except IntegrityError:
+                self.known_integrations.clear()  # those made here are rolled back
                 if attempt == 4:
                     raise
+        repeats.identities |= identities
         for number, verdict in verdicts:
             if number in repeats.repeated:
                 repeats.seen.setdefault(number, verdict.action)
@@ -220,7 +239,7 @@ class _Job:
             if self.on_verdict:
                 self.on_verdict(verdict)
 
-    def _judge(self, batch, file, repeats):
+    def _judge(self, batch, file, repeats, identities):
         judged = []  # (hash, verdict, entry) in the order of the file
         for raw in batch:
             verdict = Verdict(raw.number, raw.line, file)
@@ -231,14 +250,14 @@ class _Job:
                 entry = payload.read_entry(raw.value)
                 verdict.issues = entry.issues
                 self._add_defaults(entry)
-                if repeats.hash_of(raw) in repeats.conflicting:
+                if repeats.conflicting and repeats.hash_of(raw) in repeats.conflicting:
                     entry.say("same_id_twice", entry.spelled.get("id", "id"))
                 if entry.is_refused:
                     verdict.action = "rejected"
             number = repeats.hash_of(raw) if repeats.repeated and entry else None
             judged.append((number, verdict, entry))
         open_entries = [(n, v, e) for n, v, e in judged if not v.action]
-        self._decide(open_entries, dict(repeats.seen))
+        self._decide(open_entries, dict(repeats.seen), repeats.identities, identities)
         return [(number, verdict) for number, verdict, _ in judged]
 
     def _add_defaults(self, entry):
@@ -249,8 +268,12 @@ class _Job:
             if default and column not in entry.connection:
                 entry.connection[column] = default
 
-    def _decide(self, judged, seen):
-        """Give each entry its verdict, then write what is to be written."""
+    def _decide(self, judged, seen, earlier, identities):
+        """Give each entry its verdict, then write what is to be written.
+
+        `seen`, `earlier`: what the batches before held (see _Repeats); `identities` takes up
+        the entries without an id of this one.
+        """
         digests = {}
         for _, _, entry in judged:
             if not _has_masks(entry) and entry.auth is not None:
@@ -258,21 +281,19 @@ class _Job:
         stored = _Stored(
             [e.connection.get("connection_id") for _, _, e in judged], digests.values()
         )
-        differing, new, identities = [], [], {}
+        differing, new = [], []
         for number, verdict, entry in judged:
             self._describe(verdict, entry)
             if number is not None and seen.get(number, "rejected") != "rejected":
                 _call_duplicate(verdict, entry)
                 continue
             digest = digests.get(id(entry))
+            identity = _identity(entry, digest)
+            if identity in earlier or identity in identities:
+                _call_duplicate(verdict, entry)
+                continue
             row = stored.find(entry, digest)
             if row is None:
-                place = _place(entry)
-                if place[0] is None and digest is not None:
-                    if (digest, place) in identities:
-                        _call_duplicate(verdict, entry)
-                        continue
-                    identities[digest, place] = verdict
                 self._judge_new(verdict, entry, digest, new)
             elif _is_unchanged(row, entry, digest):
                 verdict.action = "unchanged"
@@ -280,6 +301,8 @@ class _Job:
                 differing.append((verdict, entry, row["id"]))
             if number is not None:
                 seen[number] = verdict.action or "pending"
+            if identity is not None and verdict.action != "rejected":
+                identities.add(identity)
         self._judge_differing(differing)
         if not self.options.dry_run:
             self._insert(new)
@@ -398,9 +421,12 @@ def _has_masks(entry):
     )
 
 
-def _place(entry):
-    columns = ("connection_id", "integration_id", "environment")
-    return tuple(entry.connection.get(column) for column in columns)
+def _identity(entry, digest):
+    """A number for an entry without an id: equal where content and place are. None for others."""
+    if digest is None or entry.connection.get("connection_id") is not None:
+        return None
+    place = (entry.connection.get("integration_id"), entry.connection.get("environment"))
+    return hash((digest, place))
 
 
 def _call_duplicate(verdict, entry):

@@ -97,8 +97,10 @@ def _merge_sealed(outcome, entry, name, auth, unreadable, replace):
     value = entry.auth[name]
     if isinstance(value, list) and MASKED in value:
         value = _fill(value, stored)
-        outcome.keeps_secret = True
-    if value is MASKED:
+        outcome.keeps_secret = outcome.keeps_secret or name in CREDENTIALS
+        if value is None:
+            entry.say("nothing_to_keep", entry.spelled[name], "Masked items need as many stored.")
+    elif value is MASKED:
         if stored is None:
             entry.say("nothing_to_keep", entry.spelled[name])
         outcome.keeps_secret = outcome.keeps_secret or name in CREDENTIALS
@@ -107,9 +109,9 @@ def _merge_sealed(outcome, entry, name, auth, unreadable, replace):
 
 
 def _fill(items, stored):
-    """Masked items among new ones keep what is stored at their place; else all is MASKED."""
+    """Masked items among new ones keep what is stored at their place. None where nothing is."""
     if not isinstance(stored, list) or len(stored) != len(items):
-        return MASKED
+        return None
     return [old if new is MASKED else new for new, old in zip(items, stored, strict=True)]
 
 
@@ -148,5 +150,6 @@ def guard_age(record, entry):
     """Refuse (an issue) data that is older than what is stored or was changed here."""
     updated_at = entry.connection.get("source_updated_at")
     known = [moment for moment in (record.source_updated_at, record.locally_changed_at) if moment]
-    if updated_at and known and updated_at < max(known):
+    # To the millisecond, as it is written: a record's own export is never older than itself.
+    if updated_at and known and payload.iso(updated_at) < payload.iso(max(known)):
         entry.say("older", entry.spelled.get("updated_at", "updated_at"))

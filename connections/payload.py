@@ -21,6 +21,7 @@ MAX_SECONDS = 1e11
 LONG_LIFETIME = 50 * 365.25 * 24 * 3600
 MAX_NAMED_KEYS = 20
 MASK = "********"
+LONELY_MASK = "A mask stands for the whole object: nothing else can be beside it."
 MASK_TEXT = re.compile(r"[*•]+|REDACTED")
 
 # The auth object (API reference, PropertyConnectionAuth, and four fields added later), in the
@@ -148,8 +149,8 @@ def read_entry(raw):
     else:
         entry.auth = {}
         _read_object(entry, raw, AUTH_SPELLINGS, "", entry.auth, _read_auth_field)
-        if not entry.is_refused and not entry.auth:
-            entry.say("no_known_field")
+    if not entry.is_refused and not entry.auth and not entry.connection:
+        entry.say("no_known_field")
     return entry
 
 
@@ -171,8 +172,6 @@ def _read_connection(entry, raw):
     _check_conflicts(entry, auth, "auth")
     entry.auth = {}
     _read_object(entry, auth, AUTH_SPELLINGS, "auth", entry.auth, _read_auth_field)
-    if not entry.is_refused and not entry.auth and auth:
-        entry.say("no_known_field", "auth")
 
 
 def _read_object(entry, raw, spellings, prefix, known, read_field):
@@ -217,9 +216,11 @@ def _read_connection_field(entry, name, value, path, connection):
 
 def _read_extra(entry, extra, prefix):
     target = "auth_extra" if prefix or entry.auth is not None else "connection_extra"
-    if extra == {MASK: True}:
-        setattr(entry, target, MASKED)
+    if extra.get(MASK) is True:
         entry.spelled[target] = f"{prefix}.{MASK}".lstrip(".")
+        if len(extra) > 1:
+            entry.say("wrong_type", entry.spelled[target], LONELY_MASK)
+        setattr(entry, target, MASKED)
         return
     for position, (key, value) in enumerate(extra.items()):
         path = f"{prefix}.{printable(key, 100)}" if prefix else printable(key, 100)
@@ -245,22 +246,29 @@ def same(one, other):
 
 
 def _check_value(entry, value, path):
-    """Refuse what can't be kept without loss, anywhere inside an object of any content."""
+    """Refuse what can't be kept without loss, anywhere inside an object of any content.
+
+    Stops at the first fault and never names an inner key: it is part of a sealed value.
+    """
     if isinstance(value, str):
-        _is_good_text(entry, value, path, MAX_TEXT)
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            entry.say("bad_number", path)
-    elif isinstance(value, OversizedNumber):
+        return _is_good_text(entry, value, path, MAX_TEXT)
+    if isinstance(value, float) and not math.isfinite(value):
+        entry.say("bad_number", path)
+        return False
+    if isinstance(value, OversizedNumber):
         entry.say("bad_number", path, "A number with too many digits.")
-    elif isinstance(value, dict):
-        _check_conflicts(entry, value, path)
-        for key, inner in value.items():
-            _is_good_text(entry, key, path, MAX_TEXT)
-            _check_value(entry, inner, path)
-    elif isinstance(value, list):
-        for inner in value:
-            _check_value(entry, inner, path)
+        return False
+    if isinstance(value, ConflictingKeys):
+        entry.say("conflicting_keys", path, "Inside it, a key is there twice with other values.")
+        return False
+    if isinstance(value, dict):
+        return all(
+            _is_good_text(entry, key, path, MAX_TEXT) and _check_value(entry, inner, path)
+            for key, inner in value.items()
+        )
+    if isinstance(value, list):
+        return all(_check_value(entry, inner, path) for inner in value)
+    return True
 
 
 def _is_good_text(entry, value, path, limit):
@@ -321,10 +329,14 @@ def _read_url(entry, value, path):
     return value
 
 
+SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
+HOST_AND_PORT = re.compile(r"(localhost|[A-Za-z0-9\-]+(\.[A-Za-z0-9\-]+)+):\d{1,5}(?![^/?#])")
+
+
 def _judge_url(entry, value, path):
     # Browsers and the WHATWG URL standard drop these, so "java\nscript:" is a scheme too.
     plain = re.sub(r"[\t\r\n]", "", value).lstrip("".join(map(chr, range(33))))
-    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.\-]*):", plain)
+    scheme = None if HOST_AND_PORT.match(plain) else SCHEME.match(plain)
     if scheme and scheme.group(1).lower() not in ("http", "https"):
         entry.say("bad_url", path)
         return
@@ -332,6 +344,9 @@ def _judge_url(entry, value, path):
         parts = urlsplit(plain)
         host = parts.hostname
     except ValueError:
+        entry.say("bad_url", path, "Not a well-formed address.")
+        return
+    if "\\" in parts.netloc:  # some programs see the host before it, and some the one after
         entry.say("bad_url", path, "Not a well-formed address.")
         return
     if re.search(r"[{}<>]|\$\(|%7B", plain, re.IGNORECASE):
@@ -367,13 +382,17 @@ def is_private_host(host):
 
 def url_host(value):
     """The host (and port) that a URL leads to, as text; None for none. For comparing endpoints."""
+    value = (value or "").strip()
     if not value:
         return None
+    if "://" not in value and not value.startswith("//"):
+        value = f"//{value}"
     try:
-        parts = urlsplit(value.strip())
-        return (parts.netloc.rpartition("@")[2] or parts.path).lower()
+        parts = urlsplit(value)
+        host = parts.netloc.rpartition("@")[2].lower().rstrip(".")
     except ValueError:
         return value
+    return host.removesuffix({"https": ":443", "http": ":80"}.get(parts.scheme, ":")) or None
 
 
 def _read_strings(entry, value, path):
@@ -397,20 +416,28 @@ def _read_sealed_strings(entry, value, path):
 def _read_emails(entry, value, path):
     value = _read_sealed_strings(entry, value, path)
     if isinstance(value, list):
-        for position, item in enumerate(value):
-            if item is not MASKED and not re.fullmatch(r"[^@\s]+@[^@\s]+", item):
-                entry.say("no_email", f"{path}[{position}]")
+        others = [n for n, item in enumerate(value) if item is not MASKED and not _is_email(item)]
+        for position in others[:MAX_NAMED_KEYS]:
+            entry.say("no_email", f"{path}[{position}]")
+        if len(others) > MAX_NAMED_KEYS:
+            more = len(others) - MAX_NAMED_KEYS
+            entry.say("no_email", path, f"{more} more that are no e-mail addresses, kept.")
     return value
+
+
+def _is_email(text):
+    return re.fullmatch(r"[^@\s]+@[^@\s]+", text)
 
 
 def _read_object_value(entry, value, path):
     if not isinstance(value, dict):
         entry.say("wrong_type", path, "An object belongs here.")
         return None
-    if value == {MASK: True}:
+    if value.get(MASK) is True:
+        if len(value) > 1:
+            entry.say("wrong_type", path, LONELY_MASK)
         return MASKED
-    _check_value(entry, value, path)
-    return value
+    return value if _check_value(entry, value, path) else None
 
 
 def _read_bool(entry, value, path):
@@ -564,8 +591,8 @@ def connection_json(columns, auth, extra=None, naming="camel"):
         value = columns.get(column)
         if value is not None:
             written[camel(name) if naming == "camel" else name] = _written(value, kind)
-    if auth:
-        written["auth"] = auth
+    if auth or "integration_id" not in columns or columns["integration_id"] is None:
+        written["auth"] = auth or {}  # an `auth` or an integration makes it a Connection
     return {**written, **(extra or {})}
 
 

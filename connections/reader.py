@@ -208,6 +208,7 @@ class _Window:
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")()
         self.file = source.name
         self.text, self.position, self.at_end = "", 0, False
+        self._is_in_overlong_line = False
 
     def refuse(self, code, where=""):
         return FileRefused(code, where, self.file)
@@ -244,7 +245,8 @@ class _Window:
             start = self.position
             try:
                 value, end = _raw_decode(self.text, start)
-                if end < len(self.text) or self.at_end:
+                # A number goes on after what looks like its end: 1 | .5, 1 | e5, 1 | e+5.
+                if end + 2 < len(self.text) or self.at_end:
                     if self._is_over(start, end):
                         raise self.refuse("entry_too_large")
                     self.position = end
@@ -257,7 +259,7 @@ class _Window:
                 raise self.refuse("not_finite") from None
             except RecursionError:
                 raise self.refuse("too_deep") from None
-            if len(self.text) - start > MAX_ENTRY:
+            if len(self.text) - start > MAX_ENTRY + 2:
                 raise self.refuse("entry_too_large")
             self.grow()
 
@@ -269,19 +271,24 @@ class _Window:
 
     def take_line(self):
         """The next line without its end, None at the end, or _OVERLONG for one over 16 MiB."""
+        if self._is_in_overlong_line:
+            self._skip_line()
         searched = self.position
         while (end := self.text.find("\n", searched)) < 0:
             if len(self.text) - self.position > MAX_ENTRY:
-                self._skip_line()
+                self._is_in_overlong_line = True
                 return _OVERLONG
             searched = len(self.text) - self.position
             if not self.grow():
+                is_over = self._is_over(self.position, len(self.text))
                 line, self.position = self.text[self.position :], len(self.text)
-                return line or None
+                return _OVERLONG if is_over else line or None
+        is_over = self._is_over(self.position, end)
         line, self.position = self.text[self.position : end], end + 1
-        return line
+        return _OVERLONG if is_over else line
 
     def _skip_line(self):
+        self._is_in_overlong_line = False
         self.position = len(self.text)
         while self.grow():
             if (end := self.text.find("\n")) >= 0:
@@ -290,11 +297,15 @@ class _Window:
             self.position = len(self.text)
 
 
+# What a text that is cut off can end with: blanks, or a part of an escape, a word or a number.
+CUT_OFF = re.compile(r"[ \t\n\r]*|u[0-9a-fA-F]{0,4}|t(r|ru)?|f(a|al|als)?|n(u|ul)?|-|\.|[eE][+-]?")
+
+
 def _fault_code(text, error, at_end):
     """The code for a syntax error: cut off, JSON5, or just no JSON."""
     position = min(error.pos, len(text))
     rest = text[position : position + 2]
-    if at_end and (not text[position:].strip() or error.msg.startswith("Unterminated")):
+    if at_end and (error.msg.startswith("Unterminated") or CUT_OFF.fullmatch(text, position)):
         return "truncated"
     before = text[max(0, position - 200) : position].rstrip()[-1:]
     if (
@@ -303,8 +314,9 @@ def _fault_code(text, error, at_end):
         or ("property name" in error.msg and (rest[:1].isalpha() or rest[:1] in "}_$"))
         or (rest[:1] in "]}" and before == ",")
         or (error.msg == "Expecting value" and rest[:1] in "+.")
-        or (before == "0" and rest[:1] in "xX")
-        or ("control character" in error.msg and before == "\\")
+        or (before == "0" and rest[:1] in "xX" and rest)
+        or (before.isdigit() and rest[:1] == ".")
+        or rest in ("\\\n", "\\\r")
     ):
         return "json5"
     return "not_json"
@@ -343,23 +355,16 @@ def scan(source, observe=None):
     first = window.peek()
     if not first:
         raise window.refuse("empty")
-    named_lines = source.name.lower().endswith((".ndjson", ".jsonl"))
-    if first == "[" and not named_lines:
-        return _scan_with(Layout("array"), source, observe)
-    if first == "{" or named_lines:
-        if _looks_like_lines(_Window(source), named_lines):
-            return _scan_with(Layout("lines"), source, observe)
-        if first == "[":
-            return _scan_with(Layout("array"), source, observe)
-        try:
-            layout = _object_layout(window)
-        except FileRefused:
-            if not _has_object_line(_Window(source)):
-                raise
-            layout = Layout("lines")
-        return _scan_with(layout, source, observe)
     if first == "<":
         raise window.refuse("html")
+    if first == "[" and not _is_named_lines(source):
+        return _scan_with(Layout("array"), source, observe)
+    if _looks_like_lines(source):
+        return _scan_with(Layout("lines"), source, observe)
+    if first == "[":
+        return _scan_with(Layout("array"), source, observe)
+    if first == "{":
+        return _scan_with(_object_layout(window), source, observe)
     window.take()  # raises where it is no JSON at all
     raise window.refuse("trailing_garbage" if window.peek() else "scalar")
 
@@ -374,7 +379,11 @@ def _scan_with(layout, source, observe):
 
 def _sniff(source):
     """Name the formats that people hand over by mistake."""
-    head = next(iter(source.chunks()), b"")[:512]
+    head = b""
+    for chunk in source.chunks():
+        head += chunk[:512]
+        if len(head) >= 4:
+            break
     refuse = None
     if not head:
         refuse = "empty"
@@ -389,13 +398,27 @@ def _sniff(source):
 
 
 def _is_object_text(line):
-    if line is None or line is _OVERLONG:
-        return False
+    return line is not _OVERLONG and isinstance(_whole_value(line), dict)
+
+
+def _whole_value(line):
+    """What a line holds where it is one JSON value, else None."""
     try:
         value, end = _raw_decode(line, BLANKS.match(line).end())
     except (ValueError, RecursionError):
+        return None
+    return None if line[end:].strip(" \t\r") else value
+
+
+def _is_cut(line):
+    """Whether a line begins a JSON text and has no fault but that it ends too early."""
+    try:
+        _raw_decode(line, BLANKS.match(line).end())
+    except json.JSONDecodeError as error:
+        return error.msg.startswith("Unterminated") or not line[error.pos :].strip(" \t\r")
+    except (ValueError, RecursionError):
         return False
-    return isinstance(value, dict) and not line[end:].strip(" \t\r")
+    return False
 
 
 def _next_filled_line(window):
@@ -405,20 +428,47 @@ def _next_filled_line(window):
     return None
 
 
-def _looks_like_lines(window, named_lines):
-    """Whether line 1 is a whole object and another begins after it (or the name says NDJSON)."""
-    line = _next_filled_line(window)
-    if named_lines:
-        return line is _OVERLONG or not line.lstrip().startswith("[")
-    return _is_object_text(line) and window.peek() == "{"
+def _is_named_lines(source):
+    return source.name.lower().endswith((".ndjson", ".jsonl"))
 
 
-def _has_object_line(window):
-    """Whether one of the lines 2 to 10 is a whole object: NDJSON whose first line is bad."""
+def _looks_like_lines(source):
+    """Whether a source is NDJSON, with or without bad lines, rather than one JSON text.
+
+    Judged by the first ten lines: a whole object on line 1 and another thereafter are in no
+    JSON text. Where line 1 is bad, most of the others must be whole objects (and all, where it
+    is cut off), since a JSON text in which commas are missing holds some as well. A name that
+    says NDJSON is believed, unless the whole is one JSON text.
+    """
+    window = _Window(source)
     first = _next_filled_line(window)
-    if first is not _OVERLONG and first.strip() == "{":
+    is_named = _is_named_lines(source)
+    if first is _OVERLONG:
+        return is_named
+    others = [line for _ in range(9) if (line := _next_filled_line(window)) is not None]
+    objects = sum(map(_is_object_text, others))
+    if _is_object_text(first):
+        is_next_begun = bool(others) and others[0] is not _OVERLONG and others[0][:1] == "{"
+        return is_named or objects > 0 or is_next_begun
+    opening = first.strip()
+    if is_named and opening[0] == "[":
+        return bool(others) and _whole_value(first) is not None
+    if is_named:
+        return opening[0] != "{" or not _is_one_object(source)
+    if opening.startswith(("//", "/*")) or opening[-1] in "[{,:":
         return False
-    return any(_is_object_text(_next_filled_line(window)) for _ in range(9))
+    needed = len(others) if _is_cut(first) else len(others) // 2 + 1
+    return bool(others) and objects >= needed
+
+
+def _is_one_object(source):
+    window = _Window(source)
+    try:
+        window.peek()
+        _object_layout(window)
+    except FileRefused:
+        return False
+    return True
 
 
 def _object_layout(window):
@@ -475,6 +525,16 @@ def _take_key(window):
     return window.take()[0]
 
 
+def _code_between(window):
+    """The code for what stands where a comma or the end belongs."""
+    before = window.text[max(0, window.position - 1) : window.position]
+    rest = window.text[window.position : window.position + 2]
+    if window.at_end and CUT_OFF.fullmatch(window.text, window.position):
+        return "truncated"
+    is_number = (before == "0" and rest[0] in "xX") or (before.isdigit() and rest[0] == ".")
+    return "json5" if is_number or rest in ("//", "/*") else "not_json"
+
+
 def _items(window):
     """The items of the array at the position, as `(value, text)`."""
     window.position += 1
@@ -502,9 +562,7 @@ def _continues(window, closing):
     """Step over a comma (True) or the closing bracket (False)."""
     found = window.peek()
     if found not in (",", closing):
-        rest = window.text[window.position : window.position + 2]
-        code = "truncated" if not found else "json5" if rest in ("//", "/*") else "not_json"
-        raise window.refuse(code)
+        raise window.refuse(_code_between(window) if found else "truncated")
     window.position += 1
     if found == closing:
         return False

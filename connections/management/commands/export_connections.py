@@ -63,6 +63,8 @@ class Command(LatchkeyCommand):
                 "--json needs -o FILE, since the export itself is on stdout.", returncode=2
             )
         is_terminal = to_stdout and self.stdout.isatty()
+        if to_stdout and hasattr(self.stdout, "reconfigure"):
+            self.stdout.reconfigure(encoding="utf-8")  # whatever the locale says
         if is_terminal and options["secrets"] == "include":
             raise CommandError(
                 "Secrets are not printed to a terminal: use -o FILE, or --secrets mask.",

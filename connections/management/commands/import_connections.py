@@ -9,7 +9,7 @@ from django.core.management import CommandError
 from tqdm import tqdm
 
 from connections import importing, keyring
-from connections.issues import FileRefused, printable
+from connections.issues import FileRefused, Issue, printable
 from connections.management.base import LatchkeyCommand
 from connections.reader import open_source
 
@@ -54,6 +54,8 @@ class Command(LatchkeyCommand):
     def handle(self, *, paths, report, **options):
         if paths.count("-") > 1:
             raise CommandError("Standard input can be read once only.", returncode=2)
+        if report and any(_is_same_file(path, report) for path in paths):
+            raise CommandError("--report would overwrite a file to import.", returncode=2)
         self.shown = 0
         with ExitStack() as stack:
             self.report = stack.enter_context(_open_report(report)) if report else None
@@ -65,7 +67,7 @@ class Command(LatchkeyCommand):
                 ]
             except FileRefused as refusal:
                 result = importing.Result(dry_run=options["dry_run"])
-                result.error = {"code": refusal.code, "message": str(refusal)}
+                result.refuse_file(refusal)
             else:
                 result = importing.run(
                     sources,
@@ -73,6 +75,9 @@ class Command(LatchkeyCommand):
                     on_verdict=self.say_issues,
                     on_progress=lambda done, total: _move(bar, done, total),
                 )
+            if self.report and result.refused_file:
+                issue = Issue(**result.error, file=result.refused_file)
+                self.report.write(json.dumps(issue.as_json()) + "\n")
         self.print_result(result, options["json"])
 
     def say_issues(self, verdict):
@@ -120,6 +125,10 @@ def _stored_some(result):
 def _import_options(options):
     names = importing.Options.__dataclass_fields__
     return importing.Options(**{name: options[name] for name in names if name in options})
+
+
+def _is_same_file(one, other):
+    return os.path.exists(one) and os.path.exists(other) and os.path.samefile(one, other)
 
 
 def _open_report(path):
