@@ -2,19 +2,24 @@
 
 import os
 
-from cryptography.fernet import Fernet
+from connections import keyring
 
-os.environ["SECRET_KEY"] = "tests only: " + "x1y2z3" * 10
-os.environ["FERNET_KEYS"] = Fernet.generate_key().decode()
-os.environ["HTTPS"] = "off"
-os.environ["DEBUG"] = "off"
-os.environ["ALLOWED_HOSTS"] = "localhost,testserver"
-if "TEST_DATABASE_URL" in os.environ:
-    os.environ["DATABASE_URL"] = os.environ["TEST_DATABASE_URL"]
-else:
-    os.environ.pop("DATABASE_URL", None)
+for name, value in {
+    "SECRET_KEY": "tests only: " + "x1y2z3" * 10,
+    "FERNET_KEYS": keyring.generate_key(),
+    "DATABASE_URL": os.environ.get("TEST_DATABASE_URL", "sqlite:///tests.sqlite3"),  # in memory
+    "DEBUG": "off",
+    "ALLOWED_HOSTS": "localhost,testserver",
+    "CSRF_TRUSTED_ORIGINS": "",
+    "HTTPS": "off",
+    "TRUSTED_PROXIES": "",
+    "TIME_ZONE": "UTC",
+    "EMAIL_URL": "consolemail://",
+}.items():
+    os.environ[name] = value
+    os.environ.pop(f"{name}_FILE", None)
 
-from project.settings import *  # noqa: F403
+from project.settings import *  # noqa: E402, F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES["staticfiles"] = {  # noqa: F405

@@ -3,13 +3,17 @@
 import http.client
 import os
 import re
+import shutil
 import socket
+import subprocess
+import sys
 
 import pytest
 
 from connections import keyring
+from project import bootstrap
 
-from .installation import Installation
+from .installation import BASE_DIR, Installation
 
 SERVE = ("-m", "gunicorn", "--config", "project/gunicorn.py")
 PASSWORD = re.compile(r"Password: +(\S{20,})")
@@ -109,6 +113,25 @@ def test_an_env_without_keys_is_not_filled_in(fresh):
     assert not (fresh.path / "static").exists()
 
 
+def test_a_crash_while_writing_leaves_no_half_env(tmp_path, monkeypatch):
+    monkeypatch.delenv("SECRET_KEY")
+    monkeypatch.delenv("FERNET_KEYS")
+
+    def crash(handle):
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="disk full"):
+        patch.setattr(os, "fsync", crash)
+        bootstrap.write_env(tmp_path / ".env")
+    assert list(tmp_path.iterdir()) == []
+
+    before = os.umask(0)
+    bootstrap.write_env(tmp_path / ".env")
+    os.umask(before)
+    (written,) = tmp_path.iterdir()
+    assert written.stat().st_mode & 0o777 == 0o600
+
+
 def test_keys_of_the_environment_are_used_and_not_written_down(fresh):
     keys = {"SECRET_KEY": keyring.generate_key(), "FERNET_KEYS": keyring.generate_key()}
     assert fresh.bootstrap(**keys).returncode == 0
@@ -133,6 +156,13 @@ def test_other_keys_than_those_that_sealed_are_refused_everywhere(started):
         ("manage.py", "runserver", "0"),
     ):
         assert_refused(started.run(*command, **other), "None of the keys")
+
+
+def test_check_expiry_keeps_its_own_status_for_not_being_able_to_tell(started):
+    refused = started.run("manage.py", "check_expiry", FERNET_KEYS="x")
+    assert refused.returncode == 3
+    assert "not a key" in refused.stderr
+    assert "Traceback" not in refused.stderr
 
 
 def assert_refused(process, part):
@@ -253,6 +283,31 @@ def test_https_is_believed_only_from_a_trusted_proxy(server):
     assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
     assert "Secure" in answer.headers["Set-Cookie"]
     assert behind("/admin/login/").status == 301
+
+
+def test_make_run_does_it_all(fresh):
+    shutil.copy(BASE_DIR / "Makefile", fresh.path)
+    port = free_port()
+    process = subprocess.Popen(
+        # The packages are here already: what runs these tests stands in for .venv.
+        ["make", "run", f"PORT={port}", f"venv={sys.executable}", "-o", ".venv/run.stamp"],
+        cwd=fresh.path,
+        env=fresh.environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        printed = ""
+        for line in process.stdout:
+            printed += line
+            if line == f"Serving on http://localhost:{port}\n":
+                break
+        else:
+            pytest.fail(f"make run ended: {printed}")
+        assert len(PASSWORD.findall(printed)) == 1
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
 
 
 def test_the_server_stops_when_asked(started):

@@ -73,6 +73,11 @@ def test_the_examples_cover_every_setting():
     assert set(EXAMPLES) == set(SETTINGS)
 
 
+def test_the_tests_set_every_setting_themselves():
+    source = (BASE_DIR / "tests/settings.py").read_text()
+    assert set(re.findall(r'^    "([A-Z_]+)":', source, re.M)) >= set(SETTINGS)
+
+
 def test_settings_come_from_the_environment(installation):
     assert read(installation, **EXAMPLES) == EXPECTED
 
