@@ -8,6 +8,8 @@ from django.conf import settings
 from django.core.management.utils import get_random_secret_key
 
 from connections import keyring
+from connections.checks import check_proxies
+from project.middleware import is_trusted_proxy
 from project.settings import BASE_DIR, SETTINGS
 
 from .installation import Installation
@@ -131,6 +133,14 @@ def test_https_is_on_unless_it_is_clearly_off(installation):
     assert read(installation)["HTTPS"] is True
     assert read(installation, HTTPS="yess")["HTTPS"] is True
     assert read(installation, HTTPS="Off")["HTTPS"] is False
+
+
+@pytest.mark.parametrize("proxies", ["10.0.0.1/8", "proxy.example.com"])
+def test_a_proxy_that_is_no_network_is_an_error_and_not_believed(settings, proxies):
+    settings.TRUSTED_PROXIES = [proxies]
+    (error,) = check_proxies(None)
+    assert error.id == "connections.E002"
+    assert not is_trusted_proxy("10.0.0.1")
 
 
 def test_production_settings_pass_the_deployment_check(installation):
