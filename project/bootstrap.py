@@ -96,6 +96,7 @@ def main():
         django.setup()
         keyring.require()
         migrate()
+        keyring.require()  # now that there is a table, these keys are held to be the right ones
         collect_static()
         make_first_administrator()
     except (ImproperlyConfigured, keyring.KeyringError, OperationalError) as error:
