@@ -7,7 +7,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.models import LogEntry
 from django.contrib.admin.views.main import ChangeList
 from django.db import IntegrityError
-from django.db.models import Count, F
+from django.db.models import Count, F, Q
 from django.http import HttpResponseRedirect, QueryDict
 from django.urls import reverse
 from django.utils import timezone
@@ -46,7 +46,7 @@ class ConnectionChangeList(ChangeList):
         tiles.append(("stale", "Stale", counts["stale"]))
         return [
             {
-                "name": name or "all",
+                "name": name,
                 "label": label,
                 "count": count,
                 "url": self.get_query_string({"bucket": name or None, "p": None}),
@@ -123,7 +123,7 @@ class ConnectionAuthAdmin(admin.ModelAdmin):
         if obj.breaks_at is None:
             return "-"
         return format_html(
-            '<time title="{}">{}</time> <span class="quiet-text">· {}</span>',
+            '<span><time title="{}">{}</time> <span class="quiet-text">· {}</span></span>',
             wording.exact(obj.breaks_at, "D j M Y, H:i:s T"),
             wording.relative(obj.breaks_at),
             wording.exact(obj.breaks_at, "D j M, H:i"),
@@ -316,7 +316,7 @@ class IntegrationAdmin(admin.ModelAdmin):
     ordering = ("name", "type")
 
     def get_queryset(self, request):
-        in_use = Count("connections", filter=F("connections__binned_at").isnull())
+        in_use = Count("connections", filter=Q(connections__binned_at=None))
         return super().get_queryset(request).annotate(in_use=in_use)
 
     def get_readonly_fields(self, request, obj=None):

@@ -94,6 +94,9 @@ class UnreadableFilter(YesNoFilter):
     parameter_name = "unreadable"
     condition = {"unreadable_fields__isnull": False}
 
+    def has_output(self):
+        return self.value() is not None  # the dashboard leads here; rarely of use otherwise
+
 
 class BreaksFilter(SimpleListFilter):
     """`breaks=<from>..<to>`: what a bar of the dashboard counts. Shown only where it is in use."""

@@ -129,7 +129,6 @@ class SealedInput(forms.CharField):
                     "autocomplete": "off",
                     "spellcheck": "false",
                     "data-exact": "",
-                    "placeholder": "Paste the new value. Blank keeps what is stored.",
                 }
             ),
         )
@@ -229,6 +228,10 @@ class ConnectionAuthForm(forms.ModelForm):
                 self.fields[name].label = label_of(name)
                 self.fields[name].help_text = HELP.get(name, "")
         for name in SEALED_COLUMNS:
+            if name in self.fields and getattr(self.instance, name) is not None:
+                self.fields[name].widget.attrs["placeholder"] = (
+                    "Paste the new value. Blank keeps what is stored."
+                )
             if f"clear_{name}" in self.fields:
                 self.fields[f"clear_{name}"].disabled = getattr(self.instance, name) is None
 

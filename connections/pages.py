@@ -38,7 +38,9 @@ def context_for(request, title, **context):
 
 
 class UploadForm(forms.Form):
-    file = forms.FileField(required=False, label="A file", allow_empty_file=True)
+    file = forms.FileField(
+        required=False, label="Drop a file here, or choose one", allow_empty_file=True
+    )
     text = forms.CharField(
         required=False,
         strip=False,

@@ -144,6 +144,8 @@ def groups(record, form, now, *, can_change):
 
 
 def _group(record, form, now, can_change, title, names):
+    if title == "Identity" and record._state.adding:
+        names = (*names, "connection_id")
     rows = [_row(record, form, now, can_change, name) for name in names]
     is_open = {row["name"] for row in rows if row["is_set"] or title in ("Identity", "Expiry")}
     is_open |= {row["name"] for row in rows if row["input"] and row["input"].errors}
