@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import islice
 
 from django.db import IntegrityError, transaction
+from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.utils import timezone
 
 from . import keyring, payload
@@ -295,7 +296,7 @@ class _Job:
             row = stored.find(entry, digest)
             if row is None:
                 self._judge_new(verdict, entry, digest, new)
-            elif _is_unchanged(row, entry, digest):
+            elif self._is_unchanged(row, entry, digest):
                 verdict.action = "unchanged"
             else:
                 differing.append((verdict, entry, row["id"]))
@@ -306,6 +307,21 @@ class _Job:
         self._judge_differing(differing)
         if not self.options.dry_run:
             self._insert(new)
+
+    def _is_unchanged(self, row, entry, digest):
+        """Whether nothing would change, judged without opening anything (False: look closer)."""
+        if row["binned_at"] is not None:
+            return False
+        if entry.connection.get("connection_id") is None:
+            return True  # found by its content, which is all the identity it has
+        if not all(
+            same(entry.connection.get(column), row[column])
+            for column in payload.CONNECTION_COLUMNS
+        ):
+            return False
+        if entry.connection_extra or (row["has_extra"] and self.options.on_conflict == "replace"):
+            return False  # the digest says nothing about the unknown keys of a Connection
+        return entry.auth is None or (digest is not None and digest == row["content_digest"])
 
     def _describe(self, verdict, entry):
         verdict.name = (entry.auth or {}).get("name") or entry.connection.get("connection_id", "")
@@ -434,28 +450,15 @@ def _call_duplicate(verdict, entry):
     entry.say("duplicate", entry.spelled.get("id", ""))
 
 
-def _is_unchanged(row, entry, digest):
-    """Whether nothing would change, judged without opening anything (False: look closer)."""
-    if row["binned_at"] is not None:
-        return False
-    if entry.connection.get("connection_id") is None:
-        return True  # found by its content, which is all the identity it has
-    if not all(
-        same(entry.connection.get(column), row[column]) for column in payload.CONNECTION_COLUMNS
-    ):
-        return False
-    if entry.auth is None:
-        return not entry.connection_extra
-    return digest is not None and digest == row["content_digest"]
-
-
 class _Stored:
     """The stored records that a batch may mean, without their sealed columns."""
 
     COLUMNS = ("id", "content_digest", "binned_at", *payload.CONNECTION_COLUMNS)
+    HAS_EXTRA = ExpressionWrapper(Q(extra__isnull=False), output_field=BooleanField())
 
     def __init__(self, connection_ids, digests):
-        rows = ConnectionAuth.all_objects.values(*self.COLUMNS).order_by("id")
+        rows = ConnectionAuth.all_objects.values(*self.COLUMNS, has_extra=self.HAS_EXTRA)
+        rows = rows.order_by("id")
         ids = {connection_id for connection_id in connection_ids if connection_id is not None}
         self.by_id = {}
         if ids:

@@ -100,7 +100,8 @@ def _merge_sealed(outcome, entry, name, auth, unreadable, replace):
         outcome.keeps_secret = outcome.keeps_secret or name in CREDENTIALS
         if value is None:
             entry.say("nothing_to_keep", entry.spelled[name], "Masked items need as many stored.")
-    elif value is MASKED:
+            return
+    if value is MASKED:
         if stored is None:
             entry.say("nothing_to_keep", entry.spelled[name])
         outcome.keeps_secret = outcome.keeps_secret or name in CREDENTIALS

@@ -410,7 +410,14 @@ def derived(auth, *, issued_at, received_at):
 
 
 def content_digest(auth, digest_key):
-    """Keyed digest (hex) of a whole auth object: equal digest means equal content."""
+    """Keyed digest (hex) of a whole auth object: equal digest means equal content.
+
+    Its unknown keys count; those of the Connection around it do not.
+    """
+    if "extra" in auth:
+        auth = {**auth, "extra": auth["extra"].get("auth", {})}
+        if not auth["extra"]:
+            del auth["extra"]
     return hmac.new(digest_key, payload.canonical(auth), hashlib.sha256).hexdigest()
 
 
