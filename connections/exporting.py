@@ -62,7 +62,9 @@ def stream(queryset, options, tally):
 
 
 def as_json(record, options, tally):
-    """The dict to write for one record, or None where a value of it does not open."""
+    """The dict to write for one record; None where a value of it does not open, or where an
+    auth object is asked for and the record has none.
+    """
     if options.secrets == "omit":
         auth = record.plain_auth()
     else:
@@ -80,7 +82,7 @@ def as_json(record, options, tally):
         extra = {part: {payload.MASK: True} for part in extra}
     written = payload.auth_json(auth, extra.get("auth"), options.naming)
     if options.shape == "auth":
-        return written
+        return written if written or options.secrets == "omit" else None
     return payload.connection_json(vars(record), written, extra.get("connection"), options.naming)
 
 
