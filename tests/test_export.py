@@ -1,4 +1,4 @@
-"""What an export writes: shapes, spellings, order, masks; and that files are whole or not there."""
+"""What an export writes: shapes, spellings, order, masks; files are whole or not there."""
 
 import io
 import json
@@ -121,13 +121,13 @@ def test_a_connection_without_integration_and_auth_object_can_be_read_again():
     assert import_text(text)[0].unchanged == 1
 
 
-@pytest.mark.parametrize("naming", exporting.NAMINGS)
 def test_an_array_of_auth_objects_has_none_for_a_connection_without_one():
     import_text([{"id": "c", "integration_type": "h"}, {"token": "a"}])
     assert json.loads(export_text()) == [{"token": "a"}]
     assert json.loads(export_text(secrets="omit")) == [{}, {}]
 
 
+@pytest.mark.parametrize("naming", exporting.NAMINGS)
 def test_masked_exports_hold_a_mask_for_each_sealed_value(naming):
     import_text([CONNECTION])
     text = export_text(shape="connection", secrets="mask", naming=naming)
