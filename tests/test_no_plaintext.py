@@ -95,9 +95,14 @@ def test_no_plaintext_anywhere(installation, tmp_path):
     file.write_bytes(big_file())
 
     said = installation.run(
-        "manage.py", "import_connections", str(file), "--report", str(tmp_path / "report"), "--json",
+        "manage.py",
+        "import_connections",
+        str(file),
+        "--report",
+        str(tmp_path / "report"),
+        "--json",
         TMPDIR=str(temporary),
-    )  # fmt: skip
+    )
     assert said.returncode == 1, said.stderr
     truncated = tmp_path / "cut.json"
     truncated.write_bytes(big_file()[:-20])
