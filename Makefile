@@ -8,7 +8,7 @@ venv := .venv/bin/python
 pip := $(venv) -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint clean
+.PHONY: help run demo test bench lint clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z]*\):.*##  */make \1	/p' Makefile | expand -t 12
@@ -23,6 +23,9 @@ demo: .venv/run.stamp  ## add 500 made-up records to an empty console
 
 test: .venv/dev.stamp  ## run the tests (ARGS="-k import" picks some)
 	@$(venv) -m pytest $(ARGS)
+
+bench: .venv/run.stamp  ## time everyday work on 10,000 connections
+	@$(venv) benchmarks/everyday.py
 
 lint: .venv/dev.stamp  ## check style and formatting
 	@$(venv) -m ruff check .
