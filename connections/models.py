@@ -369,6 +369,8 @@ class ConnectionAuth(models.Model):
             raise
 
     def _do_update(self, base_qs, using, pk_val, values, update_fields, forced_update):
+        if not forced_update:  # loaddata, which writes rows as they are
+            return super()._do_update(base_qs, using, pk_val, values, update_fields, forced_update)
         unchanged = base_qs.filter(version=self.version - 1)
         if not super()._do_update(unchanged, using, pk_val, values, update_fields, forced_update):
             raise VersionConflict(f"{self} was changed by somebody else meanwhile.")

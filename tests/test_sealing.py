@@ -1,0 +1,451 @@
+"""Sealed fields: nothing is opened on the way in, nothing shows, nothing opens elsewhere."""
+
+import copy
+import json
+import pickle
+import uuid
+
+import pytest
+from cryptography.fernet import Fernet, MultiFernet
+from django.conf import settings
+from django.core import serializers
+from django.core.exceptions import FieldError
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import connection as database
+from django.db import transaction
+from django.db.models import Case, F, Value, When
+from django.db.models.functions import Concat, Length, Lower
+from django.template import Context, Template
+from django.test import override_settings
+
+from connections import keyring, payload
+from connections.fields import Sealed, SealedJSONField, SealedTextField
+from connections.keyring import KeyringError, SealError
+from connections.models import SEALED_COLUMNS, ConnectionAuth
+from tests.helpers import FULL_AUTH, SECRET, import_text, make
+
+pytestmark = pytest.mark.django_db
+
+TABLE = ConnectionAuth._meta.db_table
+KEY = settings.FERNET_KEYS[0]
+
+
+def raw(record, field="access_token"):
+    """What the database holds in a column."""
+    with database.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {field} FROM {TABLE} WHERE connection_id = %s",
+            [record.connection_id],
+        )
+        return cursor.fetchone()[0]
+
+
+def write_raw(record, value, field="access_token"):
+    with database.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {TABLE} SET {field} = %s WHERE connection_id = %s",
+            [value, record.connection_id],
+        )
+    return load(record)
+
+
+def stored(**fields):
+    return make(connection_id=uuid.uuid4().hex, **(fields or {"access_token": SECRET}))
+
+
+def load(record):
+    return ConnectionAuth.all_objects.get(pk=record.pk)
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """Counts how often something is opened."""
+    calls = []
+    unseal = keyring.unseal
+    monkeypatch.setattr(keyring, "unseal", lambda *a: calls.append(a) or unseal(*a))
+    return calls
+
+
+# What is sealed
+
+
+def test_the_sealed_columns_are_the_sealed_fields_and_the_unknown_keys():
+    assert set(SEALED_COLUMNS) == {*payload.SEALED_FIELDS, "extra"}
+
+
+def test_the_database_holds_no_sealed_value_in_clear():
+    import_text([{"id": "c", "auth": {**FULL_AUTH, "newKey": SECRET}}])
+    with database.cursor() as cursor:
+        cursor.execute(f"SELECT * FROM {TABLE}")
+        row = str(cursor.fetchall())
+    assert "SECRET" not in row and "ada@example.com" not in row
+    assert "newKey" not in row
+
+
+def test_no_plaintext_stays_on_a_record_after_assignment():
+    record = ConnectionAuth(access_token=SECRET, meta={"a": SECRET})
+    record.key = SECRET
+    assert SECRET not in str(vars(record))
+    assert isinstance(record.key, Sealed)
+    assert record.meta.reveal() == {"a": SECRET}
+
+
+def test_loading_listing_and_counting_open_nothing(opened):
+    record = stored(access_token=SECRET, meta={"a": 1})
+    opened.clear()
+    for loaded in ConnectionAuth.objects.all():
+        str(loaded), repr(loaded), repr(vars(loaded))
+    list(ConnectionAuth.objects.values())
+    list(ConnectionAuth.objects.listed())
+    record.refresh_from_db()
+    copy.deepcopy(record), pickle.loads(pickle.dumps(record))
+    load(record).delete()
+    assert opened == []
+
+
+# Nothing shows
+
+
+@pytest.mark.parametrize("field", ["access_token", "meta"])
+def test_no_form_of_a_sealed_value_shows_its_content(field, opened):
+    record = load(stored(**{field: SECRET if field == "access_token" else {"a": SECRET}}))
+    sealed = getattr(record, field)
+    opened.clear()
+    shown = [str(sealed), repr(sealed), f"{sealed}", f"{sealed!r:>40}", "%s" % sealed, [sealed]]  # noqa: UP031
+    shown.append(Template("{{ s }}{{ s.reveal }}{{ s|default:1 }}").render(Context({"s": sealed})))
+    shown.append(pickle.dumps(sealed))
+    shown.append(copy.deepcopy(sealed))
+    shown.append(pickle.loads(pickle.dumps(sealed)))
+    shown.append(serializers.serialize("json", [record]))
+    assert SECRET not in str(shown)
+    assert opened == []
+    for encoder in (json.JSONEncoder, DjangoJSONEncoder):
+        with pytest.raises(TypeError) as raised:
+            json.dumps({"a": sealed}, cls=encoder)
+        assert SECRET not in str(raised.value)
+
+
+def test_copies_open_like_the_original():
+    sealed = load(stored()).access_token
+    for twin in (copy.copy(sealed), copy.deepcopy(sealed), pickle.loads(pickle.dumps(sealed))):
+        assert twin == sealed and hash(twin) == hash(sealed)
+        assert twin.reveal() == SECRET
+    assert sealed != SECRET
+
+
+def test_dumpdata_and_loaddata_carry_the_sealed_form():
+    record = stored(access_token=SECRET, meta={"a": [1]})
+    text = serializers.serialize("json", [record])
+    ConnectionAuth.all_objects.all().delete()
+    [loaded] = serializers.deserialize("json", text)
+    loaded.save()
+    assert load(record).access_token.reveal() == SECRET
+    assert load(record).meta.reveal() == {"a": [1]}
+
+
+# Values
+
+
+@pytest.mark.parametrize(
+    "value", ["", " a\r\nb \n", "ü漢😀\u2028", "x" * 200_000, "a\nb", "\x01\x7f\ufeff"]
+)
+def test_texts_come_back_exactly(value):
+    assert load(stored(pem=value)).pem.reveal() == value
+
+
+@pytest.mark.parametrize("value", [{}, [], {"a": [1, 1.5, None, True, {"ü": ""}]}, ["\r\n"]])
+def test_json_values_come_back_exactly(value):
+    assert load(stored(meta=value)).meta.reveal() == value
+
+
+def test_none_is_null_and_blank_is_not():
+    record = load(stored(access_token=None, token=""))
+    assert record.access_token is None
+    assert record.token.reveal() == ""
+
+
+@pytest.mark.parametrize("value", [b"bytes", 5, 1.5, True, ["a"], {"a": 1}, object()])
+def test_what_is_no_text_is_refused(value):
+    with pytest.raises(SealError) as raised:
+        ConnectionAuth(access_token=value)
+    assert str(raised.value) != "bytes"
+
+
+@pytest.mark.parametrize("value", [object(), {"a": {1, 2}}, float("nan"), {"a": float("inf")}])
+def test_what_is_no_json_is_refused(value):
+    with pytest.raises(SealError):
+        ConnectionAuth(meta=value)
+
+
+def test_half_surrogates_are_refused_without_the_value_in_the_error():
+    for assign in ({"access_token": f"{SECRET}\ud800"}, {"meta": {"a": f"{SECRET}\ud800"}}):
+        with pytest.raises(SealError) as raised:
+            ConnectionAuth(**assign)
+        assert SECRET not in str(raised.value)
+        assert raised.value.__cause__ is None and raised.value.__suppress_context__
+
+
+# Binding
+
+
+def test_a_token_copied_to_another_row_does_not_open_there():
+    one, two = stored(), stored(access_token="other")
+    moved = write_raw(two, raw(one))
+    with pytest.raises(SealError):
+        moved.access_token.reveal()
+    assert load(one).access_token.reveal() == SECRET
+
+
+def test_a_token_copied_to_another_field_does_not_open_there():
+    record = stored(access_token=SECRET, token="t")
+    moved = write_raw(record, raw(record), "token")
+    with pytest.raises(SealError):
+        moved.token.reveal()
+    assert moved.access_token.reveal() == SECRET
+
+
+def test_a_sealed_value_cannot_be_assigned_elsewhere():
+    one, two = load(stored()), load(stored(access_token="other"))
+    for record, field in [(two, "access_token"), (one, "token"), (two, "token")]:
+        with pytest.raises(SealError):
+            setattr(record, field, one.access_token)
+    one.access_token = load(one).access_token  # its own place
+    assert one.access_token.reveal() == SECRET
+
+
+def test_the_spelling_of_an_id_does_not_matter():
+    number = uuid.uuid4()
+    for spelling in (str(number), number.hex, str(number).upper(), number):
+        record = ConnectionAuth(id=spelling, access_token=SECRET)
+        assert record.access_token.reveal() == SECRET
+        assert record.access_token.binding == f"{number}/access_token"
+
+
+def test_what_values_returns_is_bound_to_nothing_until_told():
+    record = stored()
+    sealed = ConnectionAuth.objects.values_list("access_token", flat=True).get()
+    with pytest.raises(SealError):
+        sealed.reveal()
+    assert sealed.bound_to(record.pk).reveal() == SECRET
+    with pytest.raises(SealError):
+        sealed.bound_to(uuid.uuid4()).reveal()
+
+
+# What does not open
+
+
+@pytest.mark.parametrize("field", ["access_token", "meta"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda token: token[:-10],
+        lambda token: token[:40] + ("A" if token[40] != "A" else "B") + token[41:],
+        lambda token: "",
+        lambda token: "not a token, ü",
+        lambda token: Fernet(Fernet.generate_key()).encrypt(b"x\ny").decode(),
+        lambda token: Fernet(KEY).encrypt(b"without a binding").decode(),
+        lambda token: Fernet(KEY).encrypt(b"\xff\n\xff").decode(),
+    ],
+)
+def test_what_is_damaged_fails_on_reveal_only(field, damage):
+    good = stored(access_token=SECRET, meta={"a": 1})
+    record = write_raw(good, damage(raw(good, field)), field)
+    str(record), repr(getattr(record, field)), record.size if hasattr(record, "size") else None
+    with pytest.raises(SealError) as raised:
+        getattr(record, field).reveal()
+    assert SECRET not in str(raised.value)
+    auth, unreadable = record.open_auth()
+    assert unreadable == [field]
+    assert len(auth) == 2
+    record.name = "still editable"
+    record.save(update_fields=["name"])
+    assert load(record).unreadable_fields == [field]
+    assert load(record).content_digest is None
+    load(record).delete()
+    assert not ConnectionAuth.all_objects.filter(pk=record.pk).exists()
+
+
+@pytest.mark.parametrize("inside", [b"no json", b"", b"\xff"])
+def test_what_was_sealed_but_is_no_json_fails_with_a_seal_error(inside):
+    record = stored(meta={"a": 1})
+    token = Fernet(KEY).encrypt(f"{record.pk}/meta\n".encode() + inside).decode()
+    with pytest.raises(SealError):
+        write_raw(record, token, "meta").meta.reveal()
+
+
+def test_a_wrong_key_fails_with_a_seal_error_and_the_right_one_brings_it_back(monkeypatch):
+    record = stored()
+    ring = keyring._ring((Fernet.generate_key().decode(),), settings.SECRET_KEY)
+    with monkeypatch.context() as patch:
+        patch.setattr(keyring, "_usable_ring", lambda: ring)
+        loaded = load(record)
+        with pytest.raises(SealError):
+            loaded.access_token.reveal()
+    assert loaded.access_token.reveal() == SECRET
+
+
+# Standard Fernet
+
+
+def test_any_fernet_library_opens_a_value():
+    record = stored(access_token=SECRET, meta={"ü": 1})
+    text = Fernet(KEY).decrypt(raw(record)).decode()
+    assert text == f"{record.pk}/access_token\n{SECRET}"
+    assert Fernet(KEY).decrypt(raw(record, "meta")).decode() == f'{record.pk}/meta\n{{"ü":1}}'
+    assert settings.FERNET_USE_HKDF is False
+
+
+def test_older_keys_still_open_and_the_newest_seals():
+    old = stored()
+    new_key = keyring.generate_key()
+    with override_settings(FERNET_KEYS=[new_key, KEY]):
+        assert load(old).access_token.reveal() == SECRET
+        new = stored()
+        assert Fernet(new_key).decrypt(raw(new))
+        assert MultiFernet([Fernet(KEY), Fernet(new_key)]).decrypt(raw(new))
+
+
+# The package's traps
+
+
+@pytest.mark.parametrize(
+    "keys", [None, [], "", KEY, [""], [None], [KEY, KEY], ["x" * 44], [settings.SECRET_KEY]]
+)
+def test_bad_keys_are_refused_at_the_first_seal_and_open(keys):
+    record = stored()
+    with override_settings(FERNET_KEYS=keys):
+        with pytest.raises(KeyringError):
+            ConnectionAuth(access_token=SECRET)
+        with pytest.raises(KeyringError):
+            load(record).access_token.reveal()
+    assert load(record).access_token.reveal() == SECRET
+
+
+def test_changed_keys_count_at_once():
+    record = stored()
+    other = keyring.generate_key()
+    with override_settings(FERNET_KEYS=[other, KEY]):
+        newer = stored()
+    with pytest.raises(SealError):
+        load(newer).access_token.reveal()
+    assert load(record).access_token.reveal() == SECRET
+
+
+def test_the_package_s_own_keys_are_never_used():
+    field = ConnectionAuth._meta.get_field("access_token")
+    for name in ("keys", "fernet_keys", "fernet"):
+        with pytest.raises(NotImplementedError):
+            getattr(field, name)
+
+
+def test_bulk_create_and_bulk_update_keep_values():
+    records = [ConnectionAuth(access_token=f"{SECRET}{n}", meta={"n": n}) for n in range(3)]
+    ConnectionAuth.objects.bulk_create(records)
+    records[0].access_token, records[1].access_token = "new", None
+    records[2].meta = {"n": "new"}
+    ConnectionAuth.objects.bulk_update(records, ["access_token", "meta"])
+    opened = [load(record).open_auth()[0] for record in records]
+    assert [auth.get("access_token") for auth in opened] == ["new", None, f"{SECRET}2"]
+    assert [auth["meta"] for auth in opened] == [{"n": 0}, {"n": 1}, {"n": "new"}]
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        F("name"),
+        F("token"),
+        Value("plain"),
+        Concat(F("token"), Value("x")),
+        Lower("token"),
+        Case(When(name="a", then=F("token")), default=Value(None)),
+        Case(When(name="a", then=Value("plain"))),
+    ],
+)
+def test_updates_by_an_expression_are_refused(expression):
+    record = stored(name="a", access_token=SECRET, token="t")
+    with pytest.raises(FieldError) as raised, transaction.atomic():
+        ConnectionAuth.objects.update(access_token=expression)
+    assert SECRET not in str(raised.value)
+    assert load(record).access_token.reveal() == SECRET
+
+
+def test_creating_with_an_expression_is_refused():
+    for expression in (F("name"), Value("plain")):
+        with pytest.raises((FieldError, SealError)), transaction.atomic():
+            ConnectionAuth.objects.create(access_token=expression)
+
+
+@pytest.mark.parametrize("value", ["plain", b"plain", {"a": 1}])
+def test_updates_of_a_queryset_by_a_plain_value_are_refused(value):
+    record = stored()
+    for field in ("access_token", "meta"):
+        with pytest.raises(FieldError) as raised, transaction.atomic():
+            ConnectionAuth.objects.update(**{field: value})
+        assert "plain" not in str(raised.value)
+    assert load(record).access_token.reveal() == SECRET
+
+
+def test_updates_of_a_queryset_to_null_are_fine():
+    record = stored()
+    ConnectionAuth.objects.update(access_token=None)
+    assert load(record).access_token is None
+
+
+LOOKUPS = [
+    "contains", "icontains", "startswith", "istartswith", "endswith", "iexact", "regex", "iregex",
+    "gt", "gte", "lt", "lte", "in", "range", "length", "length__gt", "lower", "date", "a", "a__b",
+    "has_key", "nothing",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("lookup", LOOKUPS)
+@pytest.mark.parametrize("field", ["access_token", "meta", "emails"])
+def test_lookups_and_transforms_are_refused(field, lookup):
+    stored()
+    with pytest.raises((FieldError, TypeError)):
+        list(ConnectionAuth.objects.filter(**{f"{field}__{lookup}": "gA"}))
+
+
+def test_comparing_with_a_value_is_refused():
+    record = stored()
+    for value in (SECRET, "", record.access_token, raw(record), F("token"), Value("x")):
+        with pytest.raises(FieldError) as raised:
+            list(ConnectionAuth.objects.filter(access_token=value))
+        assert SECRET not in str(raised.value)
+    for condition in ({"access_token__in": [SECRET]}, {"access_token__exact": SECRET}):
+        with pytest.raises(FieldError):
+            list(ConnectionAuth.objects.exclude(**condition))
+
+
+def test_whether_a_field_is_set_can_be_asked():
+    stored(access_token="a"), stored(token="")
+    for condition in ({"access_token": None}, {"access_token__isnull": True}):
+        assert ConnectionAuth.objects.filter(**condition).count() == 1
+        assert ConnectionAuth.objects.exclude(**condition).count() == 1
+
+
+def test_sealed_columns_are_text_and_no_form_field():
+    for name in SEALED_COLUMNS:
+        field = ConnectionAuth._meta.get_field(name)
+        assert field.get_internal_type() == "TextField"
+        assert isinstance(field, SealedTextField)
+        assert field.formfield() is None
+    assert isinstance(ConnectionAuth._meta.get_field("meta"), SealedJSONField)
+
+
+def test_functions_over_a_sealed_column_see_the_token_only():
+    record = stored()
+    assert ConnectionAuth.objects.annotate(n=Length("access_token")).get().n == len(raw(record))
+
+
+# What a token tells without being opened
+
+
+def test_age_size_and_origin_are_told_without_opening(opened):
+    sealed = load(stored(access_token="x" * 1000)).access_token
+    opened.clear()
+    assert abs(sealed.size - 1000) <= 16
+    assert sealed.is_authentic
+    assert sealed.sealed_at.year >= 2026
+    assert not Sealed("rubbish", "access_token").is_authentic
+    assert opened == []
