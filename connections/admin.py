@@ -5,13 +5,15 @@ import copy
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.models import LogEntry
-from django.contrib.admin.views.main import ChangeList
-from django.db import IntegrityError
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import PAGE_VAR, ChangeList
+from django.db import IntegrityError, transaction
 from django.db.models import Count, F, Q
-from django.http import HttpResponseRedirect, QueryDict
+from django.http import Http404, HttpResponseRedirect, QueryDict
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.http import urlencode
 
 from . import catalogue, expiry, pages, record, wording
 from .dashboard import LABELS
@@ -104,11 +106,11 @@ class ConnectionAuthAdmin(admin.ModelAdmin):
             )
             if is_so
         ]
-        return format_html("{}" + " {}" * len(marks), str(obj), *marks)
+        return format_html("{}" + " {}" * len(marks), wording.visible(obj), *marks)
 
     @admin.display(description="Integration", ordering="integration__name")
     def kind_of_system(self, obj):
-        return str(obj.integration) if obj.integration_id else "-"
+        return wording.visible(obj.integration) if obj.integration_id else "-"
 
     @admin.display(description="Kind", ordering="auth_kind")
     def kind(self, obj):
@@ -116,7 +118,7 @@ class ConnectionAuthAdmin(admin.ModelAdmin):
 
     @admin.display(description="Environment", ordering="environment")
     def place(self, obj):
-        return obj.environment_label
+        return wording.visible(obj.environment_label)
 
     @admin.display(description="Breaks", ordering=F("breaks_at").asc(nulls_last=True))
     def breaks(self, obj):
@@ -149,15 +151,22 @@ class ConnectionAuthAdmin(admin.ModelAdmin):
     def filtered(self, request, query_string):
         """The connections that the list shows for a query string, on all its pages."""
         request = copy.copy(request)
-        request.GET = QueryDict(query_string)
-        return self.get_changelist_instance(request).queryset
+        request.GET = QueryDict(query_string, mutable=True)
+        request.GET.pop(PAGE_VAR, None)
+        try:
+            return self.get_changelist_instance(request).queryset
+        except IncorrectLookupParameters:
+            raise Http404 from None
 
     @admin.action(description="Export…", permissions=["view"])
     def export_selected(self, request, queryset):
         if request.POST.get("select_across") == "1":
             return pages.export_page(request, query=request.GET.urlencode())
         ids = [str(pk) for pk in queryset.values_list("pk", flat=True)]
-        return pages.export_page(request, ids=ids)
+        if ids:
+            return pages.export_page(request, ids=ids)
+        # Without ids an export means everything, which nobody has asked for here.
+        messages.warning(request, "What you chose is not there any more.")
 
     # The page of one connection
 
@@ -171,7 +180,7 @@ class ConnectionAuthAdmin(admin.ModelAdmin):
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def get_object(self, request, object_id, from_field=None):
-        if request.method != "POST":
+        if request.method != "POST" or not transaction.get_connection().in_atomic_block:
             return super().get_object(request, object_id, from_field)
         # Whoever saves holds the row until the transaction ends, so that versions can't race.
         try:
@@ -181,6 +190,10 @@ class ConnectionAuthAdmin(admin.ModelAdmin):
         if not ConnectionAuth.objects.select_for_update().filter(pk=pk).exists():
             return None
         return super().get_object(request, object_id, from_field)
+
+    def get_changeform_initial_data(self, request):
+        """Nothing: a secret has no place in an address, where logs and histories keep it."""
+        return {}
 
     def changeform_view(self, request, object_id=None, form_url="", extra_context=None):
         try:
@@ -218,8 +231,18 @@ class ConnectionAuthAdmin(admin.ModelAdmin):
         """Who changed the record meanwhile (a LogEntry), where the form met a conflict."""
         if not form.has_error(forms.forms.NON_FIELD_ERRORS, "conflict"):
             return None
-        entries = LogEntry.objects.filter(object_id=str(obj.pk)).select_related("user")
+        # An older entry is not about this change: that one came by import.
+        entries = LogEntry.objects.filter(
+            object_id=str(obj.pk), action_time__gte=obj.updated_at
+        ).select_related("user")
         return entries.order_by("-action_time").first()
+
+    def construct_change_message(self, request, form, formsets, add=False):
+        """What the history says: names of fields, those of cleared ones too."""
+        if add:
+            return [{"added": {}}]
+        names = [field_name(name) for name in form.changed_names]
+        return [{"changed": {"fields": names}}] if names else []
 
     def save_model(self, request, obj, form, change):
         changed = form.changed_names
@@ -251,11 +274,13 @@ class ConnectionAuthAdmin(admin.ModelAdmin):
         detail = f"Changed: {', '.join(changed)}." if changed else ""
         if verb == "Saved" and not changed:
             detail = "Nothing was different."
-        messages.success(request, format_html("<b>{} {}.</b> {}", verb, str(obj), detail))
+        messages.success(request, format_html("<b>{} {}.</b> {}", verb, wording.visible(obj), detail))
         if "_continue" in request.POST:
             return HttpResponseRedirect(
                 reverse("admin:connections_connectionauth_change", args=[obj.pk])
             )
+        if "_addanother" in request.POST:
+            return HttpResponseRedirect(request.path)
         return self.response_post_save_change(request, obj)
 
 
@@ -271,7 +296,8 @@ class LinesField(forms.CharField):
         return [line.strip() for line in (value or "").splitlines() if line.strip()]
 
     def has_changed(self, initial, data):
-        return self.to_python(data) != (initial or [])
+        """Compared as it is shown: an item with a line break in it is not changed by that."""
+        return self.to_python(data) != self.to_python(self.prepare_value(initial))
 
 
 class IntegrationForm(forms.ModelForm):
@@ -299,6 +325,13 @@ class IntegrationForm(forms.ModelForm):
             "token_url",
         )
 
+    def clean(self):
+        cleaned = super().clean()
+        for name in ("token_names", "token_instructions", "categories"):
+            if name not in self.changed_data:
+                cleaned[name] = getattr(self.instance, name)
+        return cleaned
+
     def clean_token_url(self):
         value = self.cleaned_data["token_url"]
         for issue in catalogue.url_errors(value):
@@ -324,13 +357,14 @@ class IntegrationAdmin(admin.ModelAdmin):
 
     @admin.display(description="Name", ordering="name")
     def title(self, obj):
-        return str(obj)
+        return wording.visible(obj)
 
     @admin.display(description="Token names")
     def labels(self, obj):
-        return ", ".join(map(str, obj.token_names))
+        return ", ".join(map(wording.visible, obj.token_names))
 
     @admin.display(description="Connections", ordering="in_use")
     def count(self, obj):
         url = reverse("admin:connections_connectionauth_changelist")
-        return format_html('<a href="{}?integration={}">{}</a>', url, obj.type, obj.in_use)
+        query = urlencode({"integration": obj.type})
+        return format_html('<a href="{}?{}">{}</a>', url, query, obj.in_use)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from django.db import transaction
 
 from . import payload
-from .issues import Issue
+from .issues import RECORD_ERRORS, Issue, printable
 from .models import Integration
 from .reader import entries, scan
 
@@ -69,12 +69,19 @@ def _read(raw):
     value = raw.value
     if not isinstance(value, dict):
         return None, None, ("not_an_object", "", "The entry is no object.")
+    for name in getattr(value, "names", ()):
+        path = printable(name, 100)
+        return None, None, ("conflicting_keys", path, RECORD_ERRORS["conflicting_keys"])
     kind = value.get("type")
     if not isinstance(kind, str) or not kind.strip() or len(kind) > payload.MAX_SHORT_TEXT:
         return None, None, ("wrong_type", "type", "A text of up to 255 characters belongs here.")
+    if not _is_storable(kind):
+        return None, None, ("bad_text", "type", RECORD_ERRORS["bad_text"])
     values = {}
     for name, is_list in FIELDS.items():
-        given = value.get(name, value.get(payload.camel(name)))
+        given = value.get(name)
+        if given is None:
+            given = value.get(payload.camel(name))
         if given is None:
             continue
         items = given if is_list else [given]
@@ -82,8 +89,10 @@ def _read(raw):
             wanted = "An array of texts" if is_list else "Text"
             return None, None, ("wrong_type", name, f"{wanted} belongs here.")
         if not all(_is_storable(item) for item in items):
-            return None, None, ("bad_text", name, "The text holds U+0000 or half a pair.")
-        values[name] = given if is_list else given[: payload.MAX_SHORT_TEXT]
+            return None, None, ("bad_text", name, RECORD_ERRORS["bad_text"])
+        if not is_list and len(given) > payload.MAX_SHORT_TEXT:
+            return None, None, ("too_long", name, f"Over {payload.MAX_SHORT_TEXT} characters.")
+        values[name] = given
     return kind, values, None
 
 

@@ -5,6 +5,7 @@ separate tick clears it. Every rule about values is payload's: the form asks it.
 """
 
 import json
+from datetime import timedelta, timezone
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -161,7 +162,10 @@ class InstantInput(forms.CharField):
         return value if value is None or isinstance(value, str) else self.shown(value)
 
     def shown(self, moment):
-        text = wording.local(moment).isoformat(sep=" ")
+        moment = wording.local(moment)
+        if moment.utcoffset() % timedelta(minutes=1):  # a zone of long ago, with seconds
+            moment = moment.astimezone(timezone.utc)
+        text = moment.isoformat(sep=" ")
         return f"{text[:-6]} {text[-6:]}"
 
     def to_python(self, value):
@@ -221,6 +225,8 @@ class ConnectionAuthForm(forms.ModelForm):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.warnings, self.sealed = [], {}
+        if not self.instance._state.adding:
+            self.fields.pop("connection_id", None)
         self.initial["version"] = self.instance.version
         self.stored = {field: getattr(self.instance, field.attname) for field in PLAIN_COLUMNS}
         for name in self._meta.fields:
@@ -311,7 +317,9 @@ class ConnectionAuthForm(forms.ModelForm):
 def parse_typed(kind, text):
     """What a person typed for a sealed field, in its JSON form. Raises ValueError (a sentence)."""
     if kind in JSON_KINDS:
-        lines = text.replace("\r\n", "\n").split("\n")
+        lines = text.replace("\r\n", "\n").rstrip("\n").split("\n")
+        if kind == "strings" and any(lines):
+            return lines  # a blank line holds the place of one of the token_names
         return [line for line in lines if line]
     if kind == "object":
         try:

@@ -15,12 +15,14 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from . import catalogue, exporting, importing, keyring
 from .dashboard import LABELS
+from .forms import WriteOnlyTextarea
 from .issues import FileRefused
 from .models import ConnectionAuth, ImportChunk, ImportRun
 from .reader import SpooledSource
 
 MAX_UPLOAD = 200 * 1024 * 1024
 SHOWN = 100  # of each verdict
+MAX_REPORTED = 10_000  # errors, and as many warnings, in the report of a finished import
 
 POLICIES = (
     ("update", "Update it", "Plain fields become the file's. Secrets that the file lacks stay."),
@@ -45,7 +47,8 @@ class UploadForm(forms.Form):
         required=False,
         strip=False,
         label="Or paste JSON",
-        widget=forms.Textarea(attrs={"rows": 8, "spellcheck": "false", "autocomplete": "off"}),
+        # What was pasted is never sent back.
+        widget=WriteOnlyTextarea(attrs={"rows": 8, "spellcheck": "false", "autocomplete": "off"}),
     )
 
     def clean_file(self):
@@ -60,6 +63,8 @@ class UploadForm(forms.Form):
         cleaned = super().clean()
         if not cleaned.get("file") and not cleaned.get("text") and not self.errors:
             raise forms.ValidationError("Choose a file, or paste JSON.")
+        if cleaned.get("file") and cleaned.get("text"):
+            raise forms.ValidationError("Either a file or pasted JSON, not both.")
         return cleaned
 
     def source(self):
@@ -69,10 +74,6 @@ class UploadForm(forms.Form):
         source = SpooledSource("pasted.json", keyring.seal_bytes, keyring.unseal_bytes)
         source.write(self.cleaned_data["text"].encode("utf-8", "surrogatepass"))
         return source
-
-    def render_text(self):
-        """What was pasted is never sent back."""
-        return UploadForm()["text"]
 
 
 class StoredUpload:
@@ -91,11 +92,14 @@ def chunk_place(run, position):
 
 
 class Preview:
-    """Collects verdicts for a page: the first of each kind, and counts of the warnings."""
+    """Collects verdicts for a page: the first of each kind, and counts of the warnings.
+
+    `issues` holds what the report says, in its form.
+    """
 
     def __init__(self):
-        self.refused, self.changed, self.new = [], [], []
-        self.warnings = Counter()
+        self.refused, self.changed, self.new, self.issues = [], [], [], []
+        self.warnings, self.levels = Counter(), Counter()
         self.lines = None
 
     def add(self, verdict):
@@ -105,6 +109,9 @@ class Preview:
         for issue in verdict.issues:
             if issue.level == "warning":
                 self.warnings[issue.code, issue.message, issue.path] += 1
+            self.levels[issue.level] += 1
+            if self.levels[issue.level] <= MAX_REPORTED:
+                self.issues.append(issue.as_json())
 
     @property
     def warning_rows(self):
@@ -173,7 +180,16 @@ def import_run(request, pk):
     """Check what would happen, confirm, and see what happened."""
     run = own_run(request, pk)
     if run.finished_at:
-        context = context_for(request, "Import", run=run, step=4, result=run.result)
+        errors = [issue for issue in run.result["issues"] if issue["level"] == "error"]
+        context = context_for(
+            request,
+            "Import",
+            run=run,
+            step=4,
+            result=run.result,
+            refused=errors[:SHOWN],
+            hidden_refusals=max(0, len(errors) - SHOWN),
+        )
         return TemplateResponse(request, "admin/connections/import_done.html", context)
     if request.method == "POST" and "discard" in request.POST:
         run.delete()
@@ -205,18 +221,15 @@ def confirm(request, run):
     options = options_from(request.POST, request.user)
     result = importing.run([StoredUpload(run)], options, on_verdict=preview.add)
     with transaction.atomic():
-        run.finished_at = timezone.now()
-        run.result = {
-            **result.as_json(),
-            "on_conflict": options.on_conflict,
-            "refused": [
-                issue.as_json()
-                for verdict in preview.refused
-                for issue in verdict.issues
-                if issue.level == "error"
-            ],
-        }
-        run.save(update_fields=["finished_at", "result"])
+        # Of two confirmations at once the first counts: the second met its records.
+        ImportRun.objects.filter(pk=run.pk, finished_at=None).update(
+            finished_at=timezone.now(),
+            result={
+                **result.as_json(),
+                "on_conflict": options.on_conflict,
+                "issues": preview.issues,
+            },
+        )
         run.chunks.all().delete()
     return redirect("admin:connections_import_run", run.pk)
 
@@ -226,7 +239,7 @@ def import_report(request, pk):
     """Every issue of the upload, as NDJSON: what `import_connections --report` writes."""
     run = own_run(request, pk)
     if run.finished_at:
-        lines = [json.dumps(issue) + "\n" for issue in run.result["refused"]]
+        lines = [json.dumps(issue) + "\n" for issue in run.result["issues"]]
     else:
         lines = []
         options = options_from(request.GET, request.user, dry_run=True)

@@ -34,7 +34,7 @@ def head(record, now):
     parts = [record.integration, record.get_auth_kind_display(), record.environment_label]
     return {
         "badges": badges,
-        "subtitle": ", ".join(str(part) for part in parts if part),
+        "subtitle": wording.visible(", ".join(str(part) for part in parts if part)),
         "verdict": verdict(record, now),
         "answers": answers(record, now),
     }
@@ -183,13 +183,13 @@ def _shown(name, value):
     kind = payload.AUTH_FIELDS.get(name)
     if kind == "date":
         return wording.exact(value, "D j M Y, H:i:s T")
-    return str(payload.plain_number(value)) if kind == "number" else str(value)
+    return str(payload.plain_number(value)) if kind == "number" else wording.visible(value)
 
 
 def _token_names(record):
     """The integration's labels for other_auth_info, position by position."""
     names = record.integration.token_names if record.integration_id else []
-    return [(str(position), name) for position, name in enumerate(names, 1)]
+    return [(str(position), wording.visible(name)) for position, name in enumerate(names, 1)]
 
 
 def around(record, now):
@@ -211,4 +211,4 @@ def around(record, now):
     ):
         facts.append((label, wording.relative(moment, now), wording.exact(moment)))
     facts.insert(7, ("Code", record.last_unhealthy_code, ""))
-    return [fact for fact in facts if fact[1]]
+    return [(label, wording.visible(text), time) for label, text, time in facts if text]

@@ -1,5 +1,6 @@
 """Pure: moments and sizes in words, for every date that can be stored, years 1 and 9999 too."""
 
+import re
 from datetime import datetime, timezone
 
 from django.utils import timezone as django_timezone
@@ -11,6 +12,15 @@ UNITS = (
     ("hour", 3600),
     ("minute", 60),
 )
+
+
+# Control characters other than blanks, and those that turn the direction of the text after them.
+CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def visible(text):
+    """Stored text for a page: what would be invisible or turn the page round is spelled out."""
+    return CONTROLS.sub(lambda found: f"\\u{ord(found.group()):04x}", str(text))
 
 
 def local(moment):

@@ -1,4 +1,4 @@
-"""Filters for templates: moments (Django's own fail on the years 1 and 9999) and bucket names."""
+"""Filters for templates: moments (Django's own fail on the years 1 and 9999), names, hostile text."""
 
 from django import template
 
@@ -8,4 +8,5 @@ from connections.dashboard import LABELS
 register = template.Library()
 register.filter("ago", wording.relative)
 register.filter("exact", wording.exact)
+register.filter("visible", wording.visible)
 register.filter("bucket_label", lambda name: LABELS.get(name, name))
