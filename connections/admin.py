@@ -89,7 +89,8 @@ class ConnectionAuthAdmin(admin.ModelAdmin):
 
     def lookup_allowed(self, lookup, value, request=None):
         """Only what the filters ask: a free lookup on a field would be an oracle."""
-        return lookup in {list_filter.parameter_name for list_filter in LIST_FILTERS}
+        names = {list_filter.parameter_name for list_filter in LIST_FILTERS}
+        return lookup in names and "\0" not in value  # PostgreSQL takes no U+0000
 
     @admin.display(description="Status", ordering=F("breaks_at").asc(nulls_last=True))
     def status(self, obj):
@@ -274,7 +275,9 @@ class ConnectionAuthAdmin(admin.ModelAdmin):
         detail = f"Changed: {', '.join(changed)}." if changed else ""
         if verb == "Saved" and not changed:
             detail = "Nothing was different."
-        messages.success(request, format_html("<b>{} {}.</b> {}", verb, wording.visible(obj), detail))
+        messages.success(
+            request, format_html("<b>{} {}.</b> {}", verb, wording.visible(obj), detail)
+        )
         if "_continue" in request.POST:
             return HttpResponseRedirect(
                 reverse("admin:connections_connectionauth_change", args=[obj.pk])

@@ -1,4 +1,4 @@
-"""Filters for templates: moments (Django's own fail on the years 1 and 9999), names, hostile text."""
+"""Filters for templates: moments (Django's own fail on the years 1 and 9999), names, odd text."""
 
 from django import template
 

@@ -1,0 +1,487 @@
+"""The list of connections: what it shows, finds, counts, and never opens."""
+
+import re
+from datetime import datetime, timedelta, timezone
+from urllib.parse import urlencode
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from connections import expiry, keyring
+from connections.dashboard import LABELS
+from connections.fields import Sealed
+from connections.models import SEALED_COLUMNS, ConnectionAuth, Integration
+
+from .helpers import SECRET, cast, make
+
+pytestmark = pytest.mark.django_db
+URL = reverse("admin:connections_connectionauth_changelist")
+
+
+@pytest.fixture
+def client(admin_client):
+    return admin_client
+
+
+def names(response):
+    """The names that the list shows, in its order."""
+    return [str(record) for record in response.context["cl"].result_list]
+
+
+def listed(client, **query):
+    response = client.get(URL, query)
+    assert response.status_code == 200
+    return names(response)
+
+
+def table(response):
+    return re.search(r'<table id="result_list".*?</table>', response.content.decode(), re.S)[0]
+
+
+# What it shows
+
+
+def test_the_columns(client):
+    make(name="A", key=SECRET)
+    heads = re.findall(r"<th scope=\"col\".*?</th>", table(client.get(URL)), re.S)
+    texts = [re.sub(r"<[^>]+>", "", head).strip() for head in heads]
+    assert [text for text in texts if text] == [
+        "Status",
+        "Name",
+        "Integration",
+        "Kind",
+        "Environment",
+        "Breaks",
+        "Renewed by",
+    ]
+
+
+def test_each_bucket_has_a_badge_with_text(client):
+    cast()
+    shown = table(client.get(URL))
+    for name in expiry.BUCKETS:
+        assert f'<span class="badge is-{name}">{LABELS[name]}</span>' in shown
+
+
+@pytest.mark.parametrize(
+    ("fields", "mark"),
+    [
+        ({"is_paused": True}, "Paused"),
+        ({"access_token": SECRET, "refresh_token": SECRET, "ends_in": timedelta(-1)}, "Stale"),
+    ],
+)
+def test_marks_beside_the_name(client, fields, mark):
+    make(name="A", **fields)
+    assert f'<span class="badge is-{mark.lower()}">{mark}</span>' in table(client.get(URL))
+
+
+def test_when_it_breaks_in_words_and_exactly_on_hover(client):
+    record = make(name="A", key=SECRET, ends_in=timedelta(days=3, minutes=5))
+    shown = table(client.get(URL))
+    assert ">in 3 days</time>" in shown
+    assert f'title="{record.breaks_at:%a} ' in shown
+    assert f"{record.breaks_at:%H:%M:%S} UTC" in shown
+
+
+def test_who_renews_it_in_words(client):
+    make(name="A", access_token=SECRET, refresh_token=SECRET)
+    make(name="B", key=SECRET)
+    shown = table(client.get(URL))
+    assert "is-machine" in shown
+    assert "Machine" in shown
+    assert "is-person" in shown
+    assert "Person" in shown
+
+
+def test_environment_that_is_absent_reads_production(client):
+    make(name="A", key=SECRET)
+    assert "Production" in table(client.get(URL))
+    assert ConnectionAuth.objects.get().environment is None
+
+
+# Order
+
+
+def test_soonest_first_and_those_without_an_end_last(client):
+    cast()
+    assert listed(client) == [
+        "Broken Ltd",
+        "Day Ltd",
+        "Week Ltd",
+        "Month Ltd",
+        "Later Ltd",
+        "Endless Ltd",
+        "Stale Ltd",
+    ]
+
+
+@pytest.mark.parametrize("column", range(1, 8))
+def test_each_column_sorts_both_ways(client, column):
+    cast()
+    up, down = listed(client, o=column), listed(client, o=-column)
+    assert sorted(up) == sorted(down)
+    if column == 2:
+        assert up == sorted(up)
+        assert down == up[::-1]
+
+
+def test_pages(client):
+    ConnectionAuth.objects.bulk_create([ConnectionAuth(name=f"N{n:03}") for n in range(150)])
+    first, second = listed(client), listed(client, p=2)
+    assert (len(first), len(second)) == (100, 50)
+    assert not {*first} & {*second}
+
+
+@pytest.mark.parametrize("page", ["999", "0", "-1", "x", ""])
+def test_pages_that_are_not_there(client, page):
+    make(name="A")
+    assert client.get(URL, {"p": page}, follow=True).status_code == 200
+
+
+def test_the_page_about_a_page_that_is_not_there_twice(client):
+    make(name="A")
+    assert client.get(URL, {"p": 999, "e": 1}).status_code == 200
+
+
+# Filters
+
+
+@pytest.fixture
+def varied():
+    Integration.objects.create(type="hub spot&co", name="HubSpot")
+    cast()
+    make(
+        name="Odd",
+        key=SECRET,
+        integration_id="hub spot&co",
+        environment="Sandbox",
+        is_paused=True,
+        ends_in=timedelta(days=3),
+    )
+    make(name="Named production", key=SECRET + "2", environment="Production")
+
+
+@pytest.mark.parametrize("bucket", [*expiry.BUCKETS, "stale"])
+def test_filter_by_bucket_shows_what_its_tile_counts(client, varied, bucket):
+    response = client.get(URL)
+    tile = next(tile for tile in response.context["horizon"] if tile["name"] == bucket)
+    shown = client.get(URL + tile["url"])
+    assert shown.context["cl"].result_count == tile["count"] > 0
+    assert {r.bucket() for r in shown.context["cl"].result_list} == (
+        {bucket} if bucket != "stale" else {"no_end"}
+    )
+
+
+def test_tiles_count_under_all_other_filters_and_the_search(client, varied):
+    response = client.get(URL, {"kind": "api_key", "bucket": "week", "q": "d"})
+    for tile in response.context["horizon"]:
+        shown = client.get(URL + tile["url"])
+        assert shown.context["cl"].result_count == tile["count"], tile
+    tiles = {tile["name"]: tile for tile in response.context["horizon"]}
+    assert tiles["week"]["is_current"]
+    assert tiles["week"]["count"] == 2
+    assert tiles[""]["count"] > 2
+
+
+def test_filter_by_integration(client, varied):
+    assert listed(client, integration="hub spot&co") == ["Odd"]
+    assert "Odd" not in listed(client, integration="-")
+    assert len(listed(client, integration="-")) == 8
+    assert listed(client, integration="no such") == []
+
+
+def test_filter_by_kind(client, varied):
+    assert set(listed(client, kind="oauth2")) >= {"Stale Ltd"}
+    assert all(r.auth_kind == "api_key" for r in ConnectionAuth.objects.filter(name="Odd"))
+    assert "Odd" in listed(client, kind="api_key")
+
+
+def test_filter_by_environment_counts_absent_as_production(client, varied):
+    assert listed(client, environment="Sandbox") == ["Odd"]
+    production = listed(client, environment="Production")
+    assert "Named production" in production
+    assert "Broken Ltd" in production
+    assert len(production) == 8
+
+
+def test_filter_by_paused(client, varied):
+    assert listed(client, paused="1") == ["Odd"]
+    assert len(listed(client, paused="0")) == 8
+
+
+def test_filter_by_who_renews(client, varied):
+    assert listed(client, renewable="1") == ["Stale Ltd"]
+    assert len(listed(client, renewable="0")) == 8
+
+
+def test_filters_combine(client, varied):
+    query = {"integration": "hub spot&co", "paused": "1", "bucket": "week", "q": "odd"}
+    assert listed(client, **query, kind="api_key", environment="Sandbox") == ["Odd"]
+    assert listed(client, **query, kind="oauth2") == []
+
+
+def test_filter_links_name_what_they_choose(client, varied):
+    content = client.get(URL).content.decode()
+    assert "?integration=hub+spot%26co" in content
+    assert "HubSpot" in content
+
+
+def moment(text):
+    return datetime.fromisoformat(text).replace(tzinfo=timezone.utc)
+
+
+@pytest.fixture
+def three_days():
+    for day in (1, 2, 3):
+        make(name=f"Day {day}", key=SECRET, expiry_date=moment(f"2030-01-0{day} 12:00"))
+
+
+@pytest.mark.parametrize(
+    ("breaks", "expected"),
+    [
+        ("2030-01-01T12:00:00Z..2030-01-02T12:00:00Z", ["Day 2"]),
+        ("..2030-01-02T12:00:00Z", ["Day 1", "Day 2"]),
+        ("2030-01-01T12:00:00Z..", ["Day 2", "Day 3"]),
+        ("2030-01-01T11:59:59.999999Z..2030-01-01T12:00:00Z", ["Day 1"]),
+        ("2030-01-03T13:00:00+01:00..", []),
+        ("2031-01-01T00:00:00Z..2030-01-01T00:00:00Z", []),
+        ("0001-01-01T00:00:00Z..9999-12-31T23:59:59Z", ["Day 1", "Day 2", "Day 3"]),
+    ],
+)
+def test_breaks_in_a_range_exclusive_to_inclusive(client, three_days, breaks, expected):
+    assert listed(client, breaks=breaks) == expected
+
+
+@pytest.mark.parametrize("breaks", ["", "..", "x..y", "2030-01-01", "9999-99-99.."])
+def test_breaks_that_says_nothing_breaks_nothing(client, three_days, breaks):
+    assert client.get(URL, {"breaks": breaks}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"bucket": "x"},
+        {"paused": "\0"},
+        {"q": "\0"},
+        {"q": "'\" %_\\ ("},
+        {"o": "9.-9.x"},
+        {"o": "\0"},
+        {"_facets": "True"},
+        {"all": ""},
+        {"integration": "x" * 5000},
+    ],
+)
+def test_hostile_queries_fail_nothing(client, varied, query):
+    assert client.get(URL, query, follow=True).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["bucket", "kind", "environment", "integration", "breaks"])
+def test_a_filter_with_a_nul_is_a_bad_request(client, name):
+    assert client.get(URL, {name: "\0"}).status_code == 400
+
+
+# Search
+
+
+@pytest.mark.parametrize(
+    "field", ["name", "connection_id", "external_xref", "client_id", "user_id"]
+)
+def test_search_looks_into_the_five_fields(client, field):
+    make(**{field: "xx-Needle-xx", "key": SECRET})
+    make(name="Other", key=SECRET + "2")
+    assert len(listed(client, q="needle")) == 1
+
+
+def test_search_looks_nowhere_else(client):
+    make(name="A", key="needle", api_url="https://needle.example.com", token="needle")
+    assert listed(client, q="needle") == []
+
+
+def test_search_keeps_filters(client, varied):
+    assert listed(client, q="ltd", bucket="broken") == ["Broken Ltd"]
+
+
+# Nothing is opened, nothing is an oracle
+
+
+@pytest.fixture
+def opens_nothing(monkeypatch):
+    def refuse(*args):
+        raise AssertionError("something was opened")
+
+    monkeypatch.setattr(keyring, "unseal", refuse)
+
+
+def test_nothing_sealed_is_opened_or_even_loaded(client, request):
+    cast()
+    make(name="All", **{name: {"a": 1} for name in ("meta", "extra")}, pem=SECRET)
+    request.getfixturevalue("opens_nothing")
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        response = client.get(URL, {"q": "l", "paused": "0"})
+    assert response.status_code == 200
+    assert len(names(response)) > 5
+    assert SECRET not in response.content.decode()
+    for query in queries:
+        for column in SEALED_COLUMNS:
+            assert f'"connections_connectionauth"."{column}"' not in query["sql"]
+
+
+def test_the_number_of_queries_does_not_grow(client, django_assert_max_num_queries):
+    Integration.objects.create(type="a")
+    cast()
+    for number in range(20):
+        make(name=f"N{number}", key=SECRET, integration_id="a")
+    with django_assert_max_num_queries(12):
+        client.get(URL, {"bucket": "no_end", "q": "n"})
+
+
+@pytest.mark.parametrize(
+    "lookup",
+    [
+        "access_token__startswith",
+        "access_token",
+        "access_token__isnull",
+        "pem__contains",
+        "meta__realm",
+        "content_digest",
+        "identity_digest__startswith",
+        "client_id__startswith",
+        "integration__token_url__startswith",
+        "name",
+        "id__in",
+    ],
+)
+def test_free_lookups_are_refused(client, lookup):
+    make(name="A", access_token=SECRET)
+    assert client.get(URL, {lookup: "s"}).status_code == 400
+
+
+@pytest.mark.parametrize("lookup", ["connections__access_token__startswith", "connections__name"])
+def test_integrations_give_no_way_to_look_into_connections(client, lookup):
+    url = reverse("admin:connections_integration_changelist")
+    assert client.get(url, {lookup: "s"}).status_code == 400
+
+
+# Odd records
+
+
+@pytest.mark.parametrize("year", [1, 9999])
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "America/Los_Angeles"])
+def test_years_at_the_ends_of_the_calendar(client, settings, year, zone):
+    settings.TIME_ZONE = zone
+    edge = datetime(year, 1, 1) if year == 1 else datetime(year, 12, 31, 23, 59, 59, 999999)
+    make(name="A", key=SECRET, expiry_date=edge.replace(tzinfo=timezone.utc))
+    response = client.get(URL)
+    assert response.status_code == 200
+    assert names(response) == ["A"]
+    assert f"{year:04}" in table(response)
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "{{ 7|add:7 }}{% debug %}",
+    '=HYPERLINK("x")',
+    "&lt;b&gt;",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_are_text(client, name):
+    Integration.objects.create(type=name, name=name)
+    make(name=name, environment=name, integration_id=name, key=SECRET)
+    content = client.get(URL).content.decode()
+    assert "<script>alert" not in content
+    assert "<img" not in content
+    assert "14" not in re.findall(r">\s*(14)\s*<", content)
+    assert (
+        content.count(
+            name.replace("&", "&amp;")
+            .replace("<", "&lt;")
+            .replace(">", "&gt;")
+            .replace('"', "&quot;")
+            .replace("'", "&#x27;")
+        )
+        >= 3
+    )
+
+
+def test_control_characters_are_spelled_out(client):
+    make(name="a\x1b[31m\x08\u202egnp.exe", environment="\x07bell", key=SECRET)
+    shown = table(client.get(URL))
+    assert r"a\u001b[31m\u0008\u202egnp.exe" in shown
+    assert r"\u0007bell" in shown
+    text = re.sub(r"<[^>]+>", "", shown)
+    assert not re.search("[\x00-\x08\x0b-\x1f\u202e]", text)
+
+
+def test_letters_of_all_scripts_stay(client):
+    name = "Ünïcödé 日本 عربى می‌خواهم 👩‍👩‍👧"
+    make(name=name, key=SECRET)
+    assert name in table(client.get(URL))
+
+
+def test_a_record_without_a_name_has_a_link(client):
+    record = make(key=SECRET)
+    assert f"Connection {str(record.pk)[-8:]}</a>" in table(client.get(URL))
+
+
+def test_unreadable_records_are_listed_with_a_badge(client):
+    record = make(name="A", key=SECRET)
+    garbage = Sealed("garbage", "key", str(record.pk))
+    ConnectionAuth.objects.filter(pk=record.pk).update(key=garbage, unreadable_fields=["key"])
+    assert ">Unreadable</span>" in table(client.get(URL))
+    assert listed(client, unreadable="1") == ["A"]
+    assert listed(client, unreadable="0") == []
+
+
+def test_what_is_in_the_bin_is_not_listed(client):
+    make(name="A", binned_at=datetime.now(timezone.utc))
+    make(name="B", key=SECRET)
+    assert listed(client) == ["B"]
+
+
+# Actions
+
+
+def test_delete_selected_asks_then_deletes(client):
+    records = cast()
+    data = {
+        "action": "delete_selected",
+        "_selected_action": [str(records[name].pk) for name in ("broken", "day")],
+    }
+    asked = client.post(URL, data)
+    assert asked.status_code == 200
+    assert "Broken Ltd" in asked.content.decode()
+    assert SECRET not in asked.content.decode()
+    assert ConnectionAuth.objects.count() == 7
+    client.post(URL, {**data, "post": "yes"})
+    assert ConnectionAuth.objects.count() == 5
+
+
+def test_export_selected_leads_to_the_export_of_those(client):
+    records = cast()
+    data = {"action": "export_selected", "_selected_action": [str(records["week"].pk)]}
+    response = client.post(URL, data)
+    assert response.context["count"] == 1
+    assert response.context["form"].initial["ids"] == str(records["week"].pk)
+
+
+def test_export_of_what_was_deleted_meanwhile_is_no_export_of_everything(client):
+    records = cast()
+    data = {"action": "export_selected", "_selected_action": [str(records["week"].pk)]}
+    records["week"].delete()
+    response = client.post(URL, data, follow=True)
+    assert "not there any more" in response.content.decode()
+    assert not response.context.get("form")
+
+
+def test_the_list_of_an_empty_store_says_so(client):
+    assert "No connections yet" in client.get(URL).content.decode()
+    assert (
+        "No connections yet" not in client.get(URL + "?" + urlencode({"q": "x"})).content.decode()
+    )
