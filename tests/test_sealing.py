@@ -308,9 +308,10 @@ def test_older_keys_still_open_and_the_newest_seals():
 # The package's traps
 
 
-@pytest.mark.parametrize(
-    "keys", [None, [], "", KEY, [""], [None], [KEY, KEY], ["x" * 44], [settings.SECRET_KEY]]
-)
+BAD_KEYS = [None, [], "", KEY, [""], [None], [KEY, KEY], ["x" * 44], [settings.SECRET_KEY]]
+
+
+@pytest.mark.parametrize("keys", BAD_KEYS, ids=range(len(BAD_KEYS)))
 def test_bad_keys_are_refused_at_the_first_seal_and_open(keys):
     record = stored()
     with override_settings(FERNET_KEYS=keys):
