@@ -313,7 +313,8 @@ class _Job:
         if row["binned_at"] is not None:
             return False
         if entry.connection.get("connection_id") is None:
-            return True  # found by its content, which is all the identity it has
+            # Found by its content, which is all the identity it has.
+            return not entry.connection_extra
         if not all(
             same(entry.connection.get(column), row[column])
             for column in payload.CONNECTION_COLUMNS

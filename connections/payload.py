@@ -330,6 +330,7 @@ def _read_url(entry, value, path):
 
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
+TEMPLATE = re.compile(r"[{}<>]|\$\(|%7B", re.IGNORECASE)
 HOST_AND_PORT = re.compile(r"(localhost|[A-Za-z0-9\-]+(\.[A-Za-z0-9\-]+)+):\d{1,5}(?![^/?#])")
 
 
@@ -349,10 +350,11 @@ def _judge_url(entry, value, path):
     if "\\" in parts.netloc:  # some programs see the host before it, and some the one after
         entry.say("bad_url", path, "Not a well-formed address.")
         return
-    if re.search(r"[{}<>]|\$\(|%7B", plain, re.IGNORECASE):
+    if TEMPLATE.search(plain):
         entry.say("url_template", path)
-        return
-    if not scheme:
+        if host and TEMPLATE.search(host):
+            host = None  # what will stand there is not known
+    elif not scheme:
         entry.say("url_without_scheme", path)
     elif not host:
         entry.say("bad_url", path, "An address without a host.")

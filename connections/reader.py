@@ -391,7 +391,9 @@ def _sniff(source):
         refuse = "gzip"
     elif head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, b"\0\0\xfe\xff")):
         refuse = "utf16"
-    elif b"\0" in head[:4]:  # JSON text begins with ASCII: a NUL there is a wider encoding
+    elif b"\0" in head[:4] and any(
+        head[:4]
+    ):  # JSON text begins with ASCII: a NUL there is a wider encoding
         refuse = "utf16"
     if refuse:
         raise FileRefused(refuse, file=source.name)

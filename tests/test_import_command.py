@@ -149,6 +149,13 @@ def test_the_options_reach_the_import(file):
     assert ConnectionAuth.objects.filter(integration="x", environment="Test").count() == 2
 
 
+@pytest.mark.parametrize("name", ["--integration", "--environment"])
+@pytest.mark.parametrize("value", ["x" * 256, "\udcff"])
+def test_what_stands_in_for_a_field_keeps_its_rules(file, name, value):
+    assert Outcome(file(GOOD), name, value).code == 2
+    assert not ConnectionAuth.all_objects.exists()
+
+
 # The report
 
 
@@ -224,6 +231,12 @@ def test_standard_input_is_read_once():
 def test_empty_and_broken_standard_input_is_refused():
     assert Outcome("-", "--json").json["error"]["code"] == "empty"
     assert Outcome("-", "--json", stdin=b'[{"token":').json["error"]["code"] == "truncated"
+
+
+def test_files_are_read_where_standard_input_is_closed(file, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    call_command("import_connections", str(file(GOOD)), stdout=io.StringIO())
+    assert ConnectionAuth.objects.count() == 2
 
 
 def test_a_pipe_is_read_like_a_file(tmp_path):

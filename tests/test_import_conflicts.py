@@ -498,6 +498,14 @@ def test_unknown_keys_of_a_connection_are_compared_too():
     assert json.loads(export_text(shape="connection")) == [less]
 
 
+def test_unknown_keys_around_content_that_is_stored_are_added_to_it():
+    store({"integration_type": "hubspot", "auth": {"token": "a"}})
+    more = {"integrationType": "hubspot", "auth": {"token": "a"}, "newKey": 1}
+    assert verdict_of(more).action == "updated"
+    assert verdict_of(more).action == "unchanged"
+    assert json.loads(export_text(shape="connection")) == [more]
+
+
 def test_integration_and_environment_are_for_entries_that_name_none():
     import_text(
         [

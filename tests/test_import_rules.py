@@ -477,6 +477,7 @@ def test_other_schemes_and_broken_addresses_are_refused(name, url):
         ("https://${TENANT}.example.com/", "url_template"),
         ("{{ base_url }}/token", "url_template"),
         ("https://<tenant>.example.com/", "url_template"),
+        ("https://<host>/", "url_template"),
         ("a.example/token", "url_without_scheme"),
         ("a.example:8443/token", "url_without_scheme"),
         ("/token", "url_without_scheme"),
@@ -485,6 +486,14 @@ def test_other_schemes_and_broken_addresses_are_refused(name, url):
 def test_odd_addresses_are_kept_with_a_warning(url, code):
     assert warned({"tokenUrl": url}) == [(code, "tokenUrl")]
     assert stored() == {"tokenUrl": url}
+
+
+def test_all_that_is_odd_about_an_address_is_said():
+    assert warned({"apiUrl": "https://user:pass@10.0.0.1/{tenant}"}) == [
+        ("url_template", "apiUrl"),
+        ("url_with_user", "apiUrl"),
+        ("url_private_host", "apiUrl"),
+    ]
 
 
 @pytest.mark.parametrize(

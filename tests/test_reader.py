@@ -266,6 +266,10 @@ def test_wider_encodings_are_named(encoding, name, text):
     assert refusal(Pieces(text.encode(encoding), name=name)) == "utf16"
 
 
+def test_a_file_of_zero_bytes_is_no_json():
+    assert refusal(b"\0" * 8) == "not_json"
+
+
 @pytest.mark.parametrize("name", ["a.json", "a.ndjson"])
 def test_gzip_and_html_are_named(name):
     assert refusal(gzip.compress(b"[]"), name) == "gzip"

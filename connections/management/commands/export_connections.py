@@ -7,6 +7,7 @@ from django.core.management import CommandError
 from tqdm import tqdm
 
 from connections import expiry, exporting
+from connections.issues import printable
 from connections.management.base import LatchkeyCommand
 from connections.models import ConnectionAuth
 
@@ -89,10 +90,10 @@ class Command(LatchkeyCommand):
                     file.writelines(pieces)
         except FileExistsError:
             raise CommandError(
-                f"{output} exists; --overwrite replaces it.", returncode=2
+                f"{printable(output)} exists; --overwrite replaces it.", returncode=2
             ) from None
         except OSError as error:
-            raise CommandError(f"{output}: {error.strerror}.", returncode=2) from None
+            raise CommandError(f"{printable(output)}: {error.strerror}.", returncode=2) from None
         self.report(tally, options["json"], to_stdout, output)
 
     def report(self, tally, as_json, to_stdout, output):

@@ -1,5 +1,6 @@
 """`manage.py import_connections`: files of the API's JSON into the store."""
 
+import io
 import json
 import os
 import sys
@@ -8,7 +9,7 @@ from contextlib import ExitStack
 from django.core.management import CommandError
 from tqdm import tqdm
 
-from connections import importing, keyring
+from connections import importing, keyring, payload
 from connections.issues import FileRefused, Issue, printable
 from connections.management.base import LatchkeyCommand
 from connections.reader import open_source
@@ -56,13 +57,16 @@ class Command(LatchkeyCommand):
             raise CommandError("Standard input can be read once only.", returncode=2)
         if report and any(_is_same_file(path, report) for path in paths):
             raise CommandError("--report would overwrite a file to import.", returncode=2)
+        for name in ("integration", "environment"):
+            _check_default(name, options[name])
         self.shown = 0
+        stdin = getattr(sys.stdin, "buffer", io.BytesIO())  # cron may close it
         with ExitStack() as stack:
             self.report = stack.enter_context(_open_report(report)) if report else None
             bar = stack.enter_context(tqdm(unit=" records", disable=None, file=sys.stderr))
             try:
                 sources = [
-                    open_source(path, sys.stdin.buffer, keyring.seal_bytes, keyring.unseal_bytes)
+                    open_source(path, stdin, keyring.seal_bytes, keyring.unseal_bytes)
                     for path in paths
                 ]
             except FileRefused as refusal:
@@ -125,6 +129,15 @@ def _stored_some(result):
 def _import_options(options):
     names = importing.Options.__dataclass_fields__
     return importing.Options(**{name: options[name] for name in names if name in options})
+
+
+def _check_default(name, value):
+    """What stands in for a field has to keep the rules of that field."""
+    entry = payload.Entry()
+    if value is not None:
+        payload.READERS["short"](entry, value, name)
+    if entry.issues:
+        raise CommandError(f"--{name}: {entry.issues[0].message}", returncode=2)
 
 
 def _is_same_file(one, other):
