@@ -89,10 +89,10 @@ def context(queryset, now):
                     `cells` has a dict for each bucket in order: `bucket`, `count`, `url` (None
                     in `others`), `heat` (0 to 4, against the largest integration of the column;
                     of no use in `totals`)
-    `next_to_break` the first 20 by breaks_at, the broken first, each a dict `record` (sealed
+    `next_to_break` the first 20 that still break, soonest first, each a dict `record` (sealed
                     columns deferred, integration loaded), `bucket`, `label`, `breaks_at`,
                     `breaks_at_text` (in the current time zone; safe for years 1 and 9999, where
-                    the filters of templates fail), `seconds` (int until then, negative if past),
+                    the filters of templates fail), `seconds` (int until then),
                     `when` (the same in words, such as "in 2 hours"),
                     `integration` (its name or ""), `renewable`, `step` (what to do, a sentence)
     `last_import`   the latest finished ImportRun, or None
@@ -408,7 +408,7 @@ def _cells(row, largest, params=None):
 
 
 def _next_to_break(queryset, now):
-    records = queryset.filter(breaks_at__isnull=False).listed().order_by("breaks_at", "id")
+    records = queryset.filter(breaks_at__gt=now).listed().order_by("breaks_at", "id")
     return [_next_row(record, now) for record in records[:MOST_NEXT]]
 
 
