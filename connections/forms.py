@@ -12,6 +12,7 @@ from django.core.exceptions import ValidationError
 
 from . import payload, wording
 from .models import SEALED_COLUMNS, ConnectionAuth
+from .reader import MAX_DEPTH
 
 # Groups of the page, by what the fields are for: (title, fields).
 MAIN_GROUPS = (
@@ -90,6 +91,8 @@ HELP = {
     "refresh_token_expires_in": "Seconds.",
 }
 JSON_KINDS = {"emails", "strings"}
+# An export puts meta into an auth object, a Connection and an array; an import reads that again.
+MAX_META_DEPTH = MAX_DEPTH - 3
 
 
 def label_of(name):
@@ -323,10 +326,30 @@ def parse_typed(kind, text):
         return [line for line in lines if line]
     if kind == "object":
         try:
-            value = json.loads(text)
+            value = json.loads(text, object_pairs_hook=_each_key_once)
         except (ValueError, RecursionError):
-            raise ValueError("This is not JSON.") from None
+            raise ValueError("This is not JSON, or has a key twice.") from None
         if not isinstance(value, dict):
             raise ValueError("A JSON object belongs here: { … }.")
+        if _depth(value) > MAX_META_DEPTH:
+            raise ValueError(f"It nests more than {MAX_META_DEPTH} levels deep.")
         return value
     return text
+
+
+def _each_key_once(pairs):
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError
+    return value
+
+
+def _depth(value):
+    """How many levels of objects and arrays there are."""
+    level, depth = [value], 0
+    while level := [inner for inner in level if isinstance(inner, dict | list)]:
+        depth += 1
+        level = [
+            x for inner in level for x in (inner.values() if isinstance(inner, dict) else inner)
+        ]
+    return depth
