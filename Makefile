@@ -8,10 +8,10 @@ venv := .venv/bin/python
 pip := $(venv) -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test bench lint clean
+.PHONY: help run demo test bench bench-everyday bench-million bench-crash lint clean
 
 help:  ## list these targets
-	@sed -n 's/^\([a-z]*\):.*##  */make \1	/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*##  */make \1	/p' Makefile | expand -t 22
 
 run: .venv/run.stamp  ## set up what is missing and serve http://localhost:8000 (PORT=8001 changes it)
 	@$(venv) -m project.bootstrap
@@ -24,8 +24,17 @@ demo: .venv/run.stamp  ## add 500 made-up records to an empty console
 test: .venv/dev.stamp  ## run the tests (ARGS="-k import" picks some)
 	@$(venv) -m pytest $(ARGS)
 
-bench: .venv/run.stamp  ## time everyday work on 10,000 connections
+bench: .venv/bench.stamp  ## compare bulk work with what one would use instead (BENCH_RECORDS=6000: quick)
+	@$(venv) benchmarks/bulk.py
+
+bench-everyday: .venv/run.stamp  ## time everyday work on 10,000 connections
 	@$(venv) benchmarks/everyday.py
+
+bench-million: .venv/run.stamp  ## memory and time of 1,000,000 connections, half an hour or more
+	@$(venv) benchmarks/million.py
+
+bench-crash: .venv/run.stamp  ## kill imports at 20 random moments and look at what is left
+	@$(venv) benchmarks/crash.py
 
 lint: .venv/dev.stamp  ## check style and formatting
 	@$(venv) -m ruff check .
@@ -45,4 +54,9 @@ clean:  ## remove what can be made again; never .env or the database
 .venv/dev.stamp: requirements-dev.txt .venv/run.stamp
 	@echo "Installing requirements-dev.txt into .venv (once)."
 	@$(pip) install -r requirements-dev.txt
+	@touch $@
+
+.venv/bench.stamp: requirements-bench.txt .venv/run.stamp
+	@echo "Installing requirements-bench.txt into .venv (once)."
+	@$(pip) install -r requirements-bench.txt
 	@touch $@

@@ -1,4 +1,4 @@
-"""How long everyday work takes on 10,000 connections: `make bench`.
+"""How long everyday work takes on 10,000 connections: `make bench-everyday`.
 
 Works in a temporary folder with keys of its own; nothing of yours is touched. Commands are timed
 as a person would, from the start of the process to its end; pages as the server's own time, the
