@@ -349,7 +349,7 @@ class _Job:
     def _judge_differing(self, differing):
         rows = ConnectionAuth.all_objects.filter(pk__in=[pk for _, _, pk in differing])
         if not self.options.dry_run:
-            rows = rows.select_for_update()
+            rows = rows.select_for_update().order_by("pk")  # one order, so no deadlock
         records = rows.in_bulk() if differing else {}
         for verdict, entry, pk in differing:
             self._judge_change(verdict, entry, records[pk])
@@ -398,6 +398,11 @@ class _Job:
     def _insert(self, records):
         if records:
             self._make_integrations(records)
+            # In one order whatever the file's, so that two imports of the same records wait for
+            # each other and don't end in a deadlock.
+            records.sort(
+                key=lambda record: (record.connection_id or "", record.identity_digest or "")
+            )
             ConnectionAuth.all_objects.bulk_create(records, batch_size=BATCH)
 
     def _make_integrations(self, records):

@@ -96,7 +96,7 @@ CONNECTION_SPELLINGS = {
 class ConflictingKeys(dict):
     """An object of the file in which one key stood twice with different values."""
 
-    names = ()
+    names = []
 
 
 class OversizedNumber:
@@ -222,10 +222,13 @@ def _read_extra(entry, extra, prefix):
             entry.say("wrong_type", entry.spelled[target], LONELY_MASK)
         setattr(entry, target, MASKED)
         return
+    faults = 0
     for position, (key, value) in enumerate(extra.items()):
         path = f"{prefix}.{printable(key, 100)}" if prefix else printable(key, 100)
-        _check_value(entry, key, path)
-        _check_value(entry, value, path)
+        if not (_check_value(entry, key, path) and _check_value(entry, value, path)):
+            faults += 1
+            if faults == MAX_NAMED_KEYS:
+                return
         if position < MAX_NAMED_KEYS:
             entry.say("unknown_key", path)
     if len(extra) > MAX_NAMED_KEYS:
@@ -235,7 +238,7 @@ def _read_extra(entry, extra, prefix):
 
 
 def _check_conflicts(entry, raw, path):
-    for name in getattr(raw, "names", ()):
+    for name in getattr(raw, "names", [])[:MAX_NAMED_KEYS]:
         name = printable(name, 100)
         entry.say("conflicting_keys", f"{path}.{name}" if path else name)
 

@@ -167,14 +167,14 @@ def _object(pairs):
     result = dict(pairs)
     if len(result) == len(pairs):
         return result
-    conflicts, seen = [], {}
+    conflicts, seen = {}, {}
     for key, value in pairs:
-        if key in seen and not same(seen[key], value) and key not in conflicts:
-            conflicts.append(key)
+        if key in seen and key not in conflicts and not same(seen[key], value):
+            conflicts[key] = True
         seen[key] = value
     if conflicts:
         result = ConflictingKeys(result)
-        result.names = conflicts
+        result.names = list(conflicts)
     return result
 
 

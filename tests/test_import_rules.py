@@ -633,6 +633,14 @@ def test_a_refused_record_changes_nothing_that_is_stored():
     assert list(ConnectionAuth.all_objects.values()) == before
 
 
+def test_a_record_full_of_faults_is_refused_quickly_and_briefly():
+    twice = ",".join(f'"k{n}":1,"k{n}":2' for n in range(100_000))
+    assert len(judge(f'{{"token":"a",{twice}}}').issues) <= 41
+    nulls = ",".join(f'"k{n}":"\\u0000"' for n in range(100_000))
+    assert len(judge(f'{{"token":"a",{nulls}}}').issues) <= 41
+    assert len(judge(f'{{"meta":{{{nulls}}}}}').issues) == 1
+
+
 # Nothing leaks
 
 FAULTS = [
