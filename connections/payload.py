@@ -386,9 +386,12 @@ def is_private_host(host):
 
 
 def url_host(value):
-    """The host (and port) that a URL leads to, as text; None for none. For comparing endpoints."""
+    """The host (and port) that a URL leads to, as text; None for none. For comparing endpoints.
+
+    What can't be taken apart is its own host, so that no change of it goes unseen.
+    """
     value = (value or "").strip()
-    if not value:
+    if not value or re.match(r"/(?!/)|[?#]", value):  # a path has no host
         return None
     if "://" not in value and not value.startswith("//"):
         value = f"//{value}"
@@ -397,7 +400,7 @@ def url_host(value):
         host = parts.netloc.rpartition("@")[2].lower().rstrip(".")
     except ValueError:
         return value
-    return host.removesuffix({"https": ":443", "http": ":80"}.get(parts.scheme, ":")) or None
+    return host.removesuffix({"https": ":443", "http": ":80"}.get(parts.scheme, ":")) or value
 
 
 def _read_strings(entry, value, path):

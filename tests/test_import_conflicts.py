@@ -304,7 +304,16 @@ def test_stars_in_a_plain_field_are_data():
 
 @pytest.mark.parametrize("name", ["apiUrl", "authorizeUrl", "refreshUrl", "tokenUrl"])
 @pytest.mark.parametrize(
-    "url", ["https://evil.example/x", "https://good.example@evil.example/", "good.example.evil"]
+    "url",
+    [
+        "https://evil.example/x",
+        "https://good.example@evil.example/",
+        "https://good.example:8443/",
+        "good.example.evil",
+        "//evil.example/good.example",
+        "\u200bhttps://evil.example",
+        "{{ host }}/v1",
+    ],
 )
 @pytest.mark.parametrize("kept", [{}, {"clientSecret": MASK}, {"otherAuthInfo": ["new", MASK]}])
 def test_a_new_host_is_refused_while_a_secret_is_kept(name, url, kept):
