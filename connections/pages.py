@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from . import catalogue, exporting, importing, keyring
 from .dashboard import LABELS
 from .forms import WriteOnlyTextarea
-from .issues import FileRefused
+from .issues import FileRefused, Issue
 from .models import ConnectionAuth, ImportChunk, ImportRun
 from .reader import SpooledSource
 
@@ -24,6 +24,7 @@ MAX_UPLOAD = 200 * 1024 * 1024
 SHOWN = 100  # of each verdict
 MAX_REPORTED = 10_000  # errors, and as many warnings, in the report of a finished import
 
+REPORTED = tuple(Issue("", "").as_json())  # the keys of a line of the report
 POLICIES = (
     ("update", "Update it", "Plain fields become the file's. Secrets that the file lacks stay."),
     ("replace", "Replace it", "Exactly what the file says. What it lacks is cleared."),
@@ -239,7 +240,11 @@ def import_report(request, pk):
     """Every issue of the upload, as NDJSON: what `import_connections --report` writes."""
     run = own_run(request, pk)
     if run.finished_at:
-        lines = [json.dumps(issue) + "\n" for issue in run.result["issues"]]
+        # Key by key, since PostgreSQL keeps an order of its own.
+        lines = [
+            json.dumps({name: issue[name] for name in REPORTED}) + "\n"
+            for issue in run.result["issues"]
+        ]
     else:
         lines = []
         options = options_from(request.GET, request.user, dry_run=True)
