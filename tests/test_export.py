@@ -311,6 +311,18 @@ def test_a_real_terminal_is_recognised():
     assert "terminal" in ended.stderr.decode()
 
 
+def test_a_reader_that_leaves_early_is_no_news(monkeypatch, capsys):
+    def leave(*arguments):
+        raise BrokenPipeError(32, "Broken pipe")
+        yield
+
+    monkeypatch.setattr(exporting, "stream", leave)
+    monkeypatch.setattr(os, "dup2", lambda *arguments: None)
+    with pytest.raises(SystemExit):
+        call_command("export_connections", stdout=io.StringIO())
+    assert capsys.readouterr().err == ""
+
+
 def test_json_of_the_result_needs_a_file():
     with pytest.raises(CommandError) as raised:
         call_command("export_connections", "--json")

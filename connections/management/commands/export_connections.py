@@ -92,6 +92,8 @@ class Command(LatchkeyCommand):
             raise CommandError(
                 f"{printable(output)} exists; --overwrite replaces it.", returncode=2
             ) from None
+        except BrokenPipeError:
+            raise  # nobody reads on; see LatchkeyCommand
         except OSError as error:
             raise CommandError(f"{printable(output)}: {error.strerror}.", returncode=2) from None
         self.report(tally, options["json"], to_stdout, output)
