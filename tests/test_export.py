@@ -311,7 +311,7 @@ def test_a_real_terminal_is_recognised():
     assert "terminal" in ended.stderr.decode()
 
 
-def test_a_reader_that_leaves_early_is_no_news(monkeypatch, capsys):
+def test_a_reader_that_leaves_early_is_no_news(monkeypatch, capfd):
     def leave(*arguments):
         raise BrokenPipeError(32, "Broken pipe")
         yield
@@ -320,7 +320,7 @@ def test_a_reader_that_leaves_early_is_no_news(monkeypatch, capsys):
     monkeypatch.setattr(os, "dup2", lambda *arguments: None)
     with pytest.raises(SystemExit):
         call_command("export_connections", stdout=io.StringIO())
-    assert capsys.readouterr().err == ""
+    assert capfd.readouterr().err == ""
 
 
 def test_json_of_the_result_needs_a_file():
