@@ -1,0 +1,130 @@
+"""Kills imports at 20 random moments and looks at what is left: `make bench-crash`.
+
+After each kill -9: no secret stands in clear in a file of the store, no process stays behind, an
+import with --atomic has stored nothing, and a second run makes the store equal to the file.
+Every other kill hits a random process of the import, not its first one; it must then end by
+itself. BENCH_RECORDS and BENCH_SEED choose other runs.
+"""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from random import Random
+
+import mix
+from floor import TABLE
+from machine import ROOT, Store, family
+
+RECORDS = int(os.environ.get("BENCH_RECORDS", 6_000))
+SEED = int(os.environ.get("BENCH_SEED", 1))
+KILLS = 20
+PATIENCE = 60  # seconds until what should end by itself counts as hanging
+
+
+def main():
+    random = Random(SEED)  # noqa: S311
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as elsewhere:
+        store = Store(folder)
+        file = os.path.join(elsewhere, "connections.json")  # in clear, so not beside the store
+        exported = os.path.join(elsewhere, "export.json")
+        mix.write(file, RECORDS)
+        given = read(file)
+        whole = store.manage("import_connections", file).seconds
+        for number in range(KILLS):
+            store.reset()
+            is_atomic = number % 4 >= 2
+            moment = random.uniform(0, whole)
+            stored = killed(store, file, moment, is_atomic, random if number % 2 else None)
+            store.manage("import_connections", file)
+            look_for_secrets(store.folder)
+            store.manage(
+                *("export_connections", "--shape", "connection", "--naming", "snake"),
+                *("--overwrite", "-o", exported),
+            )
+            assert count(store) == RECORDS and read(exported) == given, "store and file differ"
+            kind = "--atomic" if is_atomic else "in batches"
+            print(
+                f"{number + 1:2}: killed at {moment:5.2f} s, {kind}: {stored:,} stored", flush=True
+            )
+    print(f"{KILLS} kills: each time the second run made the store equal to the file.")
+
+
+def killed(store, file, moment, is_atomic, random):
+    """Start an import, kill it, and return how many records were stored by then."""
+    command = store.command("import_connections", file, *["--atomic"] * is_atomic)
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=store.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:
+        time.sleep(moment)
+        pids = family(process.pid)
+        victim = random.choice(pids) if random else process.pid
+        try:
+            os.kill(victim, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # it had just ended
+        process.wait(PATIENCE)
+    left = remaining(process.pid)
+    if left:
+        os.killpg(process.pid, signal.SIGKILL)
+        sys.exit(f"Processes that outlive a killed import: {left}")
+    look_for_secrets(store.folder)
+    stored = count(store)
+    if is_atomic:
+        assert stored in (0, RECORDS), f"--atomic has stored {stored}"
+    return stored
+
+
+def remaining(session):
+    """The processes of a session that are still there after a grace of 10 seconds."""
+    for _ in range(100):
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/stat") as file:
+                    state, _, _, its_session = file.read().rpartition(")")[2].split()[:4]
+            except OSError:
+                continue
+            if int(its_session) == session and state != "Z":
+                found.append(int(pid))
+        if not found:
+            return []
+        time.sleep(0.1)
+    return found
+
+
+def look_for_secrets(folder):
+    """No file beside the store may hold the mark that every secret of the mix has."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            assert mix.MARK.encode() not in path.read_bytes(), f"a secret in clear: {path.name}"
+
+
+def count(store):
+    connection = sqlite3.connect(store.database)
+    try:
+        return connection.execute(f"SELECT count(*) FROM {TABLE}").fetchone()[0]  # noqa: S608
+    finally:
+        connection.close()
+
+
+def read(path):
+    """The connections of a file, by id: equal where their JSON is."""
+    with open(path) as file:
+        entries = {entry["id"]: entry for entry in json.load(file)}
+    for entry in entries.values():
+        entry["auth"] = entry.get("auth") or {}
+    return entries
+
+
+if __name__ == "__main__":
+    main()
