@@ -23,6 +23,8 @@ from .importing import field_name
 from .merging import CREDENTIALS, TOKENS
 from .models import ConnectionAuth, Integration, VersionConflict
 
+MOST_NAMED = 20
+
 
 def badge(name, text):
     return format_html('<span class="badge is-{}">{}</span>', name, text)
@@ -357,6 +359,17 @@ class IntegrationAdmin(admin.ModelAdmin):
 
     def get_readonly_fields(self, request, obj=None):
         return ("type",) if obj else ()  # connections refer to it
+
+    def get_deleted_objects(self, objs, request):
+        """Names some of the connections that still need an integration: it may be thousands."""
+        users = ConnectionAuth.all_objects.filter(integration__in=[obj.type for obj in objs])
+        count = users.count()
+        if not count:
+            return super().get_deleted_objects(objs, request)
+        named = [wording.visible(record) for record in users.listed()[:MOST_NAMED]]
+        if count > len(named):
+            named.append(f"{count - len(named):,} more connections")
+        return [], {}, set(), named
 
     @admin.display(description="Name", ordering="name")
     def title(self, obj):

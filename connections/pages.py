@@ -19,8 +19,8 @@ from .forms import WriteOnlyTextarea
 from .issues import FileRefused, Issue
 from .models import ConnectionAuth, ImportChunk, ImportRun
 from .reader import SpooledSource
+from .uploads import MAX_UPLOAD
 
-MAX_UPLOAD = 200 * 1024 * 1024
 SHOWN = 100  # of each verdict
 MAX_REPORTED = 10_000  # errors, and as many warnings, in the report of a finished import
 

@@ -6,12 +6,14 @@ from django.core.files.uploadhandler import FileUploadHandler
 from . import keyring
 from .reader import SpooledSource
 
+MAX_UPLOAD = 200 * 1024 * 1024
+
 
 class SealedUpload(UploadedFile):
     """An uploaded file that is kept sealed; `source` reads it (see reader.SpooledSource)."""
 
     def __init__(self, source, **kwargs):
-        super().__init__(file=None, size=source.size, **kwargs)
+        super().__init__(file=None, **kwargs)
         self.source = source
 
     def chunks(self, chunk_size=None):
@@ -29,11 +31,13 @@ class SealedUploadHandler(FileUploadHandler):
         self.source = SpooledSource(self.file_name, keyring.seal_bytes, keyring.unseal_bytes)
 
     def receive_data_chunk(self, raw_data, start):
-        self.source.write(raw_data)
+        if start <= MAX_UPLOAD:  # more is refused, so the disk need not hold it
+            self.source.write(raw_data)
 
     def file_complete(self, file_size):
         return SealedUpload(
             self.source,
+            size=file_size,
             name=self.file_name,
             content_type=self.content_type,
             charset=self.charset,

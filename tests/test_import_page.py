@@ -17,7 +17,7 @@ from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
 
-from connections import importing, keyring, pages
+from connections import importing, keyring, pages, uploads
 from connections.models import ConnectionAuth, ImportChunk, ImportRun
 
 from .helpers import FULL_AUTH, SECRET, make
@@ -182,9 +182,16 @@ def test_a_paste_that_is_refused_is_not_sent_back(client):
 
 
 def test_a_file_over_the_limit_is_refused(client, monkeypatch):
-    monkeypatch.setattr(pages, "MAX_UPLOAD", 10)
-    assert "import_connections" in text_of(upload(client, "[" + " " * 20 + "]"))
+    for room in (pages, uploads):
+        monkeypatch.setattr(room, "MAX_UPLOAD", 100_000)
+    sealed = []
+    seal = keyring.seal_bytes
+    monkeypatch.setattr(
+        keyring, "seal_bytes", lambda data, place: sealed.append(len(data)) or seal(data, place)
+    )
+    assert "import_connections" in text_of(upload(client, "[" + " " * 3_000_000 + "]"))
     assert not ImportRun.objects.exists()
+    assert sum(sealed) < 200_000  # nor does the disk hold what is too much
 
 
 @pytest.mark.parametrize(

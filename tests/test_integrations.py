@@ -183,6 +183,16 @@ def test_one_in_use_is_not_deleted_and_the_page_says_why(client):
     assert ConnectionAuth.objects.exists()
 
 
+def test_of_many_that_use_it_some_are_named(client, django_assert_max_num_queries):
+    integration = Integration.objects.create(type="x")
+    for number in range(30):
+        make(name=f"N{number}", integration=integration)
+    with django_assert_max_num_queries(8):
+        content = client.get(page(integration, "delete")).content.decode()
+    assert content.count("<li>N") == 20
+    assert "<li>10 more connections" in content
+
+
 def test_one_that_only_the_bin_uses_is_not_deleted(client):
     integration = Integration.objects.create(type="x")
     make(name="A", integration=integration, binned_at="2026-01-01T00:00:00Z")

@@ -1,0 +1,152 @@
+"""Who may see which page: the four groups, strangers, and those without a permission."""
+
+import pytest
+from django.contrib.auth.models import Group, Permission, User
+from django.test import Client
+from django.urls import reverse
+
+from connections.models import ConnectionAuth, ImportRun, Integration
+
+from .helpers import SECRET, make
+
+pytestmark = pytest.mark.django_db
+
+VIEW = {"view_connectionauth", "view_integration"}
+OPERATE = VIEW | {
+    "add_connectionauth",
+    "change_connectionauth",
+    "delete_connectionauth",
+    "add_integration",
+    "change_integration",
+    "import_connections",
+    "refresh_connections",
+}
+GROUPS = {
+    "Viewer": VIEW,
+    "Operator": OPERATE,
+    "Custodian": OPERATE | {"delete_integration", "reveal_secrets", "export_secrets"},
+    "Auditor": VIEW | {"view_audit"},
+}
+
+
+@pytest.fixture
+def urls():
+    """Every page of connections, and the permission that opens it (None: any staff)."""
+    record = make(name="A", key=SECRET)
+    integration = Integration.objects.create(type="x")
+    owner = User.objects.create_user("owner")
+    run = ImportRun.objects.create(user=owner, file_name="a", size=1, sha256="")
+    return {
+        "index": ((), None),
+        "connections_connectionauth_changelist": ((), "view_connectionauth"),
+        "connections_connectionauth_add": ((), "add_connectionauth"),
+        "connections_connectionauth_change": ((record.pk,), "view_connectionauth"),
+        "connections_connectionauth_history": ((record.pk,), "view_connectionauth"),
+        "connections_connectionauth_delete": ((record.pk,), "delete_connectionauth"),
+        "connections_integration_changelist": ((), "view_integration"),
+        "connections_integration_add": ((), "add_integration"),
+        "connections_integration_change": ((integration.pk,), "view_integration"),
+        "connections_integration_history": ((integration.pk,), "view_integration"),
+        "connections_integration_delete": ((integration.pk,), "delete_integration"),
+        "connections_import": ((), "import_connections"),
+        "connections_import_run": ((run.pk,), "import_connections"),
+        "connections_import_report": ((run.pk,), "import_connections"),
+        "connections_import_integrations": ((), "change_integration"),
+        "connections_export": ((), "view_connectionauth"),
+        "auth_user_changelist": ((), "view_user"),
+        "auth_user_add": ((), "add_user"),
+        "auth_group_changelist": ((), "view_group"),
+    }
+
+
+def signed_in(user):
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def member_of(group):
+    user = User.objects.create_user(group, is_staff=True)
+    user.groups.add(Group.objects.get(name=group))
+    return signed_in(user)
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_each_group_has_its_permissions(name):
+    granted = Group.objects.get(name=name).permissions.values_list("codename", flat=True)
+    assert {*granted} == GROUPS[name]
+    assert len(granted) == len(GROUPS[name])
+
+
+def test_there_are_four_groups_and_five_permissions_of_our_own():
+    assert {*Group.objects.values_list("name", flat=True)} == {*GROUPS}
+    own = Permission.objects.filter(
+        content_type__app_label="connections", content_type__model="connectionauth"
+    ).values_list("codename", flat=True)
+    assert {*own} == {
+        *(f"{verb}_connectionauth" for verb in ("add", "change", "delete", "view")),
+        "reveal_secrets",
+        "export_secrets",
+        "import_connections",
+        "refresh_connections",
+        "view_audit",
+    }
+
+
+def test_strangers_are_sent_to_the_login(urls):
+    for name, (args, _) in urls.items():
+        url = reverse(f"admin:{name}", args=args)
+        for response in (Client().get(url), Client().post(url, {"post": "yes"})):
+            assert response.status_code == 302, name
+            assert response.url == f"{reverse('admin:login')}?next={url}", name
+    assert ConnectionAuth.objects.exists()
+
+
+def test_who_is_no_staff_is_sent_to_the_login(urls):
+    client = signed_in(User.objects.get(username="owner"))
+    for name, (args, _) in urls.items():
+        assert client.get(reverse(f"admin:{name}", args=args)).status_code == 302, name
+
+
+def test_without_the_permission_a_page_is_forbidden(urls):
+    client = signed_in(User.objects.create_user("staff", is_staff=True))
+    for name, (args, permission) in urls.items():
+        url = reverse(f"admin:{name}", args=args)
+        expected = 403 if permission else 200
+        assert client.get(url).status_code == expected, name
+        if permission:
+            assert client.post(url, {"post": "yes"}).status_code in (403, 405), name
+    assert ConnectionAuth.objects.exists()
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_what_each_group_can_open(urls, group):
+    client = member_of(group)
+    for name, (args, permission) in urls.items():
+        status = client.get(reverse(f"admin:{name}", args=args)).status_code
+        is_allowed = permission is None or permission in GROUPS[group]
+        # The run is somebody else's, which is no page for anybody.
+        expected = (404 if "import_r" in name else 200) if is_allowed else 403
+        assert status == expected, name
+
+
+def test_who_may_nothing_gets_no_figures(urls):
+    client = signed_in(User.objects.create_user("staff", is_staff=True))
+    response = client.get(reverse("admin:index"))
+    assert "dashboard" not in response.context
+    assert response.context["nav_broken"] is None
+
+
+def test_the_root_leads_to_the_dashboard():
+    response = Client().get("/")
+    assert response.status_code in (301, 302)
+    assert response.url == "/admin/"
+
+
+@pytest.mark.parametrize("group", ["Viewer", "Auditor"])
+def test_who_may_only_look_is_offered_nothing_else(urls, group):
+    client = member_of(group)
+    content = client.get(reverse("admin:connections_connectionauth_changelist")).content.decode()
+    for name in ("connections_connectionauth_add", "connections_import"):
+        assert f'href="{reverse(f"admin:{name}")}"' not in content
+    assert "delete_selected" not in content
