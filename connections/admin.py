@@ -265,10 +265,10 @@ class ConnectionAuthAdmin(admin.ModelAdmin):
         return self.say_saved(request, obj, "Added", [])
 
     def response_change(self, request, obj):
-        return self.say_saved(request, obj, "Saved", self.changed_names)
+        return self.say_saved(request, obj, "Saved", request.changed_names)
 
     def save_form(self, request, form, change):
-        self.changed_names = [field_name(name) for name in form.changed_names]
+        request.changed_names = [field_name(name) for name in form.changed_names]
         for warning in form.warnings:
             messages.warning(request, warning)
         return super().save_form(request, form, change)
@@ -356,6 +356,9 @@ class IntegrationAdmin(admin.ModelAdmin):
     def get_queryset(self, request):
         in_use = Count("connections", filter=Q(connections__binned_at=None))
         return super().get_queryset(request).annotate(in_use=in_use)
+
+    def lookup_allowed(self, lookup, value, request=None):
+        return "\0" not in value and super().lookup_allowed(lookup, value, request)
 
     def get_readonly_fields(self, request, obj=None):
         return ("type",) if obj else ()  # connections refer to it

@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -767,6 +768,32 @@ def test_when_both_post_at_once_the_second_is_told(client, monkeypatch):
     )
     assert stored(record).app_id == "app-1"  # theirs was part of the same transaction here
     assert not LogEntry.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_threads_one_saves_and_one_is_told(admin_user):
+    if not connection.features.has_select_for_update:
+        pytest.skip("SQLite in memory is one connection's own.")
+    record = full_record()
+    data, answers, start = form_data(record), [], threading.Barrier(2)
+    clients = [Client(), Client()]
+    for client in clients:
+        client.force_login(admin_user)
+
+    def send(client):
+        start.wait()
+        answers.append(client.post(page(record), {**data, "app_id": "x", "key": "k"}))
+        connection.close()
+
+    threads = [threading.Thread(target=send, args=(client,)) for client in clients]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    told, saved = sorted(answers, key=lambda answer: answer.status_code)
+    assert (told.status_code, saved.status_code) == (200, 302)
+    assert "Somebody else saved this connection meanwhile" in told.content.decode()
+    assert stored(record).version == record.version + 1
 
 
 def test_whoever_saves_holds_the_row(client):
