@@ -16,10 +16,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import NameOID
 from django.db import transaction
 
-from . import importing
+from . import importing, keyring
 from .expiry import BUCKETS
 from .models import ConnectionAuth, Integration
 from .payload import iso
+from .reader import SpooledSource
 
 ID_PREFIX = "demo_"
 IN_CHUNK = 200  # entries
@@ -112,7 +113,7 @@ def seed(count, now, on_progress=None):
         ignore_conflicts=True,
     )
     options = importing.Options(on_conflict="replace", allow_older=True)
-    return importing.run([DemoSource(count, now)], options, on_progress=on_progress)
+    return importing.run([source(count, now)], options, on_progress=on_progress)
 
 
 def clear():
@@ -131,21 +132,16 @@ def clear():
     return deleted, len(left)
 
 
-class DemoSource:
+def source(count, now):
     """The demo connections as a file that an import reads (see reader)."""
-
-    name = "demo"
-
-    def __init__(self, count, now):
-        self.count, self.now = count, now
-
-    def chunks(self):
-        yield b"["
-        for start in range(0, self.count, IN_CHUNK):
-            numbers = range(start, min(start + IN_CHUNK, self.count))
-            text = ",".join(json.dumps(entry(number, self.now)) for number in numbers)
-            yield (("," if start else "") + text).encode()
-        yield b"]"
+    made = SpooledSource("demo", keyring.seal_bytes, keyring.unseal_bytes)
+    made.write(b"[")
+    for start in range(0, count, IN_CHUNK):
+        numbers = range(start, min(start + IN_CHUNK, count))
+        text = ",".join(json.dumps(entry(number, now)) for number in numbers)
+        made.write((("," if start else "") + text).encode())
+    made.write(b"]")
+    return made
 
 
 def entry(number, now):

@@ -3,30 +3,25 @@
 The command and the browser call run() and print the same Result.
 """
 
-import hashlib
-import os
 import time
-from array import array
-from collections import Counter
-from dataclasses import asdict, dataclass, field
+from collections import deque
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
 from itertools import islice
 
-from django.db import IntegrityError, transaction
-from django.db.models import BooleanField, ExpressionWrapper, Q
+from django.db import IntegrityError, OperationalError, transaction
 from django.utils import timezone
+from uuid_utils import uuid7
 
-from . import keyring, payload
-from .issues import COMMAND_ERRORS, FileRefused, Issue
-from .merging import TOKENS, fresh_auth, guard_age, guard_endpoints, merge, same
-from .models import (
-    DERIVED_COLUMNS,
-    ConnectionAuth,
-    Integration,
-    content_digest,
-)
-from .reader import entries, scan
+from . import keyring, parallel, payload, rows
+from .issues import CODES, COMMAND_ERRORS, FileRefused, Issue
+from .judging import Judge
+from .merging import TOKENS, guard_age, guard_endpoints, merge
+from .models import DERIVED_COLUMNS, ConnectionAuth, Integration
+from .reader import scan
+from .repeats import Repeats
 
-BATCH = 500
+TOGETHER = 8  # pieces that are written in one transaction
 POLICIES = ("update", "replace", "skip", "fail")
 ACTIONS = ("created", "updated", "unchanged", "skipped", "rejected")
 
@@ -43,26 +38,6 @@ class Options:
     environment: str | None = None
     may_add: bool = True
     may_change: bool = True
-
-
-@dataclass
-class Verdict:
-    """What happened (or would happen) to one entry."""
-
-    record: int
-    line: int | None
-    file: str
-    action: str = ""
-    issues: list = field(default_factory=list)
-    fields: list = field(default_factory=list)  # names of what changes, as the API spells them
-    name: str = ""
-    integration: str = ""
-    bucket_before: str = ""
-    bucket_after: str = ""
-
-    def refuse(self, code, message, path=""):
-        self.action = "rejected"
-        self.issues.append(Issue(code, message, path))
 
 
 @dataclass
@@ -109,31 +84,29 @@ class _NothingStored(Exception):
     """Rolls an atomic run back."""
 
 
-def run(sources, options=None, on_verdict=None, on_progress=None):
+def run(sources, options=None, on_verdict=None, on_progress=None, jobs=1):
     """Import sources (see reader) and return a Result.
 
     The syntax of all sources is checked first: where one is refused, nothing of any is stored.
-    `on_verdict(verdict)` is called for each entry, `on_progress(done, total)` for each batch.
+    `on_verdict(verdict)` is called for each entry, `on_progress(done, total)` for each batch;
+    `jobs` processes read, judge and seal, and this one writes.
     """
     options = options or Options()
     started = time.monotonic()
     result = Result(dry_run=options.dry_run)
-    job = _Job(options, result, on_verdict)
     try:
-        scanned = []
-        for source in sources:
-            repeats = _Repeats()
-            layout = scan(source, repeats.observe)
-            repeats.finish(source, layout)
-            scanned.append((source, layout, repeats))
+        scanned = [_scan(source) for source in sources]
         total = sum(layout.count for _, layout, _ in scanned)
-        if options.atomic and not options.dry_run:
-            with transaction.atomic():
-                _read_all(job, scanned, total, on_progress)
-                if result.rejected:
-                    raise _NothingStored
-        else:
-            _read_all(job, scanned, total, on_progress)
+        judge = Judge(scanned, options, keyring.digest_key(), timezone.now())
+        writer = _Writer(judge, result, on_verdict)
+        with parallel.workers(judge.judge, parallel.processes(jobs, total)) as in_order:
+            if options.atomic and not options.dry_run:
+                with transaction.atomic():
+                    _take_all(writer, in_order, total, on_progress)
+                    if result.rejected:
+                        raise _NothingStored
+            else:
+                _take_all(writer, in_order, total, on_progress)
         if options.atomic and result.rejected:
             raise _NothingStored
     except _NothingStored:
@@ -147,211 +120,182 @@ def run(sources, options=None, on_verdict=None, on_progress=None):
     return result
 
 
-def _read_all(job, scanned, total, on_progress):
-    done = 0
-    for source, layout, repeats in scanned:
-        remaining = entries(source, layout)
-        while batch := list(islice(remaining, BATCH)):
-            job.take(batch, source.name, repeats)
-            done += len(batch)
-            if on_progress:
-                on_progress(done, total)
+def _scan(source):
+    repeats = Repeats()
+    layout = scan(source, repeats.observe)
+    repeats.finish(source, layout)
+    return source, layout, repeats
 
 
-class _Repeats:
-    """Finds ids and id-less entries that a file holds more than once: 8 bytes an entry.
+def _tasks(scanned):
+    """The work, piece by piece. Ids are made here, so that their order is that of the file."""
+    for index, (_, layout, _) in enumerate(scanned):
+        for piece in layout.pieces:
+            yield index, piece, [uuid7().hex for _ in range(piece.count)]
 
-    `repeated` holds the hashes that occur again, `conflicting` those of ids whose entries differ,
-    `identities` what _identity() gave for the entries so far: equal ones may be spelled unlike.
+
+def _take_all(writer, in_order, total, on_progress):
+    """Write what the processes judge, some pieces at a time: a commit costs as much as many rows.
+
+    They are gathered outside the transaction, so that others get to write in between.
     """
-
-    def __init__(self):
-        self._key = os.urandom(16)
-        self._buckets = [array("Q") for _ in range(256)]
-        self.repeated, self.conflicting, self.seen = set(), set(), {}
-        self.identities = set()
-
-    def hash_of(self, raw):
-        connection_id = None
-        if isinstance(raw.value, dict) and payload.is_connection(raw.value):
-            connection_id = raw.value.get("id")
-        what = f"id {connection_id}" if isinstance(connection_id, str) else f"text {raw.text}"
-        data = what.encode("utf-8", "surrogatepass")
-        return int.from_bytes(hashlib.blake2b(data, digest_size=8, key=self._key).digest(), "big")
-
-    def observe(self, raw):
-        if not raw.fault:
-            number = self.hash_of(raw)
-            self._buckets[number >> 56].append(number)
-
-    def finish(self, source, layout):
-        """After the first pass: find what repeats, and read again only if something does."""
-        for bucket in self._buckets:
-            if len(set(bucket)) < len(bucket):
-                self.repeated.update(n for n, count in Counter(bucket).items() if count > 1)
-        self._buckets = None
-        if self.repeated:
-            contents = {}
-            for raw in entries(source, layout):
-                if not raw.fault and (number := self.hash_of(raw)) in self.repeated:
-                    entry = payload.read_entry(raw.value)
-                    if not entry.is_refused:
-                        contents.setdefault(number, set()).add(self._content(entry))
-            self.conflicting = {n for n, found in contents.items() if len(found) > 1}
-
-    def _content(self, entry):
-        parts = [entry.auth, entry.connection, entry.auth_extra, entry.connection_extra]
-        return hashlib.blake2b(payload.canonical(parts), digest_size=8, key=self._key).digest()
+    done, given = 0, deque()
+    judged = in_order(_remember(_tasks(writer.judge.scanned), given))
+    while group := [(given.popleft(), piece) for piece in islice(judged, TOGETHER)]:
+        writer.take(group)
+        done += sum(task[1].count for task, _ in group)
+        if on_progress:
+            on_progress(done, total)
 
 
-class _Job:
-    """One run: judges batches and writes them."""
+def _remember(tasks, given):
+    for task in tasks:
+        given.append(task)
+        yield task
 
-    def __init__(self, options, result, on_verdict):
-        self.options, self.result, self.on_verdict = options, result, on_verdict
-        self.digest_key = keyring.digest_key()
+
+class _Gone(Exception):
+    """A record that was there when a piece was judged is no more."""
+
+
+class _Writer:
+    """Writes what was judged, piece by piece, each in one short transaction."""
+
+    def __init__(self, judge, result, on_verdict):
+        self.judge, self.options = judge, judge.options
+        self.result, self.on_verdict = result, on_verdict
+        self.now = judge.now
         self.known_integrations = set()
-        self.now = timezone.now()
+        # What the pieces before held that was accepted, as (source, number of Repeats), and in a
+        # preview, which stores nothing to find them by, (source, identity) of entries without an
+        # id. `held` is of the transaction under way.
+        self.seen, self.held = set(), set()
 
-    def take(self, batch, file, repeats):
-        """Judge and write one batch in one transaction; try again if another import was faster."""
+    def take(self, group):
+        """Write pieces, a list of `(task, Judged)`, in one transaction.
+
+        Where another import was faster they are judged again, here and one by one.
+        """
+        try:
+            with self._transaction():
+                for task, judged in group:
+                    self._write(task[0], judged)
+        except (IntegrityError, OperationalError, _Gone):
+            self._forget()
+            for task, _ in group:
+                self._take_again(task)
+        else:
+            for _, judged in group:
+                self._tell(judged)
+
+    def _take_again(self, task):
         for attempt in range(5):
-            identities = set()
             try:
-                if self.options.dry_run:
-                    verdicts = self._judge(batch, file, repeats, identities)
-                else:
-                    with transaction.atomic():
-                        verdicts = self._judge(batch, file, repeats, identities)
+                with self._transaction():
+                    judged = self.judge.judge(task)
+                    self._write(task[0], judged)
                 break
-            except IntegrityError:
-                self.known_integrations.clear()  # those made here are rolled back
+            except (IntegrityError, _Gone):
+                self._forget()
                 if attempt == 4:
                     raise
-        repeats.identities |= identities
-        for number, verdict in verdicts:
-            if number in repeats.repeated:
-                repeats.seen.setdefault(number, verdict.action)
-            for position, issue in enumerate(verdict.issues):
-                verdict.issues[position] = Issue(
-                    issue.code, issue.message, issue.path, verdict.record, verdict.line, file
+        self._tell(judged)
+
+    def _transaction(self):
+        return nullcontext() if self.options.dry_run else transaction.atomic()
+
+    def _forget(self):
+        """What was done in a transaction that is rolled back."""
+        self.known_integrations.clear()
+        self.held = set()
+
+    def _write(self, index, judged):
+        """Write what is new and what differs; what the file held before is a duplicate."""
+        repeated = self._find_repeated(index, judged)
+        held = {}
+        for position in repeated:
+            judged.new.pop(position, None)
+            if position in judged.differing:
+                held[position] = judged.differing.pop(position)
+        self._make_integrations(judged.integrations)
+        self._judge_differing(judged.verdicts, judged.differing)
+        # Where the first of them was refused, the others are too.
+        held = {
+            position: pair
+            for position, pair in held.items()
+            if judged.is_rejected(repeated[position])
+        }
+        self._judge_differing(judged.verdicts, held)
+        for position in repeated.keys() - held.keys():
+            verdict = judged.verdicts[position]
+            verdict.action = "unchanged"
+            if not verdict.has_issue("duplicate"):
+                _, path = judged.numbers.get(position, (0, ""))
+                verdict.say("duplicate", CODES["duplicate"], path)
+        if judged.new and not self.options.dry_run:
+            rows.insert(judged.new.values())
+        self._hold(index, judged)
+
+    def _hold(self, index, judged):
+        for position, verdict in enumerate(judged.verdicts):
+            if verdict.action == "rejected":
+                continue
+            if position in judged.numbers:
+                self.held.add((index, judged.numbers[position][0]))
+            if self.options.dry_run and position in judged.identities:
+                self.held.add((index, judged.identities[position]))
+
+    def _find_repeated(self, index, judged):
+        """Entries that the file held before: position -> position of the first one.
+
+        That is None where the first is in a piece before this one, and was accepted.
+        """
+        repeated, firsts = {}, {}
+        for position in sorted({*judged.numbers, *judged.identities}):
+            if judged.is_rejected(position):
+                continue
+            number, _ = judged.numbers.get(position, (None, ""))
+            marks = [mark for mark in (number, judged.identities.get(position)) if mark]
+            if any((index, mark) in self.seen or (index, mark) in self.held for mark in marks):
+                repeated[position] = None
+                continue
+            found = [firsts[mark] for mark in marks if mark in firsts]
+            if found:
+                repeated[position] = found[0]
+            else:
+                firsts.update(dict.fromkeys(marks, position))
+        return repeated
+
+    def _tell(self, judged):
+        """Count the verdicts of a piece that is stored, and tell of them."""
+        self.seen |= self.held
+        self.held = set()
+        for verdict in judged.verdicts:
+            for place, issue in enumerate(verdict.issues):
+                verdict.issues[place] = Issue(
+                    issue.code,
+                    issue.message,
+                    issue.path,
+                    verdict.record,
+                    verdict.line,
+                    verdict.file,
                 )
             self.result.count(verdict)
             if self.on_verdict:
                 self.on_verdict(verdict)
 
-    def _judge(self, batch, file, repeats, identities):
-        judged = []  # (hash, verdict, entry) in the order of the file
-        for raw in batch:
-            verdict = Verdict(raw.number, raw.line, file)
-            entry = None
-            if raw.fault:
-                verdict.refuse(raw.fault, raw.message)
-            else:
-                entry = payload.read_entry(raw.value)
-                verdict.issues = entry.issues
-                self._add_defaults(entry)
-                if repeats.conflicting and repeats.hash_of(raw) in repeats.conflicting:
-                    entry.say("same_id_twice", entry.spelled.get("id", "id"))
-                if entry.is_refused:
-                    verdict.action = "rejected"
-            number = repeats.hash_of(raw) if repeats.repeated and entry else None
-            judged.append((number, verdict, entry))
-        open_entries = [(n, v, e) for n, v, e in judged if not v.action]
-        self._decide(open_entries, dict(repeats.seen), repeats.identities, identities)
-        return [(number, verdict) for number, verdict, _ in judged]
-
-    def _add_defaults(self, entry):
-        for column, default in (
-            ("integration_id", self.options.integration),
-            ("environment", self.options.environment),
-        ):
-            if default and column not in entry.connection:
-                entry.connection[column] = default
-
-    def _decide(self, judged, seen, earlier, identities):
-        """Give each entry its verdict, then write what is to be written.
-
-        `seen`, `earlier`: what the batches before held (see _Repeats); `identities` takes up
-        the entries without an id of this one.
-        """
-        digests = {}
-        for _, _, entry in judged:
-            if not _has_masks(entry) and entry.auth is not None:
-                digests[id(entry)] = content_digest(fresh_auth(entry), self.digest_key)
-        stored = _Stored(
-            [e.connection.get("connection_id") for _, _, e in judged], digests.values()
-        )
-        differing, new = [], []
-        for number, verdict, entry in judged:
-            self._describe(verdict, entry)
-            if number is not None and seen.get(number, "rejected") != "rejected":
-                _call_duplicate(verdict, entry)
-                continue
-            digest = digests.get(id(entry))
-            identity = _identity(entry, digest)
-            if identity in earlier or identity in identities:
-                _call_duplicate(verdict, entry)
-                continue
-            row = stored.find(entry, digest)
-            if row is None:
-                self._judge_new(verdict, entry, digest, new)
-            elif self._is_unchanged(row, entry, digest):
-                verdict.action = "unchanged"
-            else:
-                differing.append((verdict, entry, row["id"]))
-            if number is not None:
-                seen[number] = verdict.action or "pending"
-            if identity is not None and verdict.action != "rejected":
-                identities.add(identity)
-        self._judge_differing(differing)
-        if not self.options.dry_run:
-            self._insert(new)
-
-    def _is_unchanged(self, row, entry, digest):
-        """Whether nothing would change, judged without opening anything (False: look closer)."""
-        if row["binned_at"] is not None:
-            return False
-        if entry.connection.get("connection_id") is None:
-            # Found by its content, which is all the identity it has.
-            return not entry.connection_extra
-        if not all(
-            same(entry.connection.get(column), row[column])
-            for column in payload.CONNECTION_COLUMNS
-        ):
-            return False
-        if entry.connection_extra or (row["has_extra"] and self.options.on_conflict == "replace"):
-            return False  # the digest says nothing about the unknown keys of a Connection
-        return entry.auth is None or (digest is not None and digest == row["content_digest"])
-
-    def _describe(self, verdict, entry):
-        verdict.name = (entry.auth or {}).get("name") or entry.connection.get("connection_id", "")
-        verdict.integration = entry.connection.get("integration_id", "")
-
-    def _judge_new(self, verdict, entry, digest, new):
-        auth = fresh_auth(entry)
-        if not entry.is_refused and not self.options.may_add:
-            entry.say("not_permitted", "", "You may not add connections.")
-        if entry.is_refused:
-            verdict.action = "rejected"
+    def _judge_differing(self, verdicts, differing):
+        if not differing:
             return
-        verdict.action = "created"
-        record = ConnectionAuth(received_at=self.now)
-        for column, value in entry.connection.items():
-            setattr(record, column, value)
+        found = ConnectionAuth.all_objects.filter(pk__in=[pk for _, pk in differing.values()])
         if not self.options.dry_run:
-            for name, value in auth.items():
-                setattr(record, name, value)
-        record.derive(auth, digest_key=self.digest_key)
-        verdict.bucket_after = record.bucket(self.now)
-        new.append(record)
-
-    def _judge_differing(self, differing):
-        rows = ConnectionAuth.all_objects.filter(pk__in=[pk for _, _, pk in differing])
-        if not self.options.dry_run:
-            rows = rows.select_for_update().order_by("pk")  # one order, so no deadlock
-        records = rows.in_bulk() if differing else {}
-        for verdict, entry, pk in differing:
+            found = found.select_for_update().order_by("pk")  # one order, so no deadlock
+        records = found.in_bulk()
+        for position, (entry, pk) in differing.items():
+            if pk not in records:
+                raise _Gone
+            verdict = verdicts[position]
+            verdict.issues = entry.issues
             self._judge_change(verdict, entry, records[pk])
 
     def _judge_change(self, verdict, entry, record):
@@ -390,25 +334,16 @@ class _Job:
             changed["received_at"] = self.now
         for name, value in changed.items():
             setattr(record, name, value)
-        record.derive(outcome.auth, outcome.unreadable, self.digest_key)
+        record.derive(outcome.auth, outcome.unreadable, self.judge.digest_key)
         if not self.options.dry_run:
-            self._make_integrations([record])
+            if record.integration_id:
+                self._make_integrations({record.integration_id: record.integration_name})
             record.store({COLUMN_FIELDS.get(name, name) for name in changed} | {*DERIVED_COLUMNS})
 
-    def _insert(self, records):
-        if records:
-            self._make_integrations(records)
-            # In one order whatever the file's, so that two imports of the same records wait for
-            # each other and don't end in a deadlock.
-            records.sort(
-                key=lambda record: (record.connection_id or "", record.identity_digest or "")
-            )
-            ConnectionAuth.all_objects.bulk_create(records, batch_size=BATCH)
-
-    def _make_integrations(self, records):
-        met = {r.integration_id: r.integration_name for r in records if r.integration_id}
-        missing = set(met) - self.known_integrations
-        if missing:
+    def _make_integrations(self, met):
+        """Store the integrations (type -> name) that are not stored yet."""
+        missing = met.keys() - self.known_integrations
+        if missing and not self.options.dry_run:
             Integration.objects.bulk_create(
                 [
                     Integration(type=kind, name=(met[kind] or integration_title(kind))[:255])
@@ -433,63 +368,3 @@ def field_name(attribute):
         if column == attribute:
             return payload.camel(name)
     return payload.camel(attribute)
-
-
-def _has_masks(entry):
-    values = [*(entry.auth or {}).values(), entry.auth_extra, entry.connection_extra]
-    return any(
-        value is payload.MASKED or (isinstance(value, list) and payload.MASKED in value)
-        for value in values
-    )
-
-
-def _identity(entry, digest):
-    """A number for an entry without an id: equal where content and place are. None for others."""
-    if digest is None or entry.connection.get("connection_id") is not None:
-        return None
-    place = (entry.connection.get("integration_id"), entry.connection.get("environment"))
-    return hash((digest, place))
-
-
-def _call_duplicate(verdict, entry):
-    verdict.action = "unchanged"
-    entry.say("duplicate", entry.spelled.get("id", ""))
-
-
-class _Stored:
-    """The stored records that a batch may mean, without their sealed columns."""
-
-    COLUMNS = ("id", "content_digest", "binned_at", *payload.CONNECTION_COLUMNS)
-    HAS_EXTRA = ExpressionWrapper(Q(extra__isnull=False), output_field=BooleanField())
-
-    def __init__(self, connection_ids, digests):
-        rows = ConnectionAuth.all_objects.values(*self.COLUMNS, has_extra=self.HAS_EXTRA)
-        rows = rows.order_by("id")
-        ids = {connection_id for connection_id in connection_ids if connection_id is not None}
-        self.by_id = {}
-        if ids:
-            self.by_id = {row["connection_id"]: row for row in rows.filter(connection_id__in=ids)}
-        self.by_digest = {}
-        digests = set(digests) if len(ids) < len(connection_ids) else ()
-        if digests:
-            for row in rows.filter(content_digest__in=digests):
-                self.by_digest.setdefault(row["content_digest"], []).append(row)
-
-    def find(self, entry, digest):
-        """The row that an entry means: by id, else by equal content in the place that it names.
-
-        An auth object on its own names neither integration nor environment, and means any.
-        """
-        connection_id = entry.connection.get("connection_id")
-        if connection_id is not None:
-            return self.by_id.get(connection_id)
-        found = [
-            row
-            for row in self.by_digest.get(digest, ())
-            if all(
-                row[column] == entry.connection.get(column)
-                for column in ("integration_id", "environment")
-            )
-            or not entry.connection
-        ]
-        return min(found, key=lambda row: row["binned_at"] is not None, default=None)

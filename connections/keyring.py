@@ -185,6 +185,12 @@ def seal(text, binding):
     return _encrypt(_usable_ring(), binding, text)
 
 
+def seal_all(texts):
+    """Seal many at once: binding -> text in, binding -> token out."""
+    ring = _usable_ring()
+    return {binding: _encrypt(ring, binding, text) for binding, text in texts.items()}
+
+
 def unseal(token, binding):
     """Open a token. Raises SealError where no key fits, it is damaged, or belongs elsewhere."""
     ring = _usable_ring()

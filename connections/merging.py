@@ -1,6 +1,7 @@
 """What an entry of a file would change on a stored record, and what forbids it."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from . import payload
 from .payload import MASKED
@@ -9,6 +10,7 @@ from .payload import MASKED
 CREDENTIALS = tuple(name for name in payload.SEALED_FIELDS if name not in ("emails", "state"))
 # What `received_at` follows: the tokens and how long they last.
 TOKENS = {"access_token", "refresh_token", "token", "expires_in", "refresh_token_expires_in"}
+PLAIN_TYPES = (str, datetime)  # where equal values of one type are equal as they are written
 # Endpoints that are compared where a secret is kept.
 ENDPOINTS = payload.ENDPOINTS
 
@@ -83,7 +85,9 @@ def merge(record, entry, *, replace):
 
 def same(one, other):
     """Equality as it is written: dates to the millisecond, 1 and true apart."""
-    return one is other or payload.canonical(one) == payload.canonical(other)
+    if one is other or (one == other and type(one) is type(other) in PLAIN_TYPES):
+        return True
+    return payload.canonical(one) == payload.canonical(other)
 
 
 def _merge_sealed(outcome, entry, name, auth, unreadable, replace):

@@ -18,7 +18,7 @@ from .dashboard import LABELS
 from .forms import WriteOnlyTextarea
 from .issues import FileRefused, Issue
 from .models import ConnectionAuth, ImportChunk, ImportRun
-from .reader import SpooledSource
+from .reader import SpooledSource, read_chunks
 from .uploads import MAX_UPLOAD
 
 SHOWN = 100  # of each verdict
@@ -85,7 +85,16 @@ class StoredUpload:
 
     def chunks(self):
         for chunk in self.run.chunks.order_by("position").iterator():
-            yield keyring.unseal_bytes(chunk.token, chunk_place(self.run, chunk.position))
+            yield self._open(chunk)
+
+    def read(self, offset, length):
+        return read_chunks(self._chunk, offset, length)
+
+    def _chunk(self, position):
+        return self._open(self.run.chunks.get(position=position))
+
+    def _open(self, chunk):
+        return keyring.unseal_bytes(chunk.token, chunk_place(self.run, chunk.position))
 
 
 def chunk_place(run, position):

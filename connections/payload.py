@@ -11,6 +11,7 @@ import re
 import socket
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from .issues import CODES, Issue, printable
@@ -180,11 +181,12 @@ def _read_object(entry, raw, spellings, prefix, known, read_field):
     for key, value in raw.items():
         if value is None:
             continue
-        path = f"{prefix}.{printable(key, 100)}" if prefix else printable(key, 100)
         name = spellings.get(key)
         if name is None:
             extra[key] = value
-        elif name in first:
+            continue
+        path = f"{prefix}.{key}" if prefix else key
+        if name in first:
             if not same(raw[first[name]], value):
                 entry.say("conflicting_keys", path, "Both spellings are there and differ.")
         else:
@@ -278,6 +280,8 @@ def _is_good_text(entry, value, path, limit):
     if not isinstance(value, str):
         entry.say("wrong_type", path, "Text belongs here.")
         return False
+    if len(value) <= MAX_SHORT_TEXT and value.isascii() and "\0" not in value:
+        return True  # as most are
     try:
         size = len(value) if value.isascii() else len(value.encode())
     except UnicodeEncodeError:
@@ -328,7 +332,8 @@ def _read_url(entry, value, path):
     if not _is_good_text(entry, value, path, MAX_TEXT):
         return None
     if value:
-        _judge_url(entry, value, path)
+        for code, message in url_faults(value):
+            entry.say(code, path, message)
     return value
 
 
@@ -337,35 +342,35 @@ TEMPLATE = re.compile(r"[{}<>]|\$\(|%7B", re.IGNORECASE)
 HOST_AND_PORT = re.compile(r"(localhost|[A-Za-z0-9\-]+(\.[A-Za-z0-9\-]+)+):\d{1,5}(?![^/?#])")
 
 
-def _judge_url(entry, value, path):
+@lru_cache(maxsize=4096)  # the connections of one integration share their addresses
+def url_faults(value):
+    """What is odd or wrong about a URL: a list of `(code, sentence or None)`."""
     # Browsers and the WHATWG URL standard drop these, so "java\nscript:" is a scheme too.
     plain = re.sub(r"[\t\r\n]", "", value).lstrip("".join(map(chr, range(33))))
     scheme = None if HOST_AND_PORT.match(plain) else SCHEME.match(plain)
     if scheme and scheme.group(1).lower() not in ("http", "https"):
-        entry.say("bad_url", path)
-        return
+        return [("bad_url", None)]
     try:
         parts = urlsplit(plain)
         host = parts.hostname
     except ValueError:
-        entry.say("bad_url", path, "Not a well-formed address.")
-        return
+        return [("bad_url", "Not a well-formed address.")]
     if "\\" in parts.netloc:  # some programs see the host before it, and some the one after
-        entry.say("bad_url", path, "Not a well-formed address.")
-        return
+        return [("bad_url", "Not a well-formed address.")]
+    faults = []
     if TEMPLATE.search(plain):
-        entry.say("url_template", path)
+        faults.append(("url_template", None))
         if host and TEMPLATE.search(host):
             host = None  # what will stand there is not known
     elif not scheme:
-        entry.say("url_without_scheme", path)
+        faults.append(("url_without_scheme", None))
     elif not host:
-        entry.say("bad_url", path, "An address without a host.")
-        return
+        return [("bad_url", "An address without a host.")]
     if parts.username is not None or parts.password is not None:
-        entry.say("url_with_user", path)
+        faults.append(("url_with_user", None))
     if host and is_private_host(host):
-        entry.say("url_private_host", path)
+        faults.append(("url_private_host", None))
+    return faults
 
 
 def is_private_host(host):
@@ -494,6 +499,8 @@ def parse_date(text):
     The separators must be there: 01/02/2026 and 20260102 are read differently by different
     people, so they are no dates here.
     """
+    if len(text) == 24 and text[10] == "T" and text[19] == "." and text[23] == "Z":
+        return datetime.fromisoformat(text), True  # as the API writes them; strict about the rest
     found = DATE.fullmatch(text)
     if not found:
         raise ValueError
@@ -567,19 +574,21 @@ READERS = {
 
 def iso(moment):
     """An aware datetime as the API writes it: `2027-01-01T00:00:00.000Z`."""
-    moment = moment.astimezone(timezone.utc).replace(tzinfo=None)
-    return moment.isoformat(timespec="milliseconds") + "Z"
+    return moment.astimezone(timezone.utc).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def canonical(value):
     """The canonical JSON (bytes) of any value here: sorted keys, dates to the millisecond."""
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), default=_canonical_default
-    ).encode()
+    return _encode(value).encode()
 
 
 def _canonical_default(value):
     return iso(value) if isinstance(value, datetime) else repr(value)
+
+
+_encode = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), default=_canonical_default
+).encode
 
 
 def auth_json(auth, extra=None, naming="camel"):

@@ -3,8 +3,9 @@
 The standard library's decoder runs over a window of text that grows only while an entry is
 incomplete. It sees what faster readers hide: duplicate keys, NaN, lone surrogates, depth.
 
-A source is anything with a `name` and a method `chunks()` that yields its bytes from the start,
-again and again. `scan()` checks a whole source; `entries()` then yields what is in it.
+A source is anything with a `name`, a method `chunks()` that yields its bytes from the start, and
+a method `read(offset, length)`. `scan()` checks a whole source and notes the pieces it can be read
+by, in any order and by several processes; `entries()` yields what is in them.
 """
 
 import codecs
@@ -14,7 +15,8 @@ import os
 import re
 import stat
 import tempfile
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from .issues import FileRefused
@@ -23,6 +25,8 @@ from .payload import AUTH_SPELLINGS, CONNECTION_SPELLINGS, ConflictingKeys, Over
 CHUNK = 1024 * 1024
 MAX_ENTRY = 16 * 1024 * 1024  # bytes
 MAX_DEPTH = 200
+PIECE_ENTRIES = 500
+OVERLONG_LINE = "The line is over 16 MiB."
 WRAPPERS = ("data", "results", "items", "connections", "records")
 # Keys that envelopes of paged answers use too; all other known keys make an object a record.
 ENVELOPE_KEYS = {"meta", "name", "state", "token", "key", "id", "created_at", "updated_at"}
@@ -45,6 +49,22 @@ class RawEntry:
     message: str = ""
 
 
+@dataclass(frozen=True)
+class Piece:
+    """A run of whole entries of a source: what is read, judged and stored at a time.
+
+    `offset` and `length` in bytes; `number` and `line` of its first entry. A line that is too
+    long to be read is a piece of its own, of length 0.
+    """
+
+    offset: int
+    length: int
+    count: int
+    number: int
+    line: int | None
+    digest: int  # of the texts of its entries
+
+
 @dataclass
 class Layout:
     """How a source is laid out, found by scan(): what entries() needs to read it."""
@@ -52,35 +72,43 @@ class Layout:
     shape: str  # "array", "object", "wrapper", "lines"
     list_key: str = ""
     count: int = 0
+    pieces: list = field(default_factory=list)
 
 
 class FileSource:
-    """A regular file. A second reading that meets other bytes raises FileRefused."""
+    """A regular file. Reading what has changed since the first time raises FileRefused."""
 
     def __init__(self, path):
         self.path, self.name = path, os.path.basename(str(path))
-        self._digests, self._complete = [], False
+        self._state = None
 
     def chunks(self):
-        position = 0
+        with self._open() as file:
+            while chunk := file.read(CHUNK):
+                yield chunk
+            self._check(file)
+
+    def read(self, offset, length):
+        """Bytes of the file. Safe to be called from several processes."""
+        with self._open() as file:
+            return os.pread(file.fileno(), length, offset)
+
+    @contextmanager
+    def _open(self):
         try:
             with open(self.path, "rb") as file:
-                while chunk := file.read(CHUNK):
-                    digest = hashlib.blake2b(chunk, digest_size=16).digest()
-                    if position < len(self._digests):
-                        changed = digest != self._digests[position]
-                    else:
-                        changed = self._complete
-                        self._digests.append(digest)
-                    if changed:
-                        raise FileRefused("file_changed", file=self.name)
-                    position += 1
-                    yield chunk
+                self._check(file)
+                yield file
         except OSError as error:
             raise FileRefused("unreadable_file", error.strerror or "", self.name) from None
-        if self._complete and position != len(self._digests):
+
+    def _check(self, file):
+        found = os.fstat(file.fileno())
+        state = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        if self._state is None:
+            self._state = state
+        elif state != self._state:
             raise FileRefused("file_changed", file=self.name)
-        self._complete = True
 
 
 class SpooledSource:
@@ -112,15 +140,30 @@ class SpooledSource:
 
     def sealed_chunks(self):
         """The chunks as they are kept: still sealed, for `chunk/<position>`."""
+        self.finish()
+        for position in range(len(self._pieces)):
+            yield self._sealed(position)
+
+    def finish(self):
+        """Seal what is still in memory."""
         if self._pending:
             self._flush(len(self._pending))
-        for start, length in self._pieces:
-            self._file.seek(start)
-            yield self._file.read(length)
+        self._file.flush()
+
+    def _sealed(self, position):
+        start, length = self._pieces[position]
+        return os.pread(self._file.fileno(), length, start)  # others may read at the same time
 
     def chunks(self):
-        for position, token in enumerate(self.sealed_chunks()):
-            yield self._unseal(token, f"chunk/{position}")
+        self.finish()
+        for position in range(len(self._pieces)):
+            yield self.chunk(position)
+
+    def chunk(self, position):
+        return self._unseal(self._sealed(position), f"chunk/{position}")
+
+    def read(self, offset, length):
+        return read_chunks(self.chunk, offset, length)
 
     @property
     def sha256(self):
@@ -128,6 +171,13 @@ class SpooledSource:
 
     def close(self):
         self._file.close()
+
+
+def read_chunks(chunk, offset, length):
+    """Bytes out of a source kept in chunks of CHUNK bytes; `chunk(position)` opens one."""
+    first, last = offset // CHUNK, (offset + length - 1) // CHUNK
+    data = b"".join(chunk(position) for position in range(first, last + 1))
+    return data[offset - first * CHUNK :][:length]
 
 
 def open_source(path, stdin, seal, unseal):
@@ -182,19 +232,28 @@ def _careful_int(digits):
     return int(digits) if len(digits) <= 400 else OversizedNumber()
 
 
-_decode = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant).raw_decode
+_decode = json.JSONDecoder(parse_constant=_refuse_constant).raw_decode
+_decode_pairs = json.JSONDecoder(
+    object_pairs_hook=_object, parse_constant=_refuse_constant
+).raw_decode
 _decode_careful = json.JSONDecoder(
     object_pairs_hook=_object, parse_constant=_refuse_constant, parse_int=_careful_int
 ).raw_decode
 
 
-def _raw_decode(text, position):
+def _decode_value(text, position, decode=_decode):
+    """The value at a position of a text, and where it ends."""
     try:
-        return _decode(text, position)
+        return decode(text, position)
     except (json.JSONDecodeError, _NotFinite):
         raise
     except ValueError:  # an integer of more digits than Python reads
         return _decode_careful(text, position)
+
+
+def _decode_entry(text, position):
+    """The same; an object that has a key twice with different values is a ConflictingKeys."""
+    return _decode_value(text, position, _decode_pairs)
 
 
 _OVERLONG = object()  # stands for a line that is too long to be kept
@@ -208,6 +267,10 @@ class _Window:
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")()
         self.file = source.name
         self.text, self.position, self.at_end = "", 0, False
+        # Where the value or line that was taken last begins and ends; its end in bytes, once
+        # the text has moved on.
+        self.start, self._end, self._end_offset = 0, 0, 0
+        self._fed = 0  # bytes given to the decoder
         self._is_in_overlong_line = False
 
     def refuse(self, code, where=""):
@@ -216,11 +279,13 @@ class _Window:
     def grow(self):
         """Read on: at least as much again as is in the window. False at the end."""
         wanted = max(CHUNK, len(self.text) - self.position)
+        self._end_offset, self._end = self.end(), None
         parts, got = [self.text[self.position :]], 0
         self.position = 0
         while got < wanted and not self.at_end:
             chunk = next(self._chunks, None)
             self.at_end = chunk is None
+            self._fed += len(chunk or b"")
             try:
                 part = self._decoder.decode(chunk or b"", final=self.at_end)
             except UnicodeDecodeError:
@@ -229,6 +294,15 @@ class _Window:
             got += len(part)
         self.text = "".join(parts)
         return got > 0
+
+    def offset(self, position):
+        """The byte of the source that a position of the text is at."""
+        undecoded = len(self._decoder.getstate()[0])
+        return self._fed - undecoded - len(self.text[position:].encode())
+
+    def end(self):
+        """The byte of the source at which the value or line ends that was taken last."""
+        return self._end_offset if self._end is None else self.offset(self._end)
 
     def peek(self):
         """The next character that is no blank, or "" at the end."""
@@ -244,12 +318,13 @@ class _Window:
         while True:
             start = self.position
             try:
-                value, end = _raw_decode(self.text, start)
+                value, end = _decode_value(self.text, start)
                 # A number goes on after what looks like its end: 1 | .5, 1 | e5, 1 | e+5.
                 if end + 2 < len(self.text) or self.at_end:
                     if self._is_over(start, end):
                         raise self.refuse("entry_too_large")
-                    self.position = end
+                    self.start, self.position = start, end
+                    self._end = end
                     return value, self.text[start:end]
             except json.JSONDecodeError as error:
                 is_cut = error.msg.startswith("Unterminated") or error.pos > len(self.text) - 32
@@ -277,14 +352,19 @@ class _Window:
         while (end := self.text.find("\n", searched)) < 0:
             if len(self.text) - self.position > MAX_ENTRY:
                 self._is_in_overlong_line = True
+                self.start = self.position
                 return _OVERLONG
             searched = len(self.text) - self.position
             if not self.grow():
                 is_over = self._is_over(self.position, len(self.text))
-                line, self.position = self.text[self.position :], len(self.text)
+                line = self.text[self.position :]
+                self.start, self.position = self.position, len(self.text)
+                self._end = self.position
                 return _OVERLONG if is_over else line or None
         is_over = self._is_over(self.position, end)
-        line, self.position = self.text[self.position : end], end + 1
+        line = self.text[self.position : end]
+        self.start, self.position = self.position, end + 1
+        self._end = self.position
         return _OVERLONG if is_over else line
 
     def _skip_line(self):
@@ -370,11 +450,39 @@ def scan(source, observe=None):
 
 
 def _scan_with(layout, source, observe):
-    for raw in entries(source, layout):
+    """Read all entries, and note the pieces that they can be read again by."""
+    window = _Window(source)
+    held, begin, size = [], 0, 0  # the entries of the piece under way
+
+    def close(end):
+        first = held[0]
+        layout.pieces.append(
+            Piece(begin, end - begin, len(held), first.number, first.line, _digest(held))
+        )
+        held.clear()
+
+    for raw in _entries(window, layout):
         layout.count += 1
         if observe:
             observe(raw)
+        is_overlong = raw.message == OVERLONG_LINE
+        if held and is_overlong:
+            close(window.offset(window.start))
+        if not held:
+            begin, size = window.offset(window.start), 0
+        raw.value = None
+        held.append(raw)
+        size += len(raw.text)
+        if is_overlong or len(held) == PIECE_ENTRIES or size > CHUNK:
+            close(begin if is_overlong else window.end())
+    if held:
+        close(window.end())
     return layout
+
+
+def _digest(raw_entries):
+    # Python's own hash of text: keyed anew for each process, and the same in those it forks.
+    return hash(tuple(raw.text for raw in raw_entries))
 
 
 def _sniff(source):
@@ -406,7 +514,7 @@ def _is_object_text(line):
 def _whole_value(line):
     """What a line holds where it is one JSON value, else None."""
     try:
-        value, end = _raw_decode(line, BLANKS.match(line).end())
+        value, end = _decode_entry(line, BLANKS.match(line).end())
     except (ValueError, RecursionError):
         return None
     return None if line[end:].strip(" \t\r") else value
@@ -415,7 +523,7 @@ def _whole_value(line):
 def _is_cut(line):
     """Whether a line begins a JSON text and has no fault but that it ends too early."""
     try:
-        _raw_decode(line, BLANKS.match(line).end())
+        _decode_entry(line, BLANKS.match(line).end())
     except json.JSONDecodeError as error:
         return error.msg.startswith("Unterminated") or not line[error.pos :].strip(" \t\r")
     except (ValueError, RecursionError):
@@ -575,7 +683,45 @@ def _continues(window, closing):
 
 def entries(source, layout):
     """Yield the RawEntry objects of a source that scan() has laid out. Raises FileRefused."""
-    window = _Window(source)
+    for piece in layout.pieces:
+        yield from read_piece(source, layout, piece)
+
+
+def read_piece(source, layout, piece):
+    """The RawEntry objects of one piece, as a list. Raises FileRefused if they are not there."""
+    if not piece.length:
+        return [RawEntry(piece.number, None, "", piece.line, "bad_line", OVERLONG_LINE)]
+    try:
+        text = source.read(piece.offset, piece.length).decode()
+        read = _piece_lines if layout.shape == "lines" else _piece_values
+        found = read(text, piece)
+    except ValueError:  # of UTF-8, of JSON, or of what it should hold
+        found = []
+    if len(found) != piece.count or _digest(found) != piece.digest:
+        raise FileRefused("file_changed", file=source.name)
+    return found
+
+
+def _piece_values(text, piece):
+    found, position = [], 0
+    while len(found) < piece.count:
+        value, end = _decode_entry(text, position)
+        found.append(RawEntry(piece.number + len(found), value, text[position:end]))
+        position = BLANKS.match(text, end).end() + 1  # over the comma
+        position = BLANKS.match(text, position).end()
+    return found
+
+
+def _piece_lines(text, piece):
+    found = []
+    for line_number, line in enumerate(text.split("\n"), piece.line):
+        if line.strip(" \t\r"):
+            found.append(_line_entry(line, piece.number + len(found), line_number))
+    return found
+
+
+def _entries(window, layout):
+    """The entries of a source from its beginning; `window` is at their place after each."""
     if layout.shape == "lines":
         yield from _line_entries(window)
         return
@@ -616,7 +762,7 @@ def _line_entries(window):
     while (line := window.take_line()) is not None:
         line_number += 1
         if line is _OVERLONG:
-            yield RawEntry(number, None, "", line_number, "bad_line", "The line is over 16 MiB.")
+            yield RawEntry(number, None, "", line_number, "bad_line", OVERLONG_LINE)
         elif line.strip(" \t\r"):
             yield _line_entry(line, number, line_number)
         else:
@@ -627,7 +773,7 @@ def _line_entries(window):
 def _line_entry(line, number, line_number):
     raw = RawEntry(number, text=line, line=line_number, fault="bad_line")
     try:
-        value, end = _raw_decode(line, BLANKS.match(line).end())
+        value, end = _decode_entry(line, BLANKS.match(line).end())
     except _NotFinite:
         raw.message = "The line holds NaN or Infinity, which are no JSON."
     except RecursionError:

@@ -54,6 +54,9 @@ class Text:
         if self.content:
             yield self.content
 
+    def read(self, offset, length):
+        return self.content[offset : offset + length]
+
 
 def import_text(content, name="test.json", **options):
     """Import one source; returns `(result, verdicts)`."""

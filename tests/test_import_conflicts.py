@@ -8,7 +8,7 @@ import time_machine
 from django.db import connection as database
 from django.test.utils import CaptureQueriesContext
 
-from connections import importing, payload
+from connections import importing, payload, rows
 from connections.keyring import SealError
 from connections.models import ConnectionAuth, Integration
 from tests.helpers import FULL_AUTH, NOW, SECRET, Text, codes, export_text, import_text
@@ -719,18 +719,16 @@ def test_integrations_that_are_met_are_created_and_kept():
 
 def test_a_batch_that_loses_a_race_is_judged_again(monkeypatch):
     """Another import stores the same between our look and our write."""
-    insert = importing._Job._insert
+    insert = rows.insert
     raced = []
 
-    def race(job, records):
+    def race(new):
         if not raced:
             raced.append(True)
-            monkeypatch.setattr(importing._Job, "_insert", insert)
             import_text([{"integration_type": "raced", "auth": {"token": "a"}}])
-            monkeypatch.setattr(importing._Job, "_insert", race)
-        insert(job, records)
+        insert(new)
 
-    monkeypatch.setattr(importing._Job, "_insert", race)
+    monkeypatch.setattr(rows, "insert", race)
     entries = [{"integration_type": "raced", "auth": {"token": name}} for name in "ab"]
     _result, verdicts = import_text(entries)
     assert [v.action for v in verdicts] in (["unchanged", "created"], ["created", "created"])

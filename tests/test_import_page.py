@@ -20,7 +20,7 @@ from django.urls import reverse
 from connections import importing, keyring, pages, uploads
 from connections.models import ConnectionAuth, ImportChunk, ImportRun
 
-from .helpers import FULL_AUTH, SECRET, make
+from .helpers import FULL_AUTH, SECRET, Text, make
 
 pytestmark = pytest.mark.django_db
 URL = reverse("admin:connections_import")
@@ -243,15 +243,7 @@ MIXED = [
 
 @pytest.fixture
 def stored():
-    importing_text = json.dumps([connection(1, key=SECRET), connection(2)])
-
-    class Source:
-        name = "first.json"
-
-        def chunks(self):
-            yield importing_text.encode()
-
-    importing.run([Source()], importing.Options())
+    importing.run([Text([connection(1, key=SECRET), connection(2)], "first.json")])
 
 
 def test_the_check_says_what_the_dry_run_says_and_writes_nothing(client, stored, tmp_path, capsys):

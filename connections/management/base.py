@@ -5,9 +5,20 @@ import sys
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, ProgrammingError
+from tqdm import tqdm
 
 from connections import keyring
 from connections.issues import printable
+
+tqdm.monitor_interval = 0  # a thread of its own would forbid the commands to fork
+
+
+def positive(text):
+    """The type of an option that takes a whole number from 1 up."""
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
 
 
 class LatchkeyCommand(BaseCommand):

@@ -9,9 +9,9 @@ from contextlib import ExitStack
 from django.core.management import CommandError
 from tqdm import tqdm
 
-from connections import importing, keyring, payload
+from connections import importing, keyring, parallel, payload
 from connections.issues import FileRefused, Issue, printable
-from connections.management.base import LatchkeyCommand
+from connections.management.base import LatchkeyCommand, positive
 from connections.reader import open_source
 
 SHOWN = 20  # refusals on the terminal; --report has them all
@@ -50,6 +50,13 @@ class Command(LatchkeyCommand):
         parser.add_argument(
             "--report", metavar="FILE", help="write every issue to FILE, one JSON object a line"
         )
+        parser.add_argument(
+            "--jobs",
+            type=positive,
+            default=parallel.cores(),
+            metavar="N",
+            help="processes that read, judge and seal (default: the cores, here %(default)s)",
+        )
         parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
     def handle(self, *, paths, report, **options):
@@ -78,6 +85,7 @@ class Command(LatchkeyCommand):
                     _import_options(options),
                     on_verdict=self.say_issues,
                     on_progress=lambda done, total: _move(bar, done, total),
+                    jobs=options["jobs"],
                 )
             if self.report and result.refused_file:
                 issue = Issue(**result.error, file=result.refused_file)

@@ -1,0 +1,246 @@
+"""What each entry of a file means for the store: the part of an import that any process can do.
+
+A Judge reads a piece of a source, checks its entries, looks up what is stored, and prepares
+(digests, derives, seals) what is new. It writes nothing.
+"""
+
+import uuid
+from collections import namedtuple
+from dataclasses import dataclass, field
+
+from django.db.models import BooleanField, ExpressionWrapper, Q
+
+from . import expiry, payload, rows
+from .issues import Issue
+from .merging import fresh_auth, same
+from .models import ConnectionAuth, content_digest, derived, identity_digest
+from .reader import read_piece
+
+
+@dataclass
+class Verdict:
+    """What happened (or would happen) to one entry."""
+
+    record: int
+    line: int | None
+    file: str
+    action: str = ""
+    issues: list = field(default_factory=list)
+    fields: list = field(default_factory=list)  # names of what changes, as the API spells them
+    name: str = ""
+    integration: str = ""
+    bucket_before: str = ""
+    bucket_after: str = ""
+
+    def __reduce__(self):  # many of them pass between processes: the short way
+        return Verdict, tuple(vars(self).values())
+
+    def say(self, code, message, path=""):
+        self.issues.append(Issue(code, message, path))
+
+    def has_issue(self, code):
+        return any(issue.code == code for issue in self.issues)
+
+
+@dataclass
+class Judged:
+    """A piece, judged. What is keyed by `position` is keyed by the place in `verdicts`."""
+
+    verdicts: list = field(default_factory=list)
+    # New ones: position -> the row to insert, (), where nothing will be written.
+    new: dict = field(default_factory=dict)
+    # Stored ones with other content: position -> (entry, id of the record).
+    differing: dict = field(default_factory=dict)
+    # Those that the file holds more than once: position -> (number in Repeats, path of the id).
+    numbers: dict = field(default_factory=dict)
+    # Those without an id: position -> what is equal for equal content in the same place.
+    identities: dict = field(default_factory=dict)
+    # The integrations that new ones name: type -> name.
+    integrations: dict = field(default_factory=dict)
+
+    def is_rejected(self, position):
+        return position is not None and self.verdicts[position].action == "rejected"
+
+
+class Judge:
+    """Judges pieces of scanned sources (lists of source, Layout, Repeats) for one run."""
+
+    def __init__(self, scanned, options, digest_key, now):
+        self.scanned, self.options = scanned, options
+        self.digest_key, self.now = digest_key, now
+
+    def judge(self, task):
+        """Judge a task: (index of the source, Piece, ids for its entries as hex). Judged."""
+        index, piece, ids = task
+        source, layout, repeats = self.scanned[index]
+        judged, entries = Judged(), {}
+        for position, raw in enumerate(read_piece(source, layout, piece)):
+            verdict = Verdict(raw.number, raw.line, source.name)
+            judged.verdicts.append(verdict)
+            if raw.fault:
+                verdict.action = "rejected"
+                verdict.say(raw.fault, raw.message)
+                continue
+            entry = payload.read_entry(raw.value)
+            verdict.issues = entry.issues
+            self._add_defaults(entry)
+            if repeats.repeated and (number := repeats.number_of(raw)) in repeats.repeated:
+                judged.numbers[position] = (number, entry.spelled.get("id", ""))
+                if number in repeats.conflicting:
+                    entry.say("same_id_twice", entry.spelled.get("id", "id"))
+            if entry.is_refused:
+                verdict.action = "rejected"
+            else:
+                entries[position] = entry
+        self._compare(judged, entries, ids)
+        return judged
+
+    def _add_defaults(self, entry):
+        for column, default in (
+            ("integration_id", self.options.integration),
+            ("environment", self.options.environment),
+        ):
+            if default and column not in entry.connection:
+                entry.connection[column] = default
+
+    def _compare(self, judged, entries, ids):
+        """Compare the good entries (by position) with what is stored."""
+        auths, digests = {}, {}
+        for position, entry in entries.items():
+            if not _has_masks(entry):
+                auths[position] = fresh_auth(entry)
+                if entry.auth is not None:
+                    digests[position] = content_digest(auths[position], self.digest_key)
+        stored = _StoredRecords(entries.values(), digests.values())
+        for position, entry in entries.items():
+            verdict, digest = judged.verdicts[position], digests.get(position)
+            verdict.name = (entry.auth or {}).get("name") or entry.connection.get(
+                "connection_id", ""
+            )
+            verdict.integration = entry.connection.get("integration_id", "")
+            if digest and entry.connection.get("connection_id") is None:
+                judged.identities[position] = self._identity(entry, digest)
+            row = stored.find(entry, digest)
+            if row is None:
+                self._judge_new(judged, position, entry, auths.get(position), digest, ids)
+            elif not self._is_unchanged(row, entry, digest):
+                judged.differing[position] = (entry, row.id)
+            else:
+                verdict.action = "unchanged"
+                if position in judged.identities and row.created_at == self.now:
+                    entry.say("duplicate")  # an earlier entry of this run made it
+
+    def _identity(self, entry, digest):
+        return identity_digest(
+            digest,
+            entry.connection.get("integration_id"),
+            entry.connection.get("environment"),
+            self.digest_key,
+        )
+
+    def _is_unchanged(self, row, entry, digest):
+        """Whether nothing would change, judged without opening anything (False: look closer)."""
+        if row.binned_at is not None:
+            return False
+        if entry.connection.get("connection_id") is None:
+            # Found by its content, which is all the identity it has.
+            return not entry.connection_extra
+        if not all(
+            same(entry.connection.get(column), stored)
+            for column, stored in zip(payload.CONNECTION_COLUMNS, row, strict=False)
+        ):
+            return False
+        if entry.connection_extra or (row.has_extra and self.options.on_conflict == "replace"):
+            return False  # the digest says nothing about the unknown keys of a Connection
+        return entry.auth is None or (digest is not None and digest == row.content_digest)
+
+    def _judge_new(self, judged, position, entry, auth, digest, ids):
+        verdict = judged.verdicts[position]
+        if auth is None:
+            fresh_auth(entry)  # says what is masked and has nothing to keep
+        if not entry.is_refused and not self.options.may_add:
+            entry.say("not_permitted", "", "You may not add connections.")
+        if entry.is_refused:
+            verdict.action = "rejected"
+            return
+        verdict.action = "created"
+        values = derived(
+            auth,
+            issued_at=entry.connection.get("source_updated_at")
+            or entry.connection.get("source_created_at"),
+            received_at=self.now,
+        )
+        verdict.bucket_after = expiry.bucket_of(values["breaks_at"], self.now)
+        if integration := entry.connection.get("integration_id"):
+            judged.integrations[integration] = entry.connection.get("integration_name")
+        judged.new[position] = ()
+        if not self.options.dry_run:
+            record_id = uuid.UUID(ids[position])
+            judged.new[position] = rows.row(
+                {
+                    **{name: auth[name] for name in payload.PLAIN_FIELDS if name in auth},
+                    **entry.connection,
+                    **rows.seal_auth(record_id, auth),
+                    **values,
+                    "id": record_id,
+                    "content_digest": digest or content_digest(auth, self.digest_key),
+                    "identity_digest": judged.identities.get(position),
+                    "created_at": self.now,
+                    "updated_at": self.now,
+                    "received_at": self.now,
+                }
+            )
+
+
+def _has_masks(entry):
+    values = [*(entry.auth or {}).values(), entry.auth_extra, entry.connection_extra]
+    return any(
+        value is payload.MASKED or (isinstance(value, list) and payload.MASKED in value)
+        for value in values
+    )
+
+
+# What is looked up of a stored record: its connection columns first.
+Stored = namedtuple(
+    "Stored",
+    (*payload.CONNECTION_COLUMNS, "id", "content_digest", "binned_at", "created_at", "has_extra"),
+)
+
+
+class _StoredRecords:
+    """The stored records that a piece may mean, without their sealed columns."""
+
+    COLUMNS = (*payload.CONNECTION_COLUMNS, "id", "content_digest", "binned_at", "created_at")
+    HAS_EXTRA = ExpressionWrapper(Q(extra__isnull=False), output_field=BooleanField())
+
+    def __init__(self, entries, digests):
+        stored = ConnectionAuth.all_objects.values_list(*self.COLUMNS, self.HAS_EXTRA)
+        stored = stored.order_by("id")
+        ids = {entry.connection.get("connection_id") for entry in entries}
+        digests = set(digests) if None in ids else ()
+        ids.discard(None)
+        self.by_id = {}
+        if ids:
+            found = map(Stored._make, stored.filter(connection_id__in=ids))
+            self.by_id = {row.connection_id: row for row in found}
+        self.by_digest = {}
+        if digests:
+            for row in map(Stored._make, stored.filter(content_digest__in=digests)):
+                self.by_digest.setdefault(row.content_digest, []).append(row)
+
+    def find(self, entry, digest):
+        """The row that an entry means: by id, else by equal content in the place that it names.
+
+        An auth object on its own names neither integration nor environment, and means any.
+        """
+        connection_id = entry.connection.get("connection_id")
+        if connection_id is not None:
+            return self.by_id.get(connection_id)
+        found = [
+            row
+            for row in self.by_digest.get(digest, ())
+            if not entry.connection
+            or (row.integration_id, row.environment)
+            == (entry.connection.get("integration_id"), entry.connection.get("environment"))
+        ]
+        return min(found, key=lambda row: row.binned_at is not None, default=None)

@@ -1,0 +1,57 @@
+"""What a file holds more than once: found in the first pass, in 8 bytes an entry."""
+
+import hashlib
+import os
+from array import array
+from collections import Counter
+
+from . import payload
+from .reader import entries
+
+MASK = 2**64 - 1
+
+
+class Repeats:
+    """Finds ids, and texts of entries without one, that a source holds more than once.
+
+    `repeated` holds the numbers (64-bit keyed hashes) that occur again, `conflicting` those of
+    ids whose entries differ.
+    """
+
+    def __init__(self):
+        self._key = os.urandom(16)
+        self._buckets = [array("Q") for _ in range(256)]
+        self.repeated, self.conflicting = set(), set()
+
+    def number_of(self, raw):
+        """The number that stands for the id of an entry, or for its text where it has none."""
+        connection_id = None
+        if isinstance(raw.value, dict) and payload.is_connection(raw.value):
+            connection_id = raw.value.get("id")
+        has_id = isinstance(connection_id, str)
+        # Python's hash of text is keyed anew for each process, and the same in those it forks.
+        return hash((has_id, connection_id if has_id else raw.text)) & MASK
+
+    def observe(self, raw):
+        if not raw.fault:
+            number = self.number_of(raw)
+            self._buckets[number & 255].append(number)
+
+    def finish(self, source, layout):
+        """After the first pass: find what repeats, and read again only if something does."""
+        for bucket in self._buckets:
+            if len(set(bucket)) < len(bucket):
+                self.repeated.update(n for n, count in Counter(bucket).items() if count > 1)
+        self._buckets = None
+        if self.repeated:
+            contents = {}
+            for raw in entries(source, layout):
+                if not raw.fault and (number := self.number_of(raw)) in self.repeated:
+                    entry = payload.read_entry(raw.value)
+                    if not entry.is_refused:
+                        contents.setdefault(number, set()).add(self._content(entry))
+            self.conflicting = {n for n, found in contents.items() if len(found) > 1}
+
+    def _content(self, entry):
+        parts = [entry.auth, entry.connection, entry.auth_extra, entry.connection_extra]
+        return hashlib.blake2b(payload.canonical(parts), digest_size=8, key=self._key).digest()
