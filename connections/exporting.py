@@ -1,4 +1,4 @@
-"""Exports: a queryset in, a stream of the API's JSON out, one record at a time."""
+"""Exports: a queryset in, a stream of the API's JSON out, some records at a time."""
 
 import errno
 import json
@@ -7,14 +7,17 @@ import secrets
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from . import payload
+from . import parallel, payload
 from .issues import COMMAND_ERRORS, printable
+from .keyring import SealError
+from .models import SEALED_COLUMNS, ConnectionAuth
 
 SHAPES = ("auth", "connection")
 NAMINGS = ("camel", "snake")
 FORMATS = ("json", "ndjson")
 SECRETS = ("include", "mask", "omit")
-CHUNK = 1000
+CHUNK = 500  # records that are read and written as one text
+TEXT_KINDS = {"secret", "state", "pem"}  # what is masked without being opened
 
 
 @dataclass(frozen=True)
@@ -36,54 +39,100 @@ class Tally:
     left_out: list = field(default_factory=list)  # (connection id or id, field names)
 
 
-def stream(queryset, options, tally):
+def stream(queryset, options, tally, jobs=1):
     """Yield the text of the export, piece by piece; `tally` is filled on the way.
 
-    A record with a value that does not open is left out (unless secrets are omitted).
+    A record with a value that does not open is left out (unless secrets are omitted). `jobs`
+    processes read, open and write the text; its order is that of the ids.
     """
     opening, separator, closing = ("[\n", ",\n", "\n]\n")
     if options.format == "ndjson":
         opening, separator, closing = ("", "\n", "\n")
-    is_first = True
-    for record in queryset.order_by("id").iterator(chunk_size=CHUNK):
-        written = as_json(record, options, tally)
-        if written is None:
-            continue
-        text = json.dumps(
-            written, ensure_ascii=options.ascii, allow_nan=False, separators=(", ", ": ")
-        )
-        yield (opening if is_first else separator) + text
-        is_first = False
-        tally.exported += 1
-    if not is_first:
+    processes = parallel.processes(jobs, queryset.count()) if jobs > 1 else 1
+    with parallel.workers(_Writer(queryset, options).texts, processes) as in_order:
+        for texts, unreadable in in_order(_ranges(queryset)):
+            for pk, name, fields in unreadable:
+                tally.left_out.append((name, fields))
+                ConnectionAuth.all_objects.get(pk=pk).note_unreadable(fields)
+            if texts:
+                yield (separator if tally.exported else opening) + separator.join(texts)
+                tally.exported += len(texts)
+    if tally.exported:
         yield closing
     elif options.format == "json":
         yield "[]\n"
 
 
-def as_json(record, options, tally):
-    """The dict to write for one record; None where a value of it does not open, or where an
-    auth object is asked for and the record has none.
-    """
-    if options.secrets == "omit":
-        auth = record.plain_auth()
-    else:
-        auth, unreadable = record.open_auth()
-        if unreadable:
-            record.note_unreadable(unreadable)
-            tally.left_out.append((record.connection_id or str(record.pk), unreadable))
-            return None
-    extra = auth.pop("extra", {})
-    if options.secrets == "mask":
-        auth = {
-            name: payload.mask(name, value) if name in payload.SEALED_FIELDS else value
-            for name, value in auth.items()
-        }
-        extra = {part: {payload.MASK: True} for part in extra}
-    written = payload.auth_json(auth, extra.get("auth"), options.naming)
-    if options.shape == "auth":
-        return written if written or options.secrets == "omit" else None
-    return payload.connection_json(vars(record), written, extra.get("connection"), options.naming)
+def _ranges(queryset):
+    """Ranges of ids that hold CHUNK records each, as `(after, until)`; after is None at first."""
+    after, last = None, None
+    ids = queryset.order_by("id").values_list("id", flat=True).iterator(chunk_size=10 * CHUNK)
+    for count, last in enumerate(ids, 1):
+        if count % CHUNK == 0:
+            yield after, last
+            after = last
+    if last != after:
+        yield after, last
+
+
+class _Writer:
+    """Writes the JSON texts of a range of records. Opens values; stores nothing."""
+
+    def __init__(self, queryset, options):
+        self.options = options
+        self.sealed = () if options.secrets == "omit" else SEALED_COLUMNS
+        self.columns = ("id", *payload.CONNECTION_COLUMNS, *payload.PLAIN_FIELDS, *self.sealed)
+        self.rows = queryset.order_by("id").values_list(*self.columns)
+        self.encode = json.JSONEncoder(
+            ensure_ascii=options.ascii, allow_nan=False, separators=(", ", ": ")
+        ).encode
+
+    def texts(self, ids):
+        """The texts for a range of ids, and `(id, name, fields)` of what does not open."""
+        after, until = ids
+        rows = self.rows.filter(id__lte=until)
+        texts, unreadable = [], []
+        for row in rows if after is None else rows.filter(id__gt=after):
+            values = dict(zip(self.columns, row, strict=True))
+            sealed, faults = self._open(values)
+            if faults:
+                name = values["connection_id"] or str(values["id"])
+                unreadable.append((values["id"], name, faults))
+            elif written := self._written(values, sealed):
+                texts.append(self.encode(written))
+            elif self.options.secrets == "omit":
+                texts.append("{}")
+        return texts, unreadable
+
+    def _open(self, values):
+        """The sealed values that are set, opened or masked, and the names of the bad ones."""
+        opened, faults = {}, []
+        for name in self.sealed:
+            if values[name] is None:
+                continue
+            value = values[name].bound_to(values["id"])
+            if self.options.secrets == "mask" and payload.AUTH_FIELDS.get(name) in TEXT_KINDS:
+                opened[name] = payload.MASK
+                if not value.is_authentic:  # its content is of no use here: nothing is opened
+                    faults.append(name)
+                continue
+            try:
+                opened[name] = value.reveal()
+            except SealError:
+                faults.append(name)
+        return opened, faults
+
+    def _written(self, values, sealed):
+        """The dict to write; empty where an auth object is asked for and the record has none."""
+        extra = sealed.pop("extra", {})
+        if self.options.secrets == "mask":
+            sealed = {name: payload.mask(name, value) for name, value in sealed.items()}
+            extra = {part: {payload.MASK: True} for part in extra}
+        naming = self.options.naming
+        written = payload.auth_json({**values, **sealed}, extra.get("auth"), naming)
+        if self.options.shape == "auth":
+            return written
+        return payload.connection_json(values, written, extra.get("connection"), naming)
 
 
 def left_out_message(tally):

@@ -6,9 +6,9 @@ import sys
 from django.core.management import CommandError
 from tqdm import tqdm
 
-from connections import expiry, exporting
+from connections import expiry, exporting, parallel
 from connections.issues import printable
-from connections.management.base import LatchkeyCommand
+from connections.management.base import LatchkeyCommand, positive
 from connections.models import ConnectionAuth
 
 
@@ -51,6 +51,13 @@ class Command(LatchkeyCommand):
             "--bucket", choices=(*expiry.BUCKETS, "stale"), help="only what breaks then"
         )
         parser.add_argument(
+            "--jobs",
+            type=positive,
+            default=parallel.cores(),
+            metavar="N",
+            help="processes that open and write (default: the cores, here %(default)s)",
+        )
+        parser.add_argument(
             "--overwrite", action="store_true", help="replace FILE where it exists"
         )
         parser.add_argument(
@@ -77,17 +84,21 @@ class Command(LatchkeyCommand):
         names = exporting.Options.__dataclass_fields__
         chosen = {name: options[name] for name in names if name in options}
         tally = exporting.Tally()
-        pieces = exporting.stream(queryset, exporting.Options(**chosen, ascii=is_terminal), tally)
-        pieces = tqdm(
-            pieces, unit=" records", disable=True if to_stdout else None, file=sys.stderr
+        pieces = exporting.stream(
+            queryset, exporting.Options(**chosen, ascii=is_terminal), tally, options["jobs"]
         )
         try:
             if to_stdout:
                 for piece in pieces:
                     self.stdout.write(piece, ending="")
             else:
-                with exporting.whole_file(output, overwrite) as file:
-                    file.writelines(pieces)
+                with (
+                    exporting.whole_file(output, overwrite) as file,
+                    tqdm(total=queryset.count(), unit=" records", disable=None) as bar,
+                ):
+                    for piece in pieces:
+                        file.write(piece)
+                        bar.update(tally.exported - bar.n)
         except FileExistsError:
             raise CommandError(
                 f"{printable(output)} exists; --overwrite replaces it.", returncode=2
