@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from random import Random
 
 import mix
@@ -36,10 +37,12 @@ def main():
         given = read(file)
         whole = store.manage("import_connections", file).seconds
         for number in range(KILLS):
-            store.reset()
             is_atomic = number % 4 >= 2
-            moment = random.uniform(0, whole)
-            stored = killed(store, file, moment, is_atomic, random if number % 2 else None)
+            stored, latest = None, whole
+            while stored is None:  # again, and sooner, where it had ended by then
+                moment = latest = random.uniform(0, latest)
+                store.reset()
+                stored = killed(store, file, moment, is_atomic, random if number % 2 else None)
             store.manage("import_connections", file)
             look_for_secrets(store.folder)
             store.manage(
@@ -55,7 +58,7 @@ def main():
 
 
 def killed(store, file, moment, is_atomic, random):
-    """Start an import, kill it, and return how many records were stored by then."""
+    """Start an import, kill it, and return how many records were stored; None: it had ended."""
     command = store.command("import_connections", file, *["--atomic"] * is_atomic)
     with subprocess.Popen(
         command,
@@ -66,13 +69,16 @@ def killed(store, file, moment, is_atomic, random):
         start_new_session=True,
     ) as process:
         time.sleep(moment)
-        pids = family(process.pid)
-        victim = random.choice(pids) if random else process.pid
-        try:
+        if process.poll() is not None:
+            return None
+        victim = random.choice(family(process.pid)) if random else process.pid
+        with suppress(ProcessLookupError):  # a helper that had just ended
             os.kill(victim, signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # it had just ended
-        process.wait(PATIENCE)
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            sys.exit("An import hangs whose helper was killed.")
     left = remaining(process.pid)
     if left:
         os.killpg(process.pid, signal.SIGKILL)
