@@ -17,7 +17,8 @@ NAMINGS = ("camel", "snake")
 FORMATS = ("json", "ndjson")
 SECRETS = ("include", "mask", "omit")
 CHUNK = 500  # records that are read and written as one text
-TEXT_KINDS = {"secret", "state", "pem"}  # what is masked without being opened
+ARRAYS = {"emails", "other_auth_info"}
+WHOLE_MASKED = {"secret", "state", "pem", "object"}  # kinds whose masks tell nothing of them
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ class _Writer:
     def __init__(self, queryset, options):
         self.options = options
         self.sealed = () if options.secrets == "omit" else SEALED_COLUMNS
-        self.columns = ("id", *payload.CONNECTION_COLUMNS, *payload.PLAIN_FIELDS, *self.sealed)
+        plain = (*payload.CONNECTION_COLUMNS, *payload.PLAIN_FIELDS)
+        self.columns = ("id", "unreadable_fields", *plain, *self.sealed)
         self.rows = queryset.order_by("id").values_list(*self.columns)
         self.encode = json.JSONEncoder(
             ensure_ascii=options.ascii, allow_nan=False, separators=(", ", ": ")
@@ -105,15 +107,18 @@ class _Writer:
         return texts, unreadable
 
     def _open(self, values):
-        """The sealed values that are set, opened or masked, and the names of the bad ones."""
+        """The sealed values that are set, opened or masked, and the names of the bad ones.
+
+        What is masked whole is not opened: there, what is no token or known not to open is bad.
+        """
         opened, faults = {}, []
         for name in self.sealed:
             if values[name] is None:
                 continue
             value = values[name].bound_to(values["id"])
-            if self.options.secrets == "mask" and payload.AUTH_FIELDS.get(name) in TEXT_KINDS:
-                opened[name] = payload.MASK
-                if not value.is_authentic:  # its content is of no use here: nothing is opened
+            if self.options.secrets == "mask" and payload.AUTH_FIELDS.get(name) in WHOLE_MASKED:
+                opened[name] = payload.mask(name, None)
+                if not value.is_token or name in (values["unreadable_fields"] or ()):
                     faults.append(name)
                 continue
             try:
@@ -126,7 +131,8 @@ class _Writer:
         """The dict to write; empty where an auth object is asked for and the record has none."""
         extra = sealed.pop("extra", {})
         if self.options.secrets == "mask":
-            sealed = {name: payload.mask(name, value) for name, value in sealed.items()}
+            for name in ARRAYS & sealed.keys():
+                sealed[name] = payload.mask(name, sealed[name])
             extra = {part: {payload.MASK: True} for part in extra}
         naming = self.options.naming
         written = payload.auth_json({**values, **sealed}, extra.get("auth"), naming)

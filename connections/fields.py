@@ -58,6 +58,11 @@ class Sealed:
         return keyring.sealed_size(self.token, self.binding)
 
     @property
+    def is_token(self):
+        """Whether it looks like a token at all."""
+        return keyring.is_token(self.token)
+
+    @property
     def is_authentic(self):
         """Whether a key that we have made it. Opens nothing."""
         return keyring.is_authentic(self.token)

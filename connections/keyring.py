@@ -230,6 +230,11 @@ def is_authentic(token):
     return True
 
 
+def is_token(token):
+    """Whether a text has the form of a token: version 0x80, a time before 2106, whole blocks."""
+    return token.startswith("gAAAAA") and len(token) >= 100 and len(token) % 4 == 0
+
+
 def sealed_at(token):
     """When a token was made (aware datetime, UTC), read off the token; None if it is no token."""
     try:

@@ -82,6 +82,7 @@ CONNECTION_FIELDS = {
 CONNECTION_COLUMNS = tuple(column for column, _ in CONNECTION_FIELDS.values())
 
 
+@lru_cache
 def camel(name):
     """`refresh_token_expires_date` -> `refreshTokenExpiresDate`."""
     head, *rest = name.split("_")
