@@ -85,6 +85,8 @@ class _Writer:
         plain = (*payload.CONNECTION_COLUMNS, *payload.PLAIN_FIELDS)
         self.columns = ("id", "unreadable_fields", *plain, *self.sealed)
         self.rows = queryset.order_by("id").values_list(*self.columns)
+        kinds = payload.AUTH_FIELDS.items() if options.secrets == "mask" else ()
+        self.masks = {name: payload.mask(name, ()) for name, kind in kinds if kind in WHOLE_MASKED}
         self.encode = json.JSONEncoder(
             ensure_ascii=options.ascii, allow_nan=False, separators=(", ", ": ")
         ).encode
@@ -115,14 +117,13 @@ class _Writer:
         for name in self.sealed:
             if values[name] is None:
                 continue
-            value = values[name].bound_to(values["id"])
-            if self.options.secrets == "mask" and payload.AUTH_FIELDS.get(name) in WHOLE_MASKED:
-                opened[name] = payload.mask(name, None)
-                if not value.is_token or name in (values["unreadable_fields"] or ()):
+            if name in self.masks:
+                opened[name] = self.masks[name]
+                if not values[name].is_token or name in (values["unreadable_fields"] or ()):
                     faults.append(name)
                 continue
             try:
-                opened[name] = value.reveal()
+                opened[name] = values[name].bound_to(values["id"]).reveal()
             except SealError:
                 faults.append(name)
         return opened, faults

@@ -82,7 +82,6 @@ CONNECTION_FIELDS = {
 CONNECTION_COLUMNS = tuple(column for column, _ in CONNECTION_FIELDS.values())
 
 
-@lru_cache
 def camel(name):
     """`refresh_token_expires_date` -> `refreshTokenExpiresDate`."""
     head, *rest = name.split("_")
@@ -594,30 +593,37 @@ _encode = json.JSONEncoder(
 
 def auth_json(auth, extra=None, naming="camel"):
     """An auth object (wire names to plain values) as the dict to write, in the API's order."""
-    written = {}
-    for name, kind in AUTH_FIELDS.items():
-        value = auth.get(name)
-        if value is not None:
-            written[camel(name) if naming == "camel" else name] = _written(value, kind)
-    return {**written, **(extra or {})}
+    return _written(auth, WRITTEN_AUTH[naming], extra)
 
 
 def connection_json(columns, auth, extra=None, naming="camel"):
     """A Connection around `auth` (what auth_json made, or None) as the dict to write."""
-    written = {}
-    for name, (column, kind) in CONNECTION_FIELDS.items():
-        value = columns.get(column)
-        if value is not None:
-            written[camel(name) if naming == "camel" else name] = _written(value, kind)
+    written = _written(columns, WRITTEN_CONNECTION[naming], {})
     if auth or "integration_id" not in columns or columns["integration_id"] is None:
         written["auth"] = auth or {}  # an `auth` or an integration makes it a Connection
     return {**written, **(extra or {})}
 
 
-def _written(value, kind):
-    if kind == "date":
-        return iso(value)
-    return plain_number(value) if kind == "number" else value
+def _written(values, table, extra):
+    written = {
+        spelled: convert(value) if convert else value
+        for column, spelled, convert in table
+        if (value := values.get(column)) is not None
+    }
+    return {**written, **extra} if extra else written
+
+
+def _table(columns):
+    """How to write `(name, column, kind)`, by naming: lists of (column, spelling, converter)."""
+    converters = {"date": iso, "number": plain_number}
+    return {
+        naming: [(column, spell(name), converters.get(kind)) for name, column, kind in columns]
+        for naming, spell in (("camel", camel), ("snake", str))
+    }
+
+
+WRITTEN_AUTH = _table([(name, name, kind) for name, kind in AUTH_FIELDS.items()])
+WRITTEN_CONNECTION = _table([(name, *rest) for name, rest in CONNECTION_FIELDS.items()])
 
 
 def mask(name, value):
