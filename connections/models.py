@@ -1,6 +1,5 @@
 """What is stored: integrations, connections with their auth objects, imports under way, keys."""
 
-import hashlib
 import hmac
 import uuid
 from datetime import timedelta
@@ -420,13 +419,13 @@ def content_digest(auth, digest_key):
         auth = {**auth, "extra": auth["extra"].get("auth", {})}
         if not auth["extra"]:
             del auth["extra"]
-    return hmac.new(digest_key, payload.canonical(auth), hashlib.sha256).hexdigest()
+    return hmac.digest(digest_key, payload.canonical(auth), "sha256").hex()
 
 
 def identity_digest(digest, integration, environment, digest_key):
     """Keyed digest (hex) that stands for a record without a connection_id."""
     place = payload.canonical([digest, integration, environment])
-    return hmac.new(digest_key, place, hashlib.sha256).hexdigest()
+    return hmac.digest(digest_key, place, "sha256").hex()
 
 
 class ImportRun(models.Model):

@@ -50,7 +50,7 @@ def row(values):
 @lru_cache
 def _converters(vendor):
     """How Python values become what the driver takes, where they are not taken as they are."""
-    kinds = {models.JSONField: json.dumps}
+    kinds = {models.JSONField: _json}
     if vendor == "sqlite":
         # What the backend writes, see adapt_datetimefield_value: naive, in UTC.
         kinds[models.DateTimeField] = _utc_text
@@ -60,7 +60,18 @@ def _converters(vendor):
 
 
 def _utc_text(moment):
-    return moment.astimezone(timezone.utc).isoformat(" ")[:-6]
+    if moment.tzinfo is not timezone.utc:
+        moment = moment.astimezone(timezone.utc)
+    return moment.isoformat(" ")[:-6]
+
+
+def _json(names):
+    return _json_of(tuple(names))
+
+
+@lru_cache(maxsize=1024)  # the same few categories and permissions, over and over
+def _json_of(names):
+    return json.dumps(names)
 
 
 COLUMNS = ", ".join(f'"{field.column}"' for field in FIELDS)
