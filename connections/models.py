@@ -12,6 +12,7 @@ from uuid_utils.compat import uuid7
 
 from . import expiry, keyring, payload
 from .fields import Sealed, SealedJSONField, SealedTextField
+from .issues import printable
 from .keyring import SealError
 
 PRODUCTION = "Production"
@@ -63,7 +64,7 @@ class Integration(models.Model):
         ordering = ["name", "type"]
 
     def __str__(self):
-        return self.name or self.type
+        return printable(self.name or self.type, 255)
 
 
 class ConnectionAuthQuerySet(models.QuerySet):
@@ -265,7 +266,8 @@ class ConnectionAuth(models.Model):
         ]
 
     def __str__(self):
-        return self.name or self.connection_id or f"Connection {str(self.pk)[-8:]}"
+        name = self.name or self.connection_id or f"Connection {str(self.pk)[-8:]}"
+        return printable(name, 255)
 
     @property
     def environment_label(self):

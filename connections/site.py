@@ -5,7 +5,7 @@ from django.urls import path
 from django.utils import timezone
 
 from . import dashboard, pages
-from .models import ConnectionAuth
+from .models import ConnectionAuth, ImportRun
 
 
 class LatchkeyAdminSite(AdminSite):
@@ -14,6 +14,7 @@ class LatchkeyAdminSite(AdminSite):
     enable_nav_sidebar = False
 
     def index(self, request, extra_context=None):
+        ImportRun.throw_away_old()
         context = dict(extra_context or {})
         if self.get_model_admin(ConnectionAuth).has_view_permission(request):
             context["dashboard"] = dashboard.context(ConnectionAuth.objects.all(), timezone.now())
