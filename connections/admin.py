@@ -109,11 +109,11 @@ class ConnectionAuthAdmin(admin.ModelAdmin):
             )
             if is_so
         ]
-        return format_html("{}" + " {}" * len(marks), wording.visible(obj), *marks)
+        return format_html("{}" + " {}" * len(marks), str(obj), *marks)
 
     @admin.display(description="Integration", ordering="integration__name")
     def kind_of_system(self, obj):
-        return wording.visible(obj.integration) if obj.integration_id else "-"
+        return str(obj.integration) if obj.integration_id else "-"
 
     @admin.display(description="Kind", ordering="auth_kind")
     def kind(self, obj):
@@ -278,7 +278,7 @@ class ConnectionAuthAdmin(admin.ModelAdmin):
         if verb == "Saved" and not changed:
             detail = "Nothing was different."
         messages.success(
-            request, format_html("<b>{} {}.</b> {}", verb, wording.visible(obj), detail)
+            request, format_html("<b>{} {}.</b> {}", verb, str(obj), detail)
         )
         if "_continue" in request.POST:
             return HttpResponseRedirect(
@@ -369,14 +369,14 @@ class IntegrationAdmin(admin.ModelAdmin):
         count = users.count()
         if not count:
             return super().get_deleted_objects(objs, request)
-        named = [wording.visible(record) for record in users.listed()[:MOST_NAMED]]
+        named = [str(record) for record in users.listed()[:MOST_NAMED]]
         if count > len(named):
             named.append(f"{count - len(named):,} more connections")
         return [], {}, set(), named
 
     @admin.display(description="Name", ordering="name")
     def title(self, obj):
-        return wording.visible(obj)
+        return str(obj)
 
     @admin.display(description="Token names")
     def labels(self, obj):
