@@ -277,9 +277,7 @@ class ConnectionAuthAdmin(admin.ModelAdmin):
         detail = f"Changed: {', '.join(changed)}." if changed else ""
         if verb == "Saved" and not changed:
             detail = "Nothing was different."
-        messages.success(
-            request, format_html("<b>{} {}.</b> {}", verb, str(obj), detail)
-        )
+        messages.success(request, format_html("<b>{} {}.</b> {}", verb, str(obj), detail))
         if "_continue" in request.POST:
             return HttpResponseRedirect(
                 reverse("admin:connections_connectionauth_change", args=[obj.pk])
