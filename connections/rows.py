@@ -90,7 +90,7 @@ def insert(rows):
     rows = sorted(rows, key=lambda values: (values[CONNECTION_ID] or "", values[IDENTITY] or ""))
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            with cursor.copy(COPY) as copy:
+            with connection.wrap_database_errors, cursor.copy(COPY) as copy:
                 for values in rows:
                     copy.write_row(values)
         else:
