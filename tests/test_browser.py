@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from connections import runs
 from connections.models import ConnectionAuth
 
 from .helpers import FULL_AUTH, SECRET
@@ -15,7 +16,7 @@ PEM = (
     "-----BEGIN PRIVATE KEY-----\nsynth line one\n  two with blanks  \n-----END PRIVATE KEY-----\n"
 )
 
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True, serialized_rollback=True)]
 
 
 @pytest.fixture(params=["light", "dark"])
@@ -44,8 +45,10 @@ def complaints(page):
 
 
 @pytest.fixture
-def person(page, live_server, admin_user, request):
+def person(page, live_server, admin_user, request, monkeypatch):
     """The page, logged in; `person.shoot(name)` leaves a picture under build/."""
+    # A process of its own would not see the test's database (test_import_runs.py has that).
+    monkeypatch.setattr(runs, "launch", lambda run: runs.work(run.pk))
     BUILD.mkdir(exist_ok=True)
     scheme = request.node.callspec.params["browser_context_args"]
 

@@ -770,7 +770,7 @@ def test_when_both_post_at_once_the_second_is_told(client, monkeypatch):
     assert not LogEntry.objects.exists()
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_of_two_threads_one_saves_and_one_is_told(admin_user):
     if not connection.features.has_select_for_update:
         pytest.skip("SQLite in memory is one connection's own.")
@@ -984,7 +984,7 @@ def test_deleting_asks_first(client):
     assert not ConnectionAuth.all_objects.exists()
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_a_post_to_the_history_fails_nothing(client):
     record = make(name="A")
     assert client.post(page(record, "history")).status_code < 500
