@@ -16,7 +16,10 @@ PEM = (
     "-----BEGIN PRIVATE KEY-----\nsynth line one\n  two with blanks  \n-----END PRIVATE KEY-----\n"
 )
 
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True, serialized_rollback=True)]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True, serialized_rollback=True),
+]
 
 
 @pytest.fixture(params=["light", "dark"])
