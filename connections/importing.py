@@ -52,6 +52,7 @@ class Result:
     warnings: int = 0
     dry_run: bool = False
     seconds: float = 0.0
+    cancelled: bool = False
     error: dict | None = None
     refused_file: str = ""
 
@@ -75,9 +76,14 @@ class Result:
     def as_json(self):
         written = {"read": self.read, **asdict(self), "seconds": round(self.seconds, 3)}
         del written["refused_file"]
-        if self.error is None:
-            del written["error"]
+        for name in ("cancelled", "error"):
+            if not written[name]:
+                del written[name]
         return written
+
+
+class Cancelled(Exception):
+    """Raised by `on_progress` to stop a run after the batch that is stored."""
 
 
 class _NothingStored(Exception):
@@ -88,8 +94,9 @@ def run(sources, options=None, on_verdict=None, on_progress=None, jobs=1):
     """Import sources (see reader) and return a Result.
 
     The syntax of all sources is checked first: where one is refused, nothing of any is stored.
-    `on_verdict(verdict)` is called for each entry, `on_progress(done, total)` for each batch;
-    `jobs` processes read, judge and seal, and this one writes.
+    `on_verdict(verdict)` is called for each entry, `on_progress(done, total)` before the first
+    batch and after each, and may raise Cancelled; `jobs` processes read, judge and seal, and this
+    one writes.
     """
     options = options or Options()
     started = time.monotonic()
@@ -112,6 +119,10 @@ def run(sources, options=None, on_verdict=None, on_progress=None, jobs=1):
     except _NothingStored:
         result.error = {"code": "nothing_stored", "message": COMMAND_ERRORS["nothing_stored"]}
         result.store_nothing()
+    except Cancelled:
+        result.cancelled = True
+        if options.atomic:
+            result.store_nothing()
     except FileRefused as refusal:
         result.refuse_file(refusal)
         if options.atomic:
@@ -140,6 +151,8 @@ def _take_all(writer, in_order, total, on_progress):
     They are gathered outside the transaction, so that others get to write in between.
     """
     done, given = 0, deque()
+    if on_progress:
+        on_progress(done, total)
     judged = in_order(_remember(_tasks(writer.judge.scanned), given))
     while group := [(given.popleft(), piece) for piece in islice(judged, TOGETHER)]:
         writer.take(group)

@@ -1,30 +1,29 @@
-"""The import and export pages: forms and responses around importing.run and exporting.stream."""
+"""The import and export pages: forms and responses around importing, runs and exporting."""
 
 import json
-from collections import Counter
+from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
-from django.http import Http404, StreamingHttpResponse
+from django.core.paginator import Paginator
+from django.db.models import F
+from django.http import Http404, JsonResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
-from . import catalogue, exporting, importing, keyring
+from . import catalogue, exporting, importing, keyring, runs, wording
 from .dashboard import LABELS
 from .forms import WriteOnlyTextarea
 from .issues import FileRefused, Issue
-from .models import ConnectionAuth, ImportChunk, ImportRun
-from .reader import SpooledSource, read_chunks
+from .models import ConnectionAuth, ImportRun
+from .reader import SpooledSource
 from .uploads import MAX_UPLOAD
 
-SHOWN = 100  # of each verdict
-MAX_REPORTED = 10_000  # errors, and as many warnings, in the report of a finished import
-
 REPORTED = tuple(Issue("", "").as_json())  # the keys of a line of the report
+NOTHING_YET = runs.Report().so_far(0)  # of a run that has not said how far it is
 POLICIES = (
     ("update", "Update it", "Plain fields become the file's. Secrets that the file lacks stay."),
     ("replace", "Replace it", "Exactly what the file says. What it lacks is cleared."),
@@ -77,59 +76,6 @@ class UploadForm(forms.Form):
         return source
 
 
-class StoredUpload:
-    """An ImportRun's chunks as a source."""
-
-    def __init__(self, run):
-        self.run, self.name = run, run.file_name
-
-    def chunks(self):
-        for chunk in self.run.chunks.order_by("position").iterator():
-            yield self._open(chunk)
-
-    def read(self, offset, length):
-        return read_chunks(self._chunk, offset, length)
-
-    def _chunk(self, position):
-        return self._open(self.run.chunks.get(position=position))
-
-    def _open(self, chunk):
-        return keyring.unseal_bytes(chunk.token, chunk_place(self.run, chunk.position))
-
-
-def chunk_place(run, position):
-    return f"import/{run.pk}/{position}"
-
-
-class Preview:
-    """Collects verdicts for a page: the first of each kind, and counts of the warnings.
-
-    `issues` holds what the report says, in its form.
-    """
-
-    def __init__(self):
-        self.refused, self.changed, self.new, self.issues = [], [], [], []
-        self.warnings, self.levels = Counter(), Counter()
-        self.lines = None
-
-    def add(self, verdict):
-        shelf = {"rejected": self.refused, "updated": self.changed, "created": self.new}
-        if len(shelf.get(verdict.action, ())) < SHOWN and verdict.action in shelf:
-            shelf[verdict.action].append(verdict)
-        for issue in verdict.issues:
-            if issue.level == "warning":
-                self.warnings[issue.code, issue.message, issue.path] += 1
-            self.levels[issue.level] += 1
-            if self.levels[issue.level] <= MAX_REPORTED:
-                self.issues.append(issue.as_json())
-
-    @property
-    def warning_rows(self):
-        return [
-            (message, path, count) for (_, message, path), count in self.warnings.most_common()
-        ]
-
-
 def require_import_permission(user):
     if not user.has_perm("connections.import_connections"):
         raise PermissionDenied
@@ -143,32 +89,21 @@ def import_page(request):
     form = UploadForm(request.POST or None, request.FILES or None)
     if request.method == "POST" and form.is_valid():
         return redirect(
-            "admin:connections_import_run", keep_sealed(form.source(), request.user).pk
+            "admin:connections_import_run", runs.keep_sealed(form.source(), request.user).pk
         )
-    context = context_for(request, "Import", form=form, step=1, limit=MAX_UPLOAD)
-    return TemplateResponse(request, "admin/connections/import.html", context)
-
-
-@transaction.atomic
-def keep_sealed(source, user):
-    """Store a source for the hour, each chunk sealed for its place."""
-    run = ImportRun.objects.create(
-        user=user, file_name=source.name[:255], size=source.size, sha256=""
+    context = context_for(
+        request,
+        "Import",
+        form=form,
+        step=1,
+        limit=MAX_UPLOAD,
+        running=running_import(request.user),
     )
-    for position, data in enumerate(source.chunks()):
-        ImportChunk.objects.create(
-            run=run,
-            position=position,
-            token=keyring.seal_bytes(data, chunk_place(run, position)),
-        )
-    run.sha256 = source.sha256
-    run.save(update_fields=["sha256"])
-    return run
+    return TemplateResponse(request, "admin/connections/import.html", context)
 
 
 def own_run(request, pk):
     require_import_permission(request.user)
-    ImportRun.throw_away_old()
     return get_object_or_404(ImportRun, pk=pk, user=request.user)
 
 
@@ -187,29 +122,22 @@ def options_from(data, user, **more):
 
 @require_http_methods(["GET", "POST"])
 def import_run(request, pk):
-    """Check what would happen, confirm, and see what happened."""
+    """Check what would happen, confirm, watch it, and see what happened."""
+    ImportRun.throw_away_old()
     run = own_run(request, pk)
     if run.finished_at:
-        errors = [issue for issue in run.result["issues"] if issue["level"] == "error"]
-        context = context_for(
-            request,
-            "Import",
-            run=run,
-            step=4,
-            result=run.result,
-            refused=errors[:SHOWN],
-            hidden_refusals=max(0, len(errors) - SHOWN),
-        )
-        return TemplateResponse(request, "admin/connections/import_done.html", context)
-    if request.method == "POST" and "discard" in request.POST:
-        run.delete()
-        messages.success(request, "The upload is thrown away. Nothing was stored.")
-        return redirect("admin:connections_import")
+        return _import_done(request, run)
     if request.method == "POST":
-        return confirm(request, run)
+        return _act(request, run)
+    if run.status == ImportRun.Status.RUNNING:
+        return _import_running(request, run)
+    return _import_check(request, run)
+
+
+def _import_check(request, run):
     options = options_from(request.GET, request.user, dry_run=True)
-    preview = Preview()
-    result = importing.run([StoredUpload(run)], options, on_verdict=preview.add)
+    preview = runs.Report()
+    result = importing.run([runs.StoredUpload(run)], options, on_verdict=preview.add)
     context = context_for(
         request,
         "Check before it is stored",
@@ -222,43 +150,149 @@ def import_run(request, pk):
         bucket_labels=LABELS,
         to_store=result.created + result.updated,
         hidden_refusals=max(0, result.rejected - len(preview.refused)),
+        running=running_import(request.user),
     )
     return TemplateResponse(request, "admin/connections/import_check.html", context)
 
 
-def confirm(request, run):
-    preview = Preview()
-    options = options_from(request.POST, request.user)
-    result = importing.run([StoredUpload(run)], options, on_verdict=preview.add)
-    with transaction.atomic():
-        # Of two confirmations at once the first counts: the second met its records.
-        ImportRun.objects.filter(pk=run.pk, finished_at=None).update(
-            finished_at=timezone.now(),
-            result={
-                **result.as_json(),
-                "on_conflict": options.on_conflict,
-                "issues": preview.issues,
-            },
-        )
-        run.chunks.all().delete()
-    return redirect("admin:connections_import_run", run.pk)
+def _import_running(request, run):
+    context = context_for(
+        request,
+        "Import interrupted" if run.is_interrupted else "Importing",
+        run=run,
+        step=3,
+        result=run.result or NOTHING_YET,
+        progress=progress_of(run),
+        can_tell=runs.can_tell(run),
+    )
+    return TemplateResponse(request, "admin/connections/import_running.html", context)
+
+
+def _import_done(request, run):
+    result = run.result or NOTHING_YET
+    errors = [issue for issue in result["issues"] if issue["level"] == "error"]
+    context = context_for(
+        request,
+        "Import",
+        run=run,
+        step=4,
+        result=result,
+        refused=errors[: runs.SHOWN],
+        hidden_refusals=max(0, len(errors) - runs.SHOWN),
+    )
+    return TemplateResponse(request, "admin/connections/import_done.html", context)
+
+
+def _act(request, run):
+    """What the buttons of a run's pages ask for; where that is too late, its page says so."""
+    was_confirmed = run.status == ImportRun.Status.RUNNING
+    here = redirect("admin:connections_import_run", run.pk)
+    if "discard" in request.POST:
+        if not runs.discard(run) or was_confirmed:
+            return here
+        messages.success(request, "The upload is thrown away. Nothing was stored.")
+        return redirect("admin:connections_import")
+    if "cancel" in request.POST:
+        runs.cancel(run)
+        return here
+    try:
+        if "continue" in request.POST:
+            runs.resume(run)
+        else:
+            runs.confirm(run, options_from(request.POST, request.user))
+    except runs.Busy:  # the page says which one it waits for
+        chosen = {name: request.POST[name] for name in runs.OPTIONS if name in request.POST}
+        here["Location"] += f"?{urlencode(chosen)}"
+    except runs.CannotStart:
+        messages.error(request, "The import could not be started. Nothing is stored; try again.")
+    return here
+
+
+def running_import(user):
+    """The import of a person that is under way (or interrupted), or None."""
+    return ImportRun.objects.filter(user=user, status=ImportRun.Status.RUNNING).first()
+
+
+def progress_of(run):
+    """How far a run is, as numbers and in words: for its page and for the script on it."""
+    so_far = run.result or NOTHING_YET
+    elapsed = (timezone.now() - run.started_at).total_seconds()
+    if run.is_interrupted:
+        elapsed = (run.heartbeat_at - run.started_at).total_seconds()
+    silent = (timezone.now() - run.heartbeat_at).total_seconds()
+    pace = []
+    if run.done and so_far["seconds"]:
+        rate = run.done / so_far["seconds"]
+        if not run.is_interrupted:
+            pace.append(f"about {wording.duration((run.total - run.done) / rate + 1)} left")
+        pace.append(f"{rate:,.0f} records a second")
+    if not runs.can_tell(run):
+        count = "All or nothing, in one go"
+    elif run.total:
+        count = f"{run.done:,} of {run.total:,} records"
+    else:
+        count = "Reading the file"
+        if silent > 3 and not run.is_interrupted:
+            pace.append("it is checked to the last byte before anything is stored")
+    if run.cancel_requested:
+        pace.insert(0, "stops after this batch")
+    if silent > 10 and runs.can_tell(run) and run.total:
+        pace.append(f"no news for {wording.duration(silent)}")
+    return {
+        "state": "interrupted" if run.is_interrupted else run.status,
+        "done": run.done,
+        "total": run.total,
+        "words": {
+            "count": count,
+            "pace": ", ".join(pace),
+            "percent": f"{100 * run.done // run.total} %" if run.total else "",
+            "elapsed": wording.duration(elapsed),
+            **{name: f"{so_far[name]:,}" for name in (*importing.ACTIONS, "warnings")},
+        },
+    }
+
+
+@require_safe
+def import_progress(request, pk):
+    """How far a run is, as JSON. Asked for each second: nothing else is done here."""
+    run = own_run(request, pk)
+    if run.status == ImportRun.Status.UPLOADED:
+        raise Http404
+    return JsonResponse(progress_of(run))
+
+
+@require_safe
+def import_history(request):
+    """Who imported what, when, and with which result."""
+    require_import_permission(request.user)
+    ImportRun.throw_away_old()
+    confirmed = (
+        ImportRun.objects.exclude(status=ImportRun.Status.UPLOADED)
+        .select_related("user")
+        .defer("result")  # with up to 20,000 issues
+        .annotate(**{name: F(f"result__{name}") for name in (*importing.ACTIONS, "warnings")})
+        .order_by("-started_at", "pk")
+    )
+    page = Paginator(confirmed, 50).get_page(request.GET.get("page"))
+    context = context_for(request, "Past imports", page=page)
+    return TemplateResponse(request, "admin/connections/import_history.html", context)
 
 
 @require_safe
 def import_report(request, pk):
     """Every issue of the upload, as NDJSON: what `import_connections --report` writes."""
     run = own_run(request, pk)
-    if run.finished_at:
+    if run.status != ImportRun.Status.UPLOADED:
         # Key by key, since PostgreSQL keeps an order of its own.
         lines = [
             json.dumps({name: issue[name] for name in REPORTED}) + "\n"
-            for issue in run.result["issues"]
+            for issue in (run.result or NOTHING_YET)["issues"]
         ]
     else:
         lines = []
         options = options_from(request.GET, request.user, dry_run=True)
         importing.run(
-            [StoredUpload(run)],
+            [runs.StoredUpload(run)],
             options,
             on_verdict=lambda verdict: lines.extend(
                 json.dumps(issue.as_json()) + "\n" for issue in verdict.issues

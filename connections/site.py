@@ -23,7 +23,9 @@ class LatchkeyAdminSite(AdminSite):
     def get_urls(self):
         routes = (
             ("import/", pages.import_page, "connections_import"),
+            ("import/history/", pages.import_history, "connections_import_history"),
             ("import/<uuid:pk>/", pages.import_run, "connections_import_run"),
+            ("import/<uuid:pk>/progress/", pages.import_progress, "connections_import_progress"),
             ("import/<uuid:pk>/report/", pages.import_report, "connections_import_report"),
             ("import/integrations/", pages.import_integrations, "connections_import_integrations"),
             ("export/", pages.export, "connections_export"),

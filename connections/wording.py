@@ -49,6 +49,16 @@ def relative(moment, now=None):
     return "now"
 
 
+def duration(seconds):
+    """`12 s`, `1 min 40 s`, `2 h 5 min`."""
+    seconds = int(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+
+
 def size(count):
     """`about 1.2 KB`; below 100 bytes a rough step, so that the length of a key stays private."""
     if count < 100:

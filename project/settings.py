@@ -35,7 +35,7 @@ class Env(environ.Env):
 
 SETTINGS = (
     "SECRET_KEY FERNET_KEYS DATABASE_URL DEBUG ALLOWED_HOSTS CSRF_TRUSTED_ORIGINS HTTPS "
-    "TRUSTED_PROXIES TIME_ZONE EMAIL_URL"
+    "TRUSTED_PROXIES TIME_ZONE EMAIL_URL CELERY_BROKER_URL"
 ).split()
 env = Env.read(BASE_DIR / ".env")
 
@@ -140,6 +140,9 @@ STORAGES = {
 }
 
 vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
+
+# Where imports of the browser are queued; without it each gets a child process (see runs.launch).
+CELERY_BROKER_URL = env.ENVIRON.get("CELERY_BROKER_URL", "")
 
 # Uploads pass through memory into sealed chunks; none touches the disk in clear.
 FILE_UPLOAD_HANDLERS = ["connections.uploads.SealedUploadHandler"]

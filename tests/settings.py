@@ -15,6 +15,7 @@ for name, value in {
     "TRUSTED_PROXIES": "",
     "TIME_ZONE": "UTC",
     "EMAIL_URL": "consolemail://",
+    "CELERY_BROKER_URL": "",
 }.items():
     os.environ[name] = value
     os.environ.pop(f"{name}_FILE", None)

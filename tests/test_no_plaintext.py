@@ -6,6 +6,7 @@ A real installation: its database file and journal, its temporary folder, its lo
 import http.cookiejar
 import json
 import re
+import time
 import urllib.parse
 import urllib.request
 import uuid
@@ -150,7 +151,14 @@ def walk(browser, password, temporary):
     browser.open(f"{run}report/")
     browser.open(run)
     browser.submit(run, on_conflict="replace")
+    deadline = time.monotonic() + 60
+    while "Imported" not in browser.text and time.monotonic() < deadline:
+        browser.open(f"{run}progress/")
+        time.sleep(0.05)
+        browser.open(run)
     assert "Imported" in browser.text
+    browser.open("/admin/import/history/")
+    assert "upload.json" in browser.text
     browser.open("/admin/import/")
     browser.submit("/admin/import/", text=f'{{"accessToken": "{SECRET}", "name": }}')
     assert "refused as a whole" in browser.text

@@ -50,7 +50,9 @@ def urls():
         "connections_integration_delete": ((integration.pk,), "delete_integration"),
         "connections_import": ((), "import_connections"),
         "connections_import_run": ((run.pk,), "import_connections"),
+        "connections_import_progress": ((run.pk,), "import_connections"),
         "connections_import_report": ((run.pk,), "import_connections"),
+        "connections_import_history": ((), "import_connections"),
         "connections_import_integrations": ((), "change_integration"),
         "connections_export": ((), "view_connectionauth"),
         "auth_user_changelist": ((), "view_user"),
@@ -126,7 +128,8 @@ def test_what_each_group_can_open(urls, group):
         status = client.get(reverse(f"admin:{name}", args=args)).status_code
         is_allowed = permission is None or permission in GROUPS[group]
         # The run is somebody else's, which is no page for anybody.
-        expected = (404 if "import_r" in name else 200) if is_allowed else 403
+        is_hers = "import_r" not in name and "progress" not in name
+        expected = (200 if is_hers else 404) if is_allowed else 403
         assert status == expected, name
 
 

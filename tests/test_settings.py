@@ -25,6 +25,7 @@ EXAMPLES = {
     "TRUSTED_PROXIES": "10.0.0.1,10.1.0.0/16",
     "TIME_ZONE": "Europe/Amsterdam",
     "EMAIL_URL": "smtp://mail.example:2525",
+    "CELERY_BROKER_URL": "redis://queue.example:6379/0",
 }
 EXPECTED = {
     "SECRET_KEY": '$ecret, "and odd" = so',
@@ -37,6 +38,7 @@ EXPECTED = {
     "TRUSTED_PROXIES": ["10.0.0.1", "10.1.0.0/16"],
     "TIME_ZONE": "Europe/Amsterdam",
     "EMAIL_HOST": "mail.example",
+    "CELERY_BROKER_URL": "redis://queue.example:6379/0",
 }
 PRINT = f"""
 import json

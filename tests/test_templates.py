@@ -156,6 +156,7 @@ def test_every_page_has_the_strict_headers_and_nothing_inline(objects, admin_cli
         "connections_import",
         "connections_import_run",
         "connections_import_report",
+        "connections_import_history",
         "connections_import_integrations",
         "connections_export",
         "auth_user_changelist",

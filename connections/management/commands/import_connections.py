@@ -4,12 +4,13 @@ import io
 import json
 import os
 import sys
+import uuid
 from contextlib import ExitStack
 
 from django.core.management import CommandError
 from tqdm import tqdm
 
-from connections import importing, keyring, parallel, payload
+from connections import importing, keyring, parallel, payload, runs
 from connections.issues import FileRefused, Issue, printable
 from connections.management.base import LatchkeyCommand, positive
 from connections.reader import open_source
@@ -24,7 +25,14 @@ class Command(LatchkeyCommand):
     )
 
     def add_arguments(self, parser):
-        parser.add_argument("paths", nargs="+", metavar="PATH", help="files, or - for stdin")
+        parser.add_argument("paths", nargs="*", metavar="PATH", help="files, or - for stdin")
+        parser.add_argument(
+            "--run",
+            type=uuid.UUID,
+            metavar="ID",
+            help="do an import that was confirmed in the browser, instead of files; "
+            "the console calls this by itself",
+        )
         parser.add_argument(
             "--dry-run", action="store_true", help="say what would happen, store nothing"
         )
@@ -59,14 +67,29 @@ class Command(LatchkeyCommand):
         )
         parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
-    def handle(self, *, paths, report, **options):
+    def handle(self, *, paths, report, run, **options):
+        if bool(paths) == bool(run):
+            raise CommandError("Name files to import, or --run ID, not both.", returncode=2)
+        self.shown = 0
+        if run:
+            self.do_run(run, options)
+        else:
+            self.import_files(paths, report, options)
+
+    def do_run(self, pk, options):
+        """The console's own call: how to import was said in the browser."""
+        result = runs.work(pk, jobs=options["jobs"])
+        if result is None:
+            raise CommandError("No confirmed import of that id waits.", returncode=2)
+        self.print_result(result, options["json"])
+
+    def import_files(self, paths, report, options):
         if paths.count("-") > 1:
             raise CommandError("Standard input can be read once only.", returncode=2)
         if report and any(_is_same_file(path, report) for path in paths):
             raise CommandError("--report would overwrite a file to import.", returncode=2)
         for name in ("integration", "environment"):
             _check_default(name, options[name])
-        self.shown = 0
         stdin = getattr(sys.stdin, "buffer", io.BytesIO())  # cron may close it
         with ExitStack() as stack:
             self.report = stack.enter_context(_open_report(report)) if report else None

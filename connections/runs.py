@@ -1,0 +1,307 @@
+"""Imports of the browser: an upload kept sealed, and the run that stores it outside the request.
+
+Every change of a run's state is a conditional UPDATE whose row count says who was first: of two
+confirmations, two processes that take it over, or an end and a cancellation.
+"""
+
+import subprocess
+import sys
+import time
+from collections import Counter, deque
+from contextlib import suppress
+from dataclasses import asdict
+from threading import Thread
+
+from django.conf import settings
+from django.db import (
+    DEFAULT_DB_ALIAS,
+    DatabaseError,
+    IntegrityError,
+    connection,
+    connections,
+    transaction,
+)
+from django.utils import timezone
+
+from . import alive, importing, keyring
+from .models import ImportChunk, ImportRun
+from .reader import read_chunks
+
+Status = ImportRun.Status
+OPTIONS = ("on_conflict", "atomic", "allow_older")  # what a run remembers of importing.Options
+SHOWN = 100  # of each verdict
+MAX_REPORTED = 10_000  # errors, and as many warnings, in the report of a finished import
+NEWEST = 5  # refusals that are shown while it runs
+PAUSE = 0.5  # seconds between two notes of the progress
+
+
+class Busy(Exception):
+    """Another import of the same person is under way."""
+
+
+class CannotStart(Exception):
+    """No process could be started for a run."""
+
+
+# Uploads
+
+
+class StoredUpload:
+    """An ImportRun's chunks as a source."""
+
+    def __init__(self, run):
+        self.run, self.name = run, run.file_name
+
+    def chunks(self):
+        for chunk in self.run.chunks.order_by("position").iterator():
+            yield self._open(chunk)
+
+    def read(self, offset, length):
+        return read_chunks(self._chunk, offset, length)
+
+    def _chunk(self, position):
+        return self._open(self.run.chunks.get(position=position))
+
+    def _open(self, chunk):
+        return keyring.unseal_bytes(chunk.token, chunk_place(self.run, chunk.position))
+
+
+def chunk_place(run, position):
+    return f"import/{run.pk}/{position}"
+
+
+@transaction.atomic
+def keep_sealed(source, user):
+    """Store a source for the hour, each chunk sealed for its place."""
+    run = ImportRun.objects.create(
+        user=user, file_name=source.name[:255], size=source.size, sha256=""
+    )
+    for position, data in enumerate(source.chunks()):
+        ImportChunk.objects.create(
+            run=run,
+            position=position,
+            token=keyring.seal_bytes(data, chunk_place(run, position)),
+        )
+    run.sha256 = source.sha256
+    run.save(update_fields=["sha256"])
+    return run
+
+
+class Report:
+    """Collects verdicts: counts, the first of each kind for a page, and the issues to report."""
+
+    def __init__(self):
+        self.refused, self.changed, self.new, self.issues = [], [], [], []
+        self.actions, self.warnings, self.levels = Counter(), Counter(), Counter()
+        self.newest = deque(maxlen=NEWEST)
+
+    def add(self, verdict):
+        self.actions[verdict.action] += 1
+        shelf = {"rejected": self.refused, "updated": self.changed, "created": self.new}
+        if len(shelf.get(verdict.action, ())) < SHOWN and verdict.action in shelf:
+            shelf[verdict.action].append(verdict)
+        for issue in verdict.issues:
+            if issue.level == "warning":
+                self.warnings[issue.code, issue.message, issue.path] += 1
+            else:
+                self.newest.appendleft(issue)
+            self.levels[issue.level] += 1
+            if self.levels[issue.level] <= MAX_REPORTED:
+                self.issues.append(issue.as_json())
+
+    @property
+    def warning_rows(self):
+        return [
+            (message, path, count) for (_, message, path), count in self.warnings.most_common()
+        ]
+
+    def so_far(self, seconds):
+        """The result of what was reported until now, in the form of a finished one."""
+        result = importing.Result(**self.actions, warnings=self.levels["warning"], seconds=seconds)
+        return {**result.as_json(), "issues": [issue.as_json() for issue in self.newest]}
+
+
+# What a person does with a run
+
+
+def confirm(run, options):
+    """Start an uploaded run. False where it was started before; raises Busy or CannotStart."""
+    now = timezone.now()
+    try:
+        with transaction.atomic():
+            claimed = ImportRun.objects.filter(pk=run.pk, status=Status.UPLOADED).update(
+                status=Status.RUNNING,
+                options={name: asdict(options)[name] for name in OPTIONS},
+                started_at=now,
+                heartbeat_at=now,
+            )
+    except IntegrityError:
+        raise Busy from None
+    if claimed:
+        try:
+            launch(run)
+        except CannotStart:
+            ImportRun.objects.filter(pk=run.pk, process="").update(status=Status.UPLOADED)
+            raise
+    return bool(claimed)
+
+
+def resume(run):
+    """Start an interrupted run again: what it had stored is unchanged then."""
+    if not run.is_interrupted:
+        return False
+    now = timezone.now()
+    claimed = ImportRun.objects.filter(
+        pk=run.pk, status=Status.RUNNING, heartbeat_at=run.heartbeat_at
+    ).update(
+        process="",
+        started_at=now,
+        heartbeat_at=now,
+        done=0,
+        total=0,
+        cancel_requested=False,
+        result=None,
+        options={**run.options, "continued": True},
+    )
+    if claimed:
+        launch(run)
+    return bool(claimed)
+
+
+def cancel(run):
+    """Ask a run to stop after the batch that it is at."""
+    running = ImportRun.objects.filter(pk=run.pk, status=Status.RUNNING)
+    return can_tell(run) and bool(running.update(cancel_requested=True))
+
+
+def discard(run):
+    """Throw an upload away that was not confirmed, or whose import was interrupted."""
+    if run.status == Status.RUNNING:
+        return run.give_up()
+    with transaction.atomic():
+        waiting = ImportRun.objects.select_for_update().filter(pk=run.pk, status=Status.UPLOADED)
+        return bool(waiting and waiting[0].delete())
+
+
+def can_tell(run):
+    """Whether a run can say how far it is, and hear that it is cancelled.
+
+    All or nothing is one transaction, in which SQLite lets nobody else write.
+    """
+    return not (run.options.get("atomic") and connection.vendor == "sqlite")
+
+
+def launch(run):
+    """Have a process of its own do the run: a thread would end with its worker of the server."""
+    try:
+        if settings.CELERY_BROKER_URL:
+            from .tasks import import_run  # no other command needs to load Celery
+
+            import_run.delay(str(run.pk))
+            return
+        process = subprocess.Popen(  # noqa: S603  (nothing that a person typed)
+            [sys.executable, "manage.py", "import_connections", "--run", str(run.pk)],
+            cwd=settings.BASE_DIR,
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+    except Exception as error:  # Celery's brokers each have errors of their own
+        raise CannotStart from error
+    Thread(target=process.wait, daemon=True).start()  # leave no zombie
+
+
+# The work
+
+
+def work(pk, jobs=1):
+    """Do a run that waits for a process. Its Result, or None where none of that name waits."""
+    process = alive.this_process()
+    waiting = ImportRun.objects.filter(pk=pk, status=Status.RUNNING, process="")
+    if not waiting.update(process=process, heartbeat_at=timezone.now()):
+        return None
+    run = ImportRun.objects.select_related("user").get(pk=pk)
+    report = Report()
+    try:
+        result = importing.run(
+            [StoredUpload(run)],
+            _options(run),
+            on_verdict=report.add,
+            on_progress=_Progress(run, report),
+            jobs=jobs,
+        )
+        _finish(run, result, report)
+    except BaseException:
+        with suppress(DatabaseError):  # so that it shows as interrupted now, and not in a while
+            _own(run).update(process="", heartbeat_at=timezone.now() - ImportRun.SILENT_FOR)
+        raise
+    return result
+
+
+def _options(run):
+    """importing.Options of a run, with what its user may do now."""
+    return importing.Options(
+        **{name: run.options[name] for name in OPTIONS},
+        may_add=run.user.has_perm("connections.add_connectionauth"),
+        may_change=run.user.has_perm("connections.change_connectionauth"),
+    )
+
+
+def _own(run):
+    """The run's row, as long as this process is the one that does it."""
+    return ImportRun.objects.filter(pk=run.pk, status=Status.RUNNING, process=run.process)
+
+
+class _Progress:
+    """Called after each batch: notes how far the run is, and stops it where that is asked for."""
+
+    def __init__(self, run, report):
+        self.run, self.report = run, report
+        self.began = self.noted = None
+
+    def __call__(self, done, total):
+        now = time.monotonic()
+        if not can_tell(self.run):
+            return
+        if self.began is None:
+            self.began = now
+        elif done < total and now - self.noted < PAUSE:
+            return
+        self.noted = now
+        row = _own(self.run).using(self._alias())
+        with suppress(DatabaseError):  # a note can wait; what is wrong will show at the next batch
+            told = row.update(
+                done=done,
+                total=total,
+                heartbeat_at=timezone.now(),
+                result=self.report.so_far(now - self.began),
+            )
+            if not told or (done < total and row.filter(cancel_requested=True).exists()):
+                raise importing.Cancelled
+
+    def _alias(self):
+        """A connection on which a note is seen at once, also from within one long transaction."""
+        if not self.run.options["atomic"]:
+            return DEFAULT_DB_ALIAS
+        if self.noted == self.began:
+            connections["progress"] = connection.copy("progress")
+        return "progress"
+
+
+def _finish(run, result, report):
+    if result.error:
+        status = Status.FAILED
+    elif result.cancelled:
+        status = Status.CANCELLED
+    else:
+        status = Status.DONE
+    with transaction.atomic():
+        ended = _own(run).update(
+            status=status,
+            finished_at=timezone.now(),
+            done=result.read,
+            result={**result.as_json(), "issues": report.issues},
+        )
+        if ended:
+            run.chunks.all().delete()

@@ -1,0 +1,32 @@
+"use strict";
+
+// Moves the page of an import that is under way, and loads it anew once that has ended or stopped.
+const bar = document.querySelector("progress[data-source]");
+
+function show(news) {
+  for (const element of document.querySelectorAll("[data-word]")) {
+    element.textContent = news.words[element.dataset.word];
+  }
+  if (news.total) {
+    bar.max = news.total;
+    bar.value = news.done;
+  }
+}
+
+async function ask() {
+  try {
+    const answer = await fetch(bar.dataset.source);
+    if (answer.status < 500) {
+      // Elsewhere by now: signed out, or the run is gone.
+      if (!answer.ok || answer.redirected) return location.reload();
+      const news = await answer.json();
+      if (news.state !== "running") return location.reload();
+      show(news);
+    }
+  } catch {
+    // The server can't be reached at the moment: ask again.
+  }
+  setTimeout(ask, 1000);
+}
+
+if (bar) setTimeout(ask, 1000);
