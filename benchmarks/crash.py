@@ -21,7 +21,7 @@ import mix
 from floor import TABLE
 from machine import ROOT, Store, family
 
-RECORDS = int(os.environ.get("BENCH_RECORDS", 6_000))
+RECORDS = int(os.environ.get("BENCH_RECORDS", 30_000))
 SEED = int(os.environ.get("BENCH_SEED", 1))
 KILLS = 20
 PATIENCE = 60  # seconds until what should end by itself counts as hanging
