@@ -216,9 +216,8 @@ def running_import(user):
 def progress_of(run):
     """How far a run is, as numbers and in words: for its page and for the script on it."""
     so_far = run.result or NOTHING_YET
-    elapsed = (timezone.now() - run.started_at).total_seconds()
-    if run.is_interrupted:
-        elapsed = (run.heartbeat_at - run.started_at).total_seconds()
+    until = run.heartbeat_at if run.is_interrupted else timezone.now()
+    elapsed = max(0, (until - run.started_at).total_seconds())
     silent = (timezone.now() - run.heartbeat_at).total_seconds()
     pace = []
     if run.done and so_far["seconds"]:

@@ -12,7 +12,7 @@ bind = f"{host}:{port}"
 worker_class = "gthread"
 workers = 2
 threads = 4
-timeout = 120  # an import in the browser may take a while
+timeout = 120  # the check of a large file may take a while
 preload_app = True  # bad keys stop the server once, and not each worker over and over
 loglevel = "warning"
 # Whose X-Forwarded-* headers count is for TRUSTED_PROXIES to say; gunicorn would believe
