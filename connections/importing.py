@@ -5,7 +5,7 @@ The command and the browser call run() and print the same Result.
 
 import time
 from collections import deque
-from contextlib import nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 
@@ -106,6 +106,9 @@ def run(sources, options=None, on_verdict=None, on_progress=None, jobs=1):
         total = sum(layout.count for _, layout, _ in scanned)
         judge = Judge(scanned, options, keyring.digest_key(), timezone.now())
         writer = _Writer(judge, result, on_verdict)
+        if Repeats.is_shared([repeats for _, _, repeats in scanned]):
+            # What one file says of a record depends on what became of it by another.
+            writer.one_by_one, jobs = True, 1
         with parallel.workers(judge.judge, parallel.processes(jobs, total)) as in_order:
             if options.atomic and not options.dry_run:
                 with transaction.atomic():
@@ -121,6 +124,10 @@ def run(sources, options=None, on_verdict=None, on_progress=None, jobs=1):
         result.store_nothing()
     except Cancelled:
         result.cancelled = True
+        if options.atomic:
+            result.store_nothing()
+    except parallel.ProcessDied:
+        result.error = {"code": "process_died", "message": COMMAND_ERRORS["process_died"]}
         if options.atomic:
             result.store_nothing()
     except FileRefused as refusal:
@@ -154,7 +161,8 @@ def _take_all(writer, in_order, total, on_progress):
     if on_progress:
         on_progress(done, total)
     judged = in_order(_remember(_tasks(writer.judge.scanned), given))
-    while group := [(given.popleft(), piece) for piece in islice(judged, TOGETHER)]:
+    together = 1 if writer.one_by_one else TOGETHER
+    while group := [(given.popleft(), piece) for piece in islice(judged, together)]:
         writer.take(group)
         done += sum(task[1].count for task, _ in group)
         if on_progress:
@@ -179,6 +187,7 @@ class _Writer:
         self.result, self.on_verdict = result, on_verdict
         self.now = judge.now
         self.known_integrations = set()
+        self.one_by_one = False  # each piece is written before the next one is judged
         # What the pieces before held that was accepted, as (source, number of Repeats), and in a
         # preview, which stores nothing to find them by, (source, identity) of entries without an
         # id. `held` is of the transaction under way.
@@ -208,14 +217,20 @@ class _Writer:
                     judged = self.judge.judge(task)
                     self._write(task[0], judged)
                 break
-            except (IntegrityError, _Gone):
+            except (IntegrityError, OperationalError, _Gone):
                 self._forget()
                 if attempt == 4:
                     raise
         self._tell(judged)
 
+    @contextmanager
     def _transaction(self):
-        return nullcontext() if self.options.dry_run else transaction.atomic()
+        if self.options.dry_run:
+            yield
+            return
+        with transaction.atomic():
+            rows.lock()
+            yield
 
     def _forget(self):
         """What was done in a transaction that is rolled back."""

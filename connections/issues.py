@@ -70,6 +70,7 @@ WARNINGS = {
 # A command could not do its work at all.
 COMMAND_ERRORS = {
     "nothing_stored": "Some records were refused, so nothing was stored (--atomic).",
+    "process_died": "A process of the import was killed; what was stored stays, run it again.",
     "unreadable": "A stored record does not open and was left out.",
 }
 

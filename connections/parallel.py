@@ -8,6 +8,7 @@ import signal
 import threading
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 
 from django.db import connection, connections
@@ -33,6 +34,10 @@ def processes(jobs, records):
     return jobs if can_fork and is_shared and records >= WORTH_IT else 1
 
 
+class ProcessDied(Exception):
+    """One of the processes was killed, as the kernel does where memory runs out."""
+
+
 @contextmanager
 def workers(function, jobs):
     """Give a function `in_order(items)` that yields `function(item)` for each item.
@@ -49,6 +54,8 @@ def workers(function, jobs):
     try:
         pool.submit(os.getpid).result()  # fork now, and not within a transaction
         yield lambda items: _in_order(pool, items, AHEAD + jobs)
+    except BrokenProcessPool:
+        raise ProcessDied from None
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -42,7 +42,6 @@ class Repeats:
         for bucket in self._buckets:
             if len(set(bucket)) < len(bucket):
                 self.repeated.update(n for n, count in Counter(bucket).items() if count > 1)
-        self._buckets = None
         if self.repeated:
             contents = {}
             for raw in entries(source, layout):
@@ -51,6 +50,20 @@ class Repeats:
                     if not entry.is_refused:
                         contents.setdefault(number, set()).add(self._content(entry))
             self.conflicting = {n for n, found in contents.items() if len(found) > 1}
+
+    @staticmethod
+    def is_shared(found):
+        """Whether two of several sources (a list of Repeats) hold one id or text. Asked once."""
+        shared = False
+        for place in range(256):
+            seen = set()
+            for repeats in found if len(found) > 1 else ():
+                numbers = set(repeats._buckets[place])
+                shared = shared or not seen.isdisjoint(numbers)
+                seen |= numbers
+        for repeats in found:
+            repeats._buckets = None
+        return shared
 
     def _content(self, entry):
         parts = [entry.auth, entry.connection, entry.auth_extra, entry.connection_extra]

@@ -15,6 +15,7 @@ from . import keyring
 from .fields import SealedTextField
 from .models import ConnectionAuth
 
+IMPORT_LOCK = 0x6C6174636B  # any number that nothing else in the database uses
 TABLE = ConnectionAuth._meta.db_table
 FIELDS = ConnectionAuth._meta.concrete_fields
 NAMES = [field.attname for field in FIELDS]
@@ -79,6 +80,17 @@ MARKS = ", ".join(["%s"] * len(FIELDS))
 INSERT = f'INSERT INTO "{TABLE}" ({COLUMNS}) VALUES ({MARKS})'  # noqa: S608 (names of our own)
 COPY = f'COPY "{TABLE}" ({COLUMNS}) FROM STDIN'
 CONNECTION_ID, IDENTITY = NAMES.index("connection_id"), NAMES.index("identity_digest")
+
+
+def lock():
+    """Let one import write at a time, until the end of the transaction.
+
+    Two that lock the same records in different orders would end in a deadlock. SQLite has one
+    writer anyway.
+    """
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [IMPORT_LOCK])
 
 
 def insert(rows):

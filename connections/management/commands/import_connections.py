@@ -73,8 +73,14 @@ class Command(LatchkeyCommand):
         self.shown = 0
         if run:
             self.do_run(run, options)
-        else:
+            return
+        try:
             self.import_files(paths, report, options)
+        except KeyboardInterrupt:
+            rest = "nothing was stored" if options["atomic"] else "what was stored stays"
+            raise CommandError(
+                f"Stopped; {rest}, and the import can be run again.", returncode=130
+            ) from None
 
     def do_run(self, pk, options):
         """The console's own call: how to import was said in the browser."""
