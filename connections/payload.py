@@ -110,6 +110,9 @@ class Masked:
     def __repr__(self):
         return "<masked>"
 
+    def __reduce__(self):  # there is one, also in another process
+        return "MASKED"
+
 
 MASKED = Masked()
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from connections import keyring
+from tests.stores import stores  # noqa: F401 (a fixture)
 
 CHROMIUM = "/usr/bin/chromium"
 
