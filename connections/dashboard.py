@@ -123,6 +123,7 @@ def context(queryset, now):
         "integrations": _integrations(rows, counts),
         "next_to_break": _next_to_break(queryset, now),
         "last_import": ImportRun.objects.exclude(finished_at=None)
+        .defer("result")
         .order_by("-finished_at")
         .first(),
     }

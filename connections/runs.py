@@ -223,12 +223,13 @@ def work(pk, jobs=1):
         return None
     run = ImportRun.objects.select_related("user").get(pk=pk)
     report = Report()
+    progress = _Progress(run, report)
     try:
         result = importing.run(
             [StoredUpload(run)],
             _options(run),
             on_verdict=report.add,
-            on_progress=_Progress(run, report),
+            on_progress=progress,
             jobs=jobs,
         )
         _finish(run, result, report)
@@ -236,6 +237,8 @@ def work(pk, jobs=1):
         with suppress(DatabaseError):  # so that it shows as interrupted now, and not in a while
             _own(run).update(process="", heartbeat_at=timezone.now() - ImportRun.SILENT_FOR)
         raise
+    finally:
+        progress.close()
     return result
 
 
@@ -259,6 +262,7 @@ class _Progress:
     def __init__(self, run, report):
         self.run, self.report = run, report
         self.began = self.noted = None
+        self.alias = DEFAULT_DB_ALIAS
 
     def __call__(self, done, total):
         now = time.monotonic()
@@ -266,10 +270,11 @@ class _Progress:
             return
         if self.began is None:
             self.began = now
+            self._begin()
         elif done < total and now - self.noted < PAUSE:
             return
         self.noted = now
-        row = _own(self.run).using(self._alias())
+        row = _own(self.run).using(self.alias)
         with suppress(DatabaseError):  # a note can wait; what is wrong will show at the next batch
             told = row.update(
                 done=done,
@@ -280,13 +285,16 @@ class _Progress:
             if not told or (done < total and row.filter(cancel_requested=True).exists()):
                 raise importing.Cancelled
 
-    def _alias(self):
-        """A connection on which a note is seen at once, also from within one long transaction."""
-        if not self.run.options["atomic"]:
-            return DEFAULT_DB_ALIAS
-        if self.noted == self.began:
-            connections["progress"] = connection.copy("progress")
-        return "progress"
+    def _begin(self):
+        """Notes from within one long transaction need a connection of their own, to be seen."""
+        if self.run.options["atomic"]:
+            self.alias = "progress"
+            connections[self.alias] = connection.copy(self.alias)
+
+    def close(self):
+        if self.alias != DEFAULT_DB_ALIAS:
+            connections[self.alias].close()
+            del connections[self.alias]
 
 
 def _finish(run, result, report):

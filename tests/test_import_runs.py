@@ -8,12 +8,13 @@ import sqlite3
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, connection, connections, transaction
 from django.urls import reverse
 from django.utils import timezone
 
@@ -309,6 +310,36 @@ def test_all_or_nothing_on_sqlite_can_not_be_cancelled(client, launched):
     assert runs.work(run.pk).error["code"] == "nothing_stored"
     run.refresh_from_db()
     assert run.status == "failed"
+
+
+@pytest.mark.skipif("connection.vendor == 'sqlite'")
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+def test_all_or_nothing_elsewhere_is_watched_and_cancelled(
+    admin_client, launched, small_batches, monkeypatch
+):
+    run = confirmed(admin_client, atomic="1")
+    seen = []
+    note = runs._Progress.__call__
+
+    def look(self, done, total):
+        with ThreadPoolExecutor(1) as elsewhere:  # that is, on another connection
+            seen.append(elsewhere.submit(from_outside, done).result())
+        note(self, done, total)
+
+    def from_outside(done):
+        try:
+            if done >= 16:
+                admin_client.post(page_of(run), {"cancel": "1"})
+            return progress(admin_client, run)["done"]
+        finally:
+            connections.close_all()
+
+    monkeypatch.setattr(runs._Progress, "__call__", look)
+    assert runs.work(run.pk).cancelled
+    assert seen == [0, 0, 8]
+    assert not ConnectionAuth.objects.exists()
+    run.refresh_from_db()
+    assert (run.status, run.result["skipped"]) == ("cancelled", 16)
 
 
 # Interrupted
