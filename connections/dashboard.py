@@ -150,7 +150,8 @@ def _number(count, **params):
 
 def _verdict(counts, edges, rows):
     urgent = ("broken", "day", "week")
-    most = sorted(rows, key=lambda row: -sum(row[name] for name in urgent))[:2]
+    named = [row for row in rows if row["type"] is not None]
+    most = sorted(named, key=lambda row: -sum(row[name] for name in urgent))[:2]
     return {
         "broken": _number(counts["broken"], bucket="broken"),
         "day": _number(counts["day"], bucket="day"),

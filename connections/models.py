@@ -1,6 +1,7 @@
 """What is stored: integrations, connections with their auth objects, imports under way, keys."""
 
 import hmac
+import re
 import uuid
 from datetime import timedelta
 
@@ -16,6 +17,11 @@ from .issues import printable
 from .keyring import SealError
 
 PRODUCTION = "Production"
+
+
+def in_one_line(name):
+    """A stored name as it is shown and logged: on one line, and all of it to be seen."""
+    return printable(re.sub(r"[\t\r\n]", " ", name), 255)
 
 
 class VersionConflict(Exception):
@@ -64,7 +70,7 @@ class Integration(models.Model):
         ordering = ["name", "type"]
 
     def __str__(self):
-        return printable(self.name or self.type, 255)
+        return in_one_line(self.name or self.type)
 
 
 class ConnectionAuthQuerySet(models.QuerySet):
@@ -267,7 +273,7 @@ class ConnectionAuth(models.Model):
 
     def __str__(self):
         name = self.name or self.connection_id or f"Connection {str(self.pk)[-8:]}"
-        return printable(name, 255)
+        return in_one_line(name)
 
     @property
     def environment_label(self):
