@@ -20,7 +20,7 @@ from . import importing, keyring
 from .expiry import BUCKETS
 from .models import ConnectionAuth, Integration
 from .payload import iso
-from .reader import SpooledSource
+from .sources import SpooledSource
 
 ID_PREFIX = "demo_"
 IN_CHUNK = 200  # entries

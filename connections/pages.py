@@ -19,7 +19,7 @@ from .dashboard import LABELS
 from .forms import WriteOnlyTextarea
 from .issues import FileRefused, Issue
 from .models import ConnectionAuth, ImportRun
-from .reader import SpooledSource
+from .sources import SpooledSource
 from .uploads import MAX_UPLOAD
 
 REPORTED = tuple(Issue("", "").as_json())  # the keys of a line of the report

@@ -25,7 +25,7 @@ from django.utils import timezone
 
 from . import alive, importing, keyring
 from .models import ImportChunk, ImportRun
-from .reader import read_chunks
+from .sources import read_chunks
 
 Status = ImportRun.Status
 OPTIONS = ("on_conflict", "atomic", "allow_older")  # what a run remembers of importing.Options

@@ -4,13 +4,13 @@ from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler
 
 from . import keyring
-from .reader import SpooledSource
+from .sources import SpooledSource
 
 MAX_UPLOAD = 200 * 1024 * 1024
 
 
 class SealedUpload(UploadedFile):
-    """An uploaded file that is kept sealed; `source` reads it (see reader.SpooledSource)."""
+    """An uploaded file that is kept sealed; `source` reads it (see sources.SpooledSource)."""
 
     def __init__(self, source, **kwargs):
         super().__init__(file=None, **kwargs)

@@ -44,6 +44,12 @@ def pytest_xdist_auto_num_workers(config):
     return None if whole else 0
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """Tests in a browser come last: they empty the tables, groups and all."""
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+
+
 def pytest_runtest_setup(item):
     if item.get_closest_marker("browser") and not Path(CHROMIUM).exists():
         message = f"There is no Chromium at {CHROMIUM} (Debian: apt-get install chromium)."

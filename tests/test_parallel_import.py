@@ -13,6 +13,8 @@ from connections.reader import PIECE_ENTRIES
 from tests.stores import VENDORS, children, members, wait, wait_for, write
 
 MANY = parallel.WORTH_IT + PIECE_ENTRIES
+pytestmark = pytest.mark.crash
+
 GROUP = PIECE_ENTRIES * importing.TOGETHER  # entries of one transaction
 SECRET = "synth-SECRET-51bc"
 

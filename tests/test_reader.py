@@ -9,7 +9,7 @@ import tracemalloc
 
 import pytest
 
-from connections import reader
+from connections import reader, sources
 from connections.issues import FILE_ERRORS, FileRefused
 from tests.helpers import Text
 
@@ -536,7 +536,7 @@ def test_a_file_that_changes_between_the_passes_stops_the_run(tmp_path):
         ('[{"token":"a"}]', ""),
     ]:
         path.write_text(before)
-        source = reader.FileSource(path)
+        source = sources.FileSource(path)
         layout = reader.scan(source)
         path.write_text(after)
         with pytest.raises(FileRefused) as caught:
@@ -548,7 +548,7 @@ def test_a_file_that_changes_between_the_passes_stops_the_run(tmp_path):
 def test_a_change_deep_inside_a_big_file_is_seen(tmp_path):
     path = tmp_path / "a.json"
     path.write_text(json.dumps([{"token": "x" * 1000}] * 3000))
-    source = reader.FileSource(path)
+    source = sources.FileSource(path)
     layout = reader.scan(source)
     with open(path, "r+b") as file:
         file.seek(2_500_100)
@@ -560,7 +560,7 @@ def test_a_change_deep_inside_a_big_file_is_seen(tmp_path):
 
 def test_files_that_cannot_be_read_are_refused(tmp_path):
     def open_it(path):
-        return reader.open_source(str(path), None, None, None)
+        return sources.open_source(str(path), None, None, None)
 
     for path in (tmp_path, tmp_path / "none.json"):
         with pytest.raises(FileRefused) as caught:
@@ -574,7 +574,7 @@ def test_files_that_cannot_be_read_are_refused(tmp_path):
 
 
 def test_what_is_no_regular_file_is_kept_in_sealed_chunks(tmp_path, monkeypatch):
-    monkeypatch.setattr(reader, "CHUNK", 10)
+    monkeypatch.setattr(sources, "CHUNK", 10)
     sealed = []
 
     def seal(data, place):
@@ -590,7 +590,7 @@ def test_what_is_no_regular_file_is_kept_in_sealed_chunks(tmp_path, monkeypatch)
     os.write(write_end, text.encode())
     os.close(write_end)
     with open(read_end, "rb") as stream:
-        source = reader.open_source("-", stream, seal, unseal)
+        source = sources.open_source("-", stream, seal, unseal)
     assert values(source) == [ONE, TWO]
     source._file.seek(0)
     assert b"accessToken" not in source._file.read()

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from connections import importing, keyring, parallel, payload, runs
 from connections.issues import FileRefused, Issue, printable
 from connections.management.base import LatchkeyCommand, positive
-from connections.reader import open_source
+from connections.sources import open_source
 
 SHOWN = 20  # refusals on the terminal; --report has them all
 

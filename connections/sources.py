@@ -1,0 +1,144 @@
+"""Where an import reads from: files, and what can be read only once, kept sealed meanwhile.
+
+A source has a `name`, a method `chunks()` that yields its bytes from the start, again and again,
+and a method `read(offset, length)` that several processes may call at the same time.
+"""
+
+import hashlib
+import os
+import stat
+import tempfile
+from contextlib import contextmanager
+
+from .issues import FileRefused
+
+CHUNK = 1024 * 1024  # bytes
+
+
+class FileSource:
+    """A regular file. Reading what has changed since the first time raises FileRefused."""
+
+    def __init__(self, path):
+        self.path, self.name = path, os.path.basename(str(path))
+        self._state = None
+
+    def chunks(self):
+        with self._open() as file:
+            while chunk := file.read(CHUNK):
+                yield chunk
+            self._check(file)
+
+    def read(self, offset, length):
+        """Bytes of the file. Safe to be called from several processes."""
+        with self._open() as file:
+            return os.pread(file.fileno(), length, offset)
+
+    @contextmanager
+    def _open(self):
+        try:
+            with open(self.path, "rb") as file:
+                self._check(file)
+                yield file
+        except OSError as error:
+            raise FileRefused("unreadable_file", error.strerror or "", self.name) from None
+
+    def _check(self, file):
+        found = os.fstat(file.fileno())
+        state = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        if self._state is None:
+            self._state = state
+        elif state != self._state:
+            raise FileRefused("file_changed", file=self.name)
+
+
+class SpooledSource:
+    """What can be read only once (a pipe, an upload), kept in sealed chunks on disk.
+
+    `seal` and `unseal` take the bytes of a chunk and the name of its place.
+    """
+
+    def __init__(self, name, seal, unseal):
+        self.name, self.size = name, 0
+        self._seal, self._unseal = seal, unseal
+        self._file = tempfile.TemporaryFile()
+        self._pieces, self._pending = [], bytearray()
+        self._sha256 = hashlib.sha256()
+
+    def write(self, data):
+        self._pending += data
+        self._sha256.update(data)
+        self.size += len(data)
+        while len(self._pending) >= CHUNK:
+            self._flush(CHUNK)
+
+    def _flush(self, length):
+        token = self._seal(bytes(self._pending[:length]), f"chunk/{len(self._pieces)}")
+        del self._pending[:length]
+        self._file.seek(0, os.SEEK_END)
+        self._pieces.append((self._file.tell(), len(token)))
+        self._file.write(token)
+
+    def sealed_chunks(self):
+        """The chunks as they are kept: still sealed, for `chunk/<position>`."""
+        self.finish()
+        for position in range(len(self._pieces)):
+            yield self._sealed(position)
+
+    def finish(self):
+        """Seal what is still in memory."""
+        if self._pending:
+            self._flush(len(self._pending))
+        self._file.flush()
+
+    def _sealed(self, position):
+        start, length = self._pieces[position]
+        return os.pread(self._file.fileno(), length, start)  # others may read at the same time
+
+    def chunks(self):
+        self.finish()
+        for position in range(len(self._pieces)):
+            yield self.chunk(position)
+
+    def chunk(self, position):
+        return self._unseal(self._sealed(position), f"chunk/{position}")
+
+    def read(self, offset, length):
+        return read_chunks(self.chunk, offset, length)
+
+    @property
+    def sha256(self):
+        return self._sha256.hexdigest()
+
+    def close(self):
+        self._file.close()
+
+
+def read_chunks(chunk, offset, length):
+    """Bytes out of a source kept in chunks of CHUNK bytes; `chunk(position)` opens one."""
+    first, last = offset // CHUNK, (offset + length - 1) // CHUNK
+    data = b"".join(chunk(position) for position in range(first, last + 1))
+    return data[offset - first * CHUNK :][:length]
+
+
+def open_source(path, stdin, seal, unseal):
+    """The source for a path or `-`; what is no regular file is read into sealed chunks."""
+    if path != "-":
+        try:
+            if stat.S_ISREG(os.stat(path).st_mode):
+                return FileSource(path)
+            stream = open(path, "rb")
+        except OSError as error:
+            name = os.path.basename(path)
+            raise FileRefused("unreadable_file", error.strerror or "", name) from None
+    else:
+        stream = stdin
+    source = SpooledSource("-" if path == "-" else os.path.basename(path), seal, unseal)
+    try:
+        while data := stream.read(CHUNK):
+            source.write(data)
+    except OSError as error:
+        raise FileRefused("unreadable_file", error.strerror or "", source.name) from None
+    finally:
+        if stream is not stdin:
+            stream.close()
+    return source
