@@ -594,7 +594,7 @@ CONFIRM = """
 import os
 from django.contrib.auth.models import User
 from connections import importing, keyring, runs
-from connections.reader import SpooledSource
+from connections.sources import SpooledSource
 source = SpooledSource("file.json", keyring.seal_bytes, keyring.unseal_bytes)
 source.write(open(os.environ["FILE"] + "/file.json", "rb").read())
 run = runs.keep_sealed(source, User.objects.get())
