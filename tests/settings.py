@@ -7,7 +7,7 @@ from connections import keyring
 for name, value in {
     "SECRET_KEY": "tests only: " + "x1y2z3" * 10,
     "FERNET_KEYS": keyring.generate_key(),
-    "DATABASE_URL": os.environ.get("TEST_DATABASE_URL", "sqlite:///tests.sqlite3"),  # in memory
+    "DATABASE_URL": os.environ.get("TEST_DATABASE_URL", "sqlite://:memory:"),
     "DEBUG": "off",
     "ALLOWED_HOSTS": "localhost,testserver",
     "CSRF_TRUSTED_ORIGINS": "",
