@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from django.contrib.contenttypes.models import ContentType
 
 from connections import keyring
 from tests.stores import stores  # noqa: F401 (a fixture)
@@ -19,6 +20,18 @@ def django_db_setup(django_db_setup, django_db_blocker):
     """Prove the keys once, outside any test's transaction, so that no test counts its queries."""
     with django_db_blocker.unblock():
         keyring.require()
+
+
+@pytest.fixture(autouse=True)
+def content_types_are_read_anew(request):
+    """Emptied tables are filled again with content types of other ids than those in the cache."""
+    marker = request.node.get_closest_marker("django_db")
+    if marker and marker.kwargs.get("transaction"):
+        ContentType.objects.clear_cache()
+        yield
+        ContentType.objects.clear_cache()
+    else:
+        yield
 
 
 @pytest.fixture(scope="session")
