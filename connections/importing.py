@@ -146,10 +146,12 @@ def _scan(source):
 
 
 def _tasks(scanned):
-    """The work, piece by piece. Ids are made here, so that their order is that of the file."""
+    """The work, piece by piece. Ids are made here, so that their order is that of the file: those
+    of a piece follow its first one. (What waits for a process must fit into a pipe.)
+    """
     for index, (_, layout, _) in enumerate(scanned):
         for piece in layout.pieces:
-            yield index, piece, [uuid7().hex for _ in range(piece.count)]
+            yield index, piece, uuid7().int
 
 
 def _take_all(writer, in_order, total, on_progress):

@@ -70,8 +70,8 @@ class Judge:
         self.digest_key, self.now = digest_key, now
 
     def judge(self, task):
-        """Judge a task: (index of the source, Piece, ids for its entries as hex). Judged."""
-        index, piece, ids = task
+        """Judge a task: (index of the source, Piece, number of the first id). Gives a Judged."""
+        index, piece, first_id = task
         source, layout, repeats = self.scanned[index]
         judged, entries = Judged(), {}
         for position, raw in enumerate(read_piece(source, layout, piece)):
@@ -92,7 +92,7 @@ class Judge:
                 verdict.action = "rejected"
             else:
                 entries[position] = entry
-        self._compare(judged, entries, ids)
+        self._compare(judged, entries, first_id)
         return judged
 
     def _add_defaults(self, entry):
@@ -103,7 +103,7 @@ class Judge:
             if default and column not in entry.connection:
                 entry.connection[column] = default
 
-    def _compare(self, judged, entries, ids):
+    def _compare(self, judged, entries, first_id):
         """Compare the good entries (by position) with what is stored."""
         auths, digests = {}, {}
         for position, entry in entries.items():
@@ -122,7 +122,7 @@ class Judge:
                 judged.identities[position] = self._identity(entry, digest)
             row = stored.find(entry, digest)
             if row is None:
-                self._judge_new(judged, position, entry, auths.get(position), digest, ids)
+                self._judge_new(judged, position, entry, auths.get(position), digest, first_id)
             elif not self._is_unchanged(row, entry, digest):
                 judged.differing[position] = (entry, row.id)
             else:
@@ -154,7 +154,7 @@ class Judge:
             return False  # the digest says nothing about the unknown keys of a Connection
         return entry.auth is None or (digest is not None and digest == row.content_digest)
 
-    def _judge_new(self, judged, position, entry, auth, digest, ids):
+    def _judge_new(self, judged, position, entry, auth, digest, first_id):
         verdict = judged.verdicts[position]
         if auth is None:
             fresh_auth(entry)  # says what is masked and has nothing to keep
@@ -175,7 +175,7 @@ class Judge:
             judged.integrations[integration] = entry.connection.get("integration_name")
         judged.new[position] = ()
         if not self.options.dry_run:
-            record_id = uuid.UUID(ids[position])
+            record_id = uuid.UUID(int=first_id + position)
             judged.new[position] = rows.row(
                 {
                     **{name: auth[name] for name in payload.PLAIN_FIELDS if name in auth},

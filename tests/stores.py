@@ -65,6 +65,7 @@ class Store:
             cwd=ROOT,
             env=self.environment(),
             start_new_session=True,
+            preexec_fn=_answer_to_interrupts,
             **{
                 "stdin": subprocess.DEVNULL,
                 "stdout": subprocess.PIPE,
@@ -99,6 +100,11 @@ class Store:
 
     def count(self):
         return self.fetch(f"SELECT count(*) FROM {TABLE}")[0][0]
+
+
+def _answer_to_interrupts():
+    """As at a terminal: a shell starts what runs in its background deaf to them."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def wait(process, stdin=None, timeout=120):
