@@ -65,8 +65,8 @@ class Store:
             cwd=ROOT,
             env=self.environment(),
             start_new_session=True,
-            preexec_fn=_answer_to_interrupts,
             **{
+                "preexec_fn": _answer_to_interrupts,
                 "stdin": subprocess.DEVNULL,
                 "stdout": subprocess.PIPE,
                 "stderr": subprocess.PIPE,
