@@ -104,9 +104,6 @@ class ConnectionAuthQuerySet(models.QuerySet):
         now = now or timezone.now()
         return self.filter(breaks_at__lte=now + period).order_by("breaks_at", "id")
 
-    def soonest_first(self):
-        return self.order_by(models.F("breaks_at").asc(nulls_last=True), "id")
-
     def bucket_counts(self, now=None):
         """`{bucket: count}` over expiry.BUCKETS plus `stale` and `total`, in one query."""
         now = now or timezone.now()
@@ -311,11 +308,6 @@ class ConnectionAuth(models.Model):
             if value is not None:
                 auth[name] = value
         return auth, unreadable
-
-    def plain_auth(self):
-        """The plain fields of the auth object that are set; opens nothing."""
-        plain = {name: getattr(self, name) for name in payload.PLAIN_FIELDS}
-        return {name: value for name, value in plain.items() if value is not None}
 
     def note_unreadable(self, fields):
         """Remember which fields were found not to open, so that lists can say so.

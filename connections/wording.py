@@ -66,9 +66,3 @@ def size(count):
     if count < 1000 * 1000:
         return f"about {count / 1000:.1f} KB"
     return f"about {count / 1000 / 1000:.1f} MB"
-
-
-def joined(names):
-    """`a, b and c`."""
-    *most, last = names or [""]
-    return f"{', '.join(most)} and {last}" if most else last

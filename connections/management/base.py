@@ -2,6 +2,7 @@
 
 import os
 import sys
+from argparse import ArgumentTypeError
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, ProgrammingError
@@ -15,10 +16,9 @@ tqdm.monitor_interval = 0  # a thread of its own would forbid the commands to fo
 
 def positive(text):
     """The type of an option that takes a whole number from 1 up."""
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError("give a whole number from 1 up")
+    return int(text)
 
 
 class LatchkeyCommand(BaseCommand):
