@@ -9,8 +9,10 @@ import base64
 import binascii
 import json
 import math
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
+from types import MappingProxyType
+from typing import NamedTuple
 
 from cryptography import x509
 
@@ -19,8 +21,7 @@ LAST_MOMENT = datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=timezone.utc)
 CERTIFICATE_BEGIN, CERTIFICATE_END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 
 
-@dataclass(frozen=True)
-class Deadlines:
+class Deadlines(NamedTuple):
     """What is derived from an auth object. Datetimes are aware, or None where not known."""
 
     access_expires_at: datetime | None
@@ -30,14 +31,17 @@ class Deadlines:
     breaks_at: datetime | None
 
 
+@lru_cache(maxsize=8)  # an import asks for every record, at one moment
 def bucket_edges(now):
     """The upper edges (inclusive) of the dated buckets, in their order; `later` has none."""
-    return {
-        "broken": now,
-        "day": now + timedelta(hours=24),
-        "week": now + timedelta(days=7),
-        "month": now + timedelta(days=30),
-    }
+    return MappingProxyType(
+        {
+            "broken": now,
+            "day": now + timedelta(hours=24),
+            "week": now + timedelta(days=7),
+            "month": now + timedelta(days=30),
+        }
+    )
 
 
 def bucket_of(breaks_at, now):

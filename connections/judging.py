@@ -177,18 +177,18 @@ class Judge:
         if not self.options.dry_run:
             record_id = uuid.UUID(int=first_id + position)
             judged.new[position] = rows.row(
+                {name: auth[name] for name in payload.PLAIN_FIELDS if name in auth},
+                entry.connection,
+                values,
+                rows.seal_auth(record_id, auth),
                 {
-                    **{name: auth[name] for name in payload.PLAIN_FIELDS if name in auth},
-                    **entry.connection,
-                    **rows.seal_auth(record_id, auth),
-                    **values,
                     "id": record_id,
                     "content_digest": digest or content_digest(auth, self.digest_key),
                     "identity_digest": judged.identities.get(position),
                     "created_at": self.now,
                     "updated_at": self.now,
                     "received_at": self.now,
-                }
+                },
             )
 
 

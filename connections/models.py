@@ -407,7 +407,7 @@ DERIVED_FROM = {
 def derived(auth, *, issued_at, received_at):
     """The derived expiry columns of an opened auth object, by column name."""
     deadlines = expiry.deadlines(auth, issued_at=issued_at, received_at=received_at)
-    return {**vars(deadlines), "auth_kind": expiry.auth_kind(auth)}
+    return {**deadlines._asdict(), "auth_kind": expiry.auth_kind(auth)}
 
 
 def content_digest(auth, digest_key):

@@ -62,11 +62,11 @@ ENDPOINTS = tuple(name for name, kind in AUTH_FIELDS.items() if kind == "url")
 
 # What surrounds the auth object: JSON name -> (column, kind).
 CONNECTION_FIELDS = {
-    "id": ("connection_id", "short"),
+    "id": ("connection_id", "id"),
     "created_at": ("source_created_at", "date"),
     "updated_at": ("source_updated_at", "date"),
     "workspace_id": ("workspace_id", "text"),
-    "integration_type": ("integration_id", "short"),
+    "integration_type": ("integration_id", "type"),
     "integration_name": ("integration_name", "text"),
     "external_xref": ("external_xref", "short"),
     "permissions": ("permissions", "names"),
@@ -152,7 +152,7 @@ def read_entry(raw):
         _read_connection(entry, raw)
     else:
         entry.auth = {}
-        _read_object(entry, raw, AUTH_SPELLINGS, "", entry.auth, _read_auth_field)
+        _read_object(entry, raw, AUTH_KEYS, "", entry.auth)
     if not entry.is_refused and not entry.auth and not entry.connection:
         entry.say("no_known_field")
     return entry
@@ -166,7 +166,7 @@ def is_connection(raw):
 
 
 def _read_connection(entry, raw):
-    _read_object(entry, raw, CONNECTION_SPELLINGS, "", entry.connection, _read_connection_field)
+    _read_object(entry, raw, CONNECTION_KEYS, "", entry.connection)
     auth = raw.get("auth")
     if auth is None:
         return
@@ -175,48 +175,29 @@ def _read_connection(entry, raw):
         return
     _check_conflicts(entry, auth, "auth")
     entry.auth = {}
-    _read_object(entry, auth, AUTH_SPELLINGS, "auth", entry.auth, _read_auth_field)
+    _read_object(entry, auth, NESTED_AUTH_KEYS, "auth", entry.auth)
 
 
-def _read_object(entry, raw, spellings, prefix, known, read_field):
+def _read_object(entry, raw, keys, prefix, known):
     """Sort the keys of one object into known fields and extras."""
-    first, extra = {}, {}
+    spelled, extra = {}, {}
     for key, value in raw.items():
         if value is None:
             continue
-        name = spellings.get(key)
-        if name is None:
+        if key not in keys:
             extra[key] = value
             continue
-        path = f"{prefix}.{key}" if prefix else key
-        if name in first:
-            if not same(raw[first[name]], value):
-                entry.say("conflicting_keys", path, "Both spellings are there and differ.")
-        else:
-            first[name] = key
+        name, column, path, read = keys[key]
+        if name not in spelled:
+            spelled[name] = key
             entry.spelled[name] = path
-            read_field(entry, name, value, path, known)
+            value = read(entry, value, path)
+            if value is not None:
+                known[column] = value
+        elif not same(raw[spelled[name]], value):
+            entry.say("conflicting_keys", path, "Both spellings are there and differ.")
     if extra:
         _read_extra(entry, extra, prefix)
-
-
-def _read_auth_field(entry, name, value, path, auth):
-    auth_value = READERS[AUTH_FIELDS[name]](entry, value, path)
-    if auth_value is not None:
-        auth[name] = auth_value
-
-
-def _read_connection_field(entry, name, value, path, connection):
-    if name == "auth":
-        return
-    column, kind = CONNECTION_FIELDS[name]
-    value = READERS[kind](entry, value, path)
-    if value == "" and name == "id":
-        entry.say("blank_id", path)
-    elif value == "" and name == "integration_type":
-        entry.connection_extra["integration_type"] = ""  # no integration, but not absent either
-    elif value is not None:
-        connection[column] = value
 
 
 def _read_extra(entry, extra, prefix):
@@ -279,12 +260,17 @@ def _check_value(entry, value, path):
     return True
 
 
+def _is_plain(value):
+    """Whether a text is short and ASCII, as most are: nothing can be wrong with it."""
+    return len(value) <= MAX_SHORT_TEXT and value.isascii() and "\0" not in value
+
+
 def _is_good_text(entry, value, path, limit):
     if not isinstance(value, str):
         entry.say("wrong_type", path, "Text belongs here.")
         return False
-    if len(value) <= MAX_SHORT_TEXT and value.isascii() and "\0" not in value:
-        return True  # as most are
+    if _is_plain(value):
+        return True
     try:
         size = len(value) if value.isascii() else len(value.encode())
     except UnicodeEncodeError:
@@ -308,6 +294,24 @@ def _read_text(entry, value, path):
 
 def _read_short(entry, value, path):
     return value if _is_good_text(entry, value, path, MAX_SHORT_TEXT) else None
+
+
+def _read_id(entry, value, path):
+    value = _read_short(entry, value, path)
+    if value == "":
+        entry.say("blank_id", path)
+    return value or None
+
+
+def _read_type(entry, value, path):
+    value = _read_short(entry, value, path)
+    if value == "":
+        entry.connection_extra["integration_type"] = ""  # no integration, but not absent either
+    return value or None
+
+
+def _read_auth(entry, value, path):
+    """The auth object of a Connection is read after what surrounds it."""
 
 
 def _read_sealed_text(entry, value, path):
@@ -416,6 +420,8 @@ def _read_strings(entry, value, path):
         entry.say("wrong_type", path, "An array of texts belongs here.")
         return None
     for position, item in enumerate(value):
+        if isinstance(item, str) and _is_plain(item):
+            continue
         if not _is_good_text(entry, item, f"{path}[{position}]", MAX_TEXT):
             return None
     return value
@@ -572,7 +578,27 @@ READERS = {
     "bool": _read_bool,
     "number": _read_number,
     "date": _read_date,
+    "id": _read_id,
+    "type": _read_type,
+    "auth": _read_auth,
 }
+
+
+def _keys(fields, prefix=""):
+    """How each key is read, in both spellings: `(name, column, path, reader)`.
+
+    `fields` maps names to `(column, kind)`.
+    """
+    return {
+        spelling: (name, column, prefix + spelling, READERS[kind])
+        for name, (column, kind) in fields.items()
+        for spelling in (name, camel(name))
+    }
+
+
+AUTH_KEYS = _keys({name: (name, kind) for name, kind in AUTH_FIELDS.items()})
+NESTED_AUTH_KEYS = _keys({name: (name, kind) for name, kind in AUTH_FIELDS.items()}, "auth.")
+CONNECTION_KEYS = _keys({**CONNECTION_FIELDS, "auth": ("auth", "auth")})
 
 
 def iso(moment):

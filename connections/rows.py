@@ -19,45 +19,46 @@ IMPORT_LOCK = 0x6C6174636B  # any number that nothing else in the database uses
 TABLE = ConnectionAuth._meta.db_table
 FIELDS = ConnectionAuth._meta.concrete_fields
 NAMES = [field.attname for field in FIELDS]
-DEFAULTS = {
-    field.attname: field.default
+BLANK = [
+    None if field.default is NOT_PROVIDED or callable(field.default) else field.default
     for field in FIELDS
-    if field.default is not NOT_PROVIDED and not callable(field.default)
-}
+]
 SEALED = {field.name: field for field in FIELDS if isinstance(field, SealedTextField)}
 
 
 def seal_auth(record_id, auth):
     """The sealed columns (name to token) of an opened auth object (with `extra`)."""
+    record = str(record_id)
     names = [name for name in SEALED if name in auth]
-    texts = {f"{record_id}/{name}": SEALED[name].encode(auth[name]) for name in names}
+    texts = {f"{record}/{name}": SEALED[name].encode(auth[name]) for name in names}
     return dict(zip(names, keyring.seal_all(texts).values(), strict=True))
 
 
-def row(values):
-    """The tuple to insert for a record: `values` by attribute name, in any Python type.
+def row(*parts):
+    """The tuple to insert for a record: mappings of attribute names to values of any Python type.
 
-    What is not among them (or None) gets the default of its field.
+    What is in none of them (or None) gets the default of its field.
     """
-    made = dict(DEFAULTS)
-    converters = _converters(connection.vendor)
-    for name, value in values.items():
-        if value is not None:
-            convert = converters.get(name)
-            made[name] = convert(value) if convert else value
-    return tuple(map(made.get, NAMES))
+    made = list(BLANK)
+    places = _places(connection.vendor)
+    for part in parts:
+        for name, value in part.items():
+            if value is not None:
+                place, convert = places[name]
+                made[place] = convert(value) if convert else value
+    return tuple(made)
 
 
 @lru_cache
-def _converters(vendor):
-    """How Python values become what the driver takes, where they are not taken as they are."""
+def _places(vendor):
+    """Where each value goes, and what makes of it what the driver takes (None: taken as it is)."""
     kinds = {models.JSONField: _json}
     if vendor == "sqlite":
         # What the backend writes, see adapt_datetimefield_value: naive, in UTC.
         kinds[models.DateTimeField] = _utc_text
         kinds[models.UUIDField] = lambda value: value.hex
         kinds[models.FloatField] = float
-    return {field.attname: kinds[type(field)] for field in FIELDS if type(field) in kinds}
+    return {field.attname: (n, kinds.get(type(field))) for n, field in enumerate(FIELDS)}
 
 
 def _utc_text(moment):
