@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from . import parallel, payload
+from .fields import IsToken
 from .issues import COMMAND_ERRORS, printable
 from .keyring import SealError
 from .models import SEALED_COLUMNS, ConnectionAuth
@@ -50,14 +51,15 @@ def stream(queryset, options, tally, jobs=1):
     if options.format == "ndjson":
         opening, separator, closing = ("", "\n", "\n")
     processes = parallel.processes(jobs, queryset.count()) if jobs > 1 else 1
-    with parallel.workers(_Writer(queryset, options).texts, processes) as in_order:
-        for texts, unreadable in in_order(_ranges(queryset)):
+    writer = _Writer(queryset, options, separator)
+    with parallel.workers(writer.write, processes) as in_order:
+        for text, count, unreadable in in_order(_ranges(queryset)):
             for pk, name, fields in unreadable:
                 tally.left_out.append((name, fields))
                 ConnectionAuth.all_objects.get(pk=pk).note_unreadable(fields)
-            if texts:
-                yield (separator if tally.exported else opening) + separator.join(texts)
-                tally.exported += len(texts)
+            if count:
+                yield (separator if tally.exported else opening) + text
+                tally.exported += count
     if tally.exported:
         yield closing
     elif options.format == "json":
@@ -66,33 +68,37 @@ def stream(queryset, options, tally, jobs=1):
 
 def _ranges(queryset):
     """Ranges of ids that hold CHUNK records each, as `(after, until)`; after is None at first."""
-    after, last = None, None
-    ids = queryset.order_by("id").values_list("id", flat=True).iterator(chunk_size=10 * CHUNK)
-    for count, last in enumerate(ids, 1):
-        if count % CHUNK == 0:
-            yield after, last
-            after = last
-    if last != after:
-        yield after, last
+    ids = queryset.order_by("id").values_list("id", flat=True)
+    after, last = None, ids.last()
+    while after != last:
+        rest = ids if after is None else ids.filter(id__gt=after)
+        until = rest.filter(id__lte=last)[CHUNK - 1 : CHUNK].first() or last
+        yield after, until
+        after = until
 
 
 class _Writer:
-    """Writes the JSON texts of a range of records. Opens values; stores nothing."""
+    """Writes the JSON of a range of records. Opens values; stores nothing."""
 
-    def __init__(self, queryset, options):
-        self.options = options
+    def __init__(self, queryset, options, separator):
+        self.options, self.separator = options, separator
         self.sealed = () if options.secrets == "omit" else SEALED_COLUMNS
-        plain = (*payload.CONNECTION_COLUMNS, *payload.PLAIN_FIELDS)
-        self.columns = ("id", "unreadable_fields", *plain, *self.sealed)
-        self.rows = queryset.order_by("id").values_list(*self.columns)
         kinds = payload.AUTH_FIELDS.items() if options.secrets == "mask" else ()
         self.masks = {name: payload.mask(name, ()) for name, kind in kinds if kind in WHOLE_MASKED}
+        plain = (*payload.CONNECTION_COLUMNS, *payload.PLAIN_FIELDS)
+        self.columns = ("id", "unreadable_fields", *plain, *self.sealed)
+        # Of what is masked whole, only whether it is there.
+        asked = [IsToken(name) if name in self.masks else name for name in self.columns]
+        self.rows = queryset.order_by("id").values_list(*asked)
         self.encode = json.JSONEncoder(
             ensure_ascii=options.ascii, allow_nan=False, separators=(", ", ": ")
         ).encode
 
-    def texts(self, ids):
-        """The texts for a range of ids, and `(id, name, fields)` of what does not open."""
+    def write(self, ids):
+        """The text for a range of ids, how many are in it, and what does not open.
+
+        That is a list of `(id, name, names of fields)`.
+        """
         after, until = ids
         rows = self.rows.filter(id__lte=until)
         texts, unreadable = [], []
@@ -106,7 +112,7 @@ class _Writer:
                 texts.append(self.encode(written))
             elif self.options.secrets == "omit":
                 texts.append("{}")
-        return texts, unreadable
+        return self.separator.join(texts), len(texts), unreadable
 
     def _open(self, values):
         """The sealed values that are set, opened or masked, and the names of the bad ones.
@@ -119,7 +125,7 @@ class _Writer:
                 continue
             if name in self.masks:
                 opened[name] = self.masks[name]
-                if not values[name].is_token or name in (values["unreadable_fields"] or ()):
+                if not values[name] or name in (values["unreadable_fields"] or ()):
                     faults.append(name)
                 continue
             try:
@@ -136,7 +142,8 @@ class _Writer:
                 sealed[name] = payload.mask(name, sealed[name])
             extra = {part: {payload.MASK: True} for part in extra}
         naming = self.options.naming
-        written = payload.auth_json({**values, **sealed}, extra.get("auth"), naming)
+        values.update(sealed)
+        written = payload.auth_json(values, extra.get("auth"), naming)
         if self.options.shape == "auth":
             return written
         return payload.connection_json(values, written, extra.get("connection"), naming)

@@ -9,7 +9,7 @@ import json
 import uuid
 
 from django.core.exceptions import FieldError
-from django.db.models import Case, Value
+from django.db.models import Case, Func, IntegerField, Value
 from django.db.models.functions import Cast
 from django.db.models.lookups import Exact, IsNull
 from django.db.models.query_utils import DeferredAttribute
@@ -200,3 +200,19 @@ class SealedJSONField(SealedTextField):
             return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         except (TypeError, ValueError):
             raise SealError(f"{self.name} takes JSON values only.") from None
+
+
+class IsToken(Func):
+    """Whether a sealed column holds what looks like a token (1 or 0; NULL where it is not set).
+
+    Like `Sealed.is_token`, without reading the token out of the database.
+    """
+
+    arity = 1
+    output_field = IntegerField()
+    template = (
+        "CASE WHEN %(expressions)s IS NULL THEN NULL "
+        f"WHEN substr(%(expressions)s, 1, {len(keyring.TOKEN_BEGIN)}) = '{keyring.TOKEN_BEGIN}' "
+        f"AND length(%(expressions)s) >= {keyring.TOKEN_LEAST} "
+        "AND length(%(expressions)s) %% 4 = 0 THEN 1 ELSE 0 END"
+    )

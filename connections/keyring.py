@@ -230,9 +230,14 @@ def is_authentic(token):
     return True
 
 
+# What every token begins with (version 0x80, a time before 2106), and its least length. fields
+# asks the database the same.
+TOKEN_BEGIN, TOKEN_LEAST = "gAAAAA", 100
+
+
 def is_token(token):
-    """Whether a text has the form of a token: version 0x80, a time before 2106, whole blocks."""
-    return token.startswith("gAAAAA") and len(token) >= 100 and len(token) % 4 == 0
+    """Whether a text has the form of a token: its beginning, and whole groups of base64."""
+    return token.startswith(TOKEN_BEGIN) and len(token) >= TOKEN_LEAST and len(token) % 4 == 0
 
 
 def sealed_at(token):

@@ -603,7 +603,9 @@ CONNECTION_KEYS = _keys({**CONNECTION_FIELDS, "auth": ("auth", "auth")})
 
 def iso(moment):
     """An aware datetime as the API writes it: `2027-01-01T00:00:00.000Z`."""
-    return moment.astimezone(timezone.utc).isoformat(timespec="milliseconds")[:-6] + "Z"
+    if moment.tzinfo is not timezone.utc:
+        moment = moment.astimezone(timezone.utc)
+    return moment.isoformat("T", "milliseconds")[:-6] + "Z"
 
 
 def canonical(value):
