@@ -4,11 +4,12 @@ import ctypes
 import gc
 import multiprocessing
 import os
+import pickle
+import queue
 import signal
 import threading
 from collections import deque
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from django.db import connection, connections
@@ -43,39 +44,70 @@ def workers(function, jobs):
     """Give a function `in_order(items)` that yields `function(item)` for each item.
 
     `jobs` processes compute it; 1 means this one. `function` and what it refers to reach them by
-    fork, items and results by pickle. Enter it outside any transaction.
+    fork, items and results by pickle. Enter it outside any transaction. Raises ProcessDied.
     """
     if jobs == 1:
         yield lambda items: map(function, items)
         return
     connections.close_all()  # a forked process must not go on with this one's
-    context = multiprocessing.get_context("fork")
-    pool = ProcessPoolExecutor(jobs, context, _begin, (function, os.getpid()))
+    started = [_start(function) for _ in range(jobs)]  # before there are threads
+    free = queue.SimpleQueue()
+    for _, pipe in started:
+        free.put(pipe)
+    # One thread more than processes: it gives out work while another reads a result.
+    threads = ThreadPoolExecutor(jobs + 1)
     try:
-        pool.submit(os.getpid).result()  # fork now, and not within a transaction
-        yield lambda items: _in_order(pool, items, AHEAD + jobs)
-    except BrokenProcessPool:
-        raise ProcessDied from None
+        yield lambda items: _in_order(threads, free, items, AHEAD + jobs)
     finally:
-        pool.shutdown(cancel_futures=True)
+        for process, _ in started:
+            process.kill()  # it holds nothing; and whoever waits for it sees its pipe end
+            process.join()
+        threads.shutdown(cancel_futures=True)
+        for _, pipe in started:
+            pipe.close()
 
 
-def _in_order(pool, items, most_waiting):
+def _start(function):
+    """A process that computes `function`, and our end of the pipe to it.
+
+    Each has a pipe of its own: one that is killed in the middle of a word leaves the others, and
+    us, with no lock that nobody opens and no half message that nobody ends.
+    """
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(function, theirs, os.getpid()), daemon=True)
+    process.start()
+    theirs.close()
+    return process, ours
+
+
+def _in_order(threads, free, items, most_waiting):
     waiting = deque()
     for item in items:
-        waiting.append(pool.submit(_call, item))
+        waiting.append(threads.submit(_ask, free, item))
         if len(waiting) > most_waiting:
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
 
 
-_function = None  # what a forked process computes
+def _ask(free, item):
+    pipe = free.get()
+    try:
+        pipe.send(item)
+        answer = pipe.recv_bytes()
+    except (EOFError, OSError):
+        raise ProcessDied from None
+    finally:
+        free.put(pipe)
+    result, error = pickle.loads(answer)  # noqa: S301 (from a process that we have forked)
+    if error:
+        raise error
+    return result
 
 
-def _begin(function, parent):
-    global _function
-    _function = function
+def _serve(function, pipe, parent):
+    """What a forked process does until its parent ends it."""
     # What is there already is never garbage: leave its memory shared. What comes is short-lived.
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
@@ -84,7 +116,10 @@ def _begin(function, parent):
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
-
-
-def _call(item):
-    return _function(item)
+    while True:
+        item = pipe.recv()
+        try:
+            answer = function(item), None
+        except Exception as error:
+            answer = None, error
+        pipe.send(answer)

@@ -1,0 +1,50 @@
+"""Work on several processes: results in order, and an end where one of them is killed."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from connections.parallel import ProcessDied, workers
+
+pytestmark = [pytest.mark.crash, pytest.mark.django_db(transaction=True)]
+
+LARGE = 64 << 20  # bytes: far more than a pipe holds
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 3])
+def test_results_come_in_the_order_of_the_items(jobs):
+    with workers(lambda item: (item, item**2), jobs) as in_order:
+        assert list(in_order(range(100))) == [(item, item**2) for item in range(100)]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_error_reaches_whoever_asked(jobs):
+    with pytest.raises(ZeroDivisionError):
+        with workers(lambda item: 1 // item, jobs) as in_order:
+            list(in_order([1, 0, 1]))
+
+
+def killed_soon(seconds):
+    """Give a large answer, and die of a signal on the way."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    return b"x" * LARGE
+
+
+@pytest.mark.parametrize("milliseconds", [1, 5, 10, 20, 40])
+def test_a_process_that_is_killed_in_the_middle_of_an_answer_ends_the_work(milliseconds):
+    begun = time.monotonic()
+    with pytest.raises(ProcessDied):
+        with workers(killed_soon, 2) as in_order:
+            list(in_order([milliseconds / 1000] * 20))
+    assert time.monotonic() - begun < 10
+
+
+def test_no_process_is_left():
+    with workers(lambda item: os.getpid(), 2) as in_order:
+        processes = set(in_order(range(50)))
+    for process in processes:
+        with pytest.raises(ProcessLookupError):
+            os.kill(process, 0)
