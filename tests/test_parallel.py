@@ -21,9 +21,8 @@ def test_results_come_in_the_order_of_the_items(jobs):
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_an_error_reaches_whoever_asked(jobs):
-    with pytest.raises(ZeroDivisionError):
-        with workers(lambda item: 1 // item, jobs) as in_order:
-            list(in_order([1, 0, 1]))
+    with pytest.raises(ZeroDivisionError), workers(lambda item: 1 // item, jobs) as in_order:
+        list(in_order([1, 0, 1]))
 
 
 def killed_soon(seconds):
@@ -36,9 +35,8 @@ def killed_soon(seconds):
 @pytest.mark.parametrize("milliseconds", [1, 5, 10, 20, 40])
 def test_a_process_that_is_killed_in_the_middle_of_an_answer_ends_the_work(milliseconds):
     begun = time.monotonic()
-    with pytest.raises(ProcessDied):
-        with workers(killed_soon, 2) as in_order:
-            list(in_order([milliseconds / 1000] * 20))
+    with pytest.raises(ProcessDied), workers(killed_soon, 2) as in_order:
+        list(in_order([milliseconds / 1000] * 20))
     assert time.monotonic() - begun < 10
 
 
