@@ -19,6 +19,7 @@ ROUNDS = int(os.environ.get("BENCH_ROUNDS", 3))
 # What is asked of us: (contestant, compared with, at least, aim).
 TARGETS = (
     ("import", "rival import", 5, 8),
+    ("import", "rival import, tuned", 5, 8),
     ("import", "floor", 0.6, 1),
     ("import again, unchanged", "import", 1.5, None),
     ("export with secrets", "rival export", 3, None),
@@ -47,15 +48,20 @@ class Bench:
         self.store.manage("import_connections", self.file)
         self.floor("prepare")
 
-    def rival(self, *arguments):
-        return self.script("rival/run.py", *arguments)
+    def rival(self, *arguments, lookup="row"):
+        return self.script("rival/run.py", *arguments, RIVAL_LOOKUP=lookup)
+
+    def rival_import(self, lookup):
+        self.rival_database.unlink(missing_ok=True)
+        self.rival("create")
+        return self.rival("import", self.flat, lookup=lookup)
 
     def floor(self, command):
         return self.script("floor.py", command, self.store.database, self.rows, self.store.key)
 
-    def script(self, name, *arguments):
+    def script(self, name, *arguments, **environment):
         command = [sys.executable, str(HERE / name), *map(str, arguments)]
-        return measure(command, self.store.environment)
+        return measure(command, {**self.store.environment, **environment})
 
     def export(self, *options):
         self.exported.unlink(missing_ok=True)
@@ -67,9 +73,8 @@ class Bench:
         """One run of each contestant, as `{name: Measured}`."""
         self.store.reset()
         run = {"floor": self.floor("run")}
-        self.rival_database.unlink(missing_ok=True)
-        self.rival("create")
-        run["rival import"] = self.rival("import", self.flat)
+        run["rival import"] = self.rival_import("row")
+        run["rival import, tuned"] = self.rival_import("cached")
         self.store.reset()
         run["import"] = self.store.manage("import_connections", self.file)
         expect(f"{RECORDS} created", run["import"])
