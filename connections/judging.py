@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from django.db.models import BooleanField, ExpressionWrapper, Q
 
 from . import expiry, payload, rows
+from .derivation import content_digest, derived, identity_digest
 from .issues import Issue
 from .merging import fresh_auth, same
-from .models import ConnectionAuth, content_digest, derived, identity_digest
+from .models import ConnectionAuth
 from .reader import read_piece
 
 

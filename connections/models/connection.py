@@ -1,147 +1,20 @@
-"""What is stored: integrations, connections with their auth objects, imports under way, keys."""
+"""The record: a connection and its auth object."""
 
-import hmac
-import re
-import uuid
-from datetime import timedelta
-
-from django.conf import settings
-from django.db import models, transaction
-from django.db.models import Count, Q
+from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
-from . import alive, expiry, keyring, payload
-from .fields import Sealed, SealedJSONField, SealedTextField
-from .issues import printable
-from .keyring import SealError
-
-PRODUCTION = "Production"
-
-
-def in_one_line(name):
-    """A stored name as it is shown and logged: on one line, and all of it to be seen."""
-    return printable(re.sub(r"[\t\r\n]", " ", name), 255)
+from .. import expiry, keyring, payload
+from ..derivation import content_digest, derived, identity_digest
+from ..fields import Sealed, SealedJSONField, SealedTextField
+from ..keyring import SealError
+from .integration import Integration, in_one_line
+from .queryset import PRODUCTION, ConnectionAuthQuerySet, InUseManager, sealed_columns
 
 
 class VersionConflict(Exception):
     """Somebody else saved the record meanwhile; nothing was written."""
-
-
-class StoredKey(models.Model):
-    """Keys and proofs of our own, sealed under FERNET_KEYS (see keyring)."""
-
-    name = models.CharField(max_length=32, primary_key=True)
-    token = models.TextField()
-
-    class Meta:
-        default_permissions = ()
-
-
-class Integration(models.Model):
-    """A kind of system that connections lead to, such as HubSpot."""
-
-    AUTH_TYPES = [
-        ("oauth2", "OAuth 2"),
-        ("oauth1", "OAuth 1"),
-        ("token", "Token"),
-        ("other", "Other"),
-    ]
-
-    type = models.CharField(
-        max_length=255,
-        unique=True,
-        help_text="The API's integration_type, such as hubspot.",
-    )
-    name = models.CharField(max_length=255, blank=True)
-    auth_type = models.CharField(max_length=16, choices=AUTH_TYPES, blank=True)
-    token_names = models.JSONField(
-        default=list,
-        blank=True,
-        help_text="Labels of the credentials in otherAuthInfo, in their order.",
-    )
-    token_instructions = models.JSONField(default=list, blank=True)
-    categories = models.JSONField(default=list, blank=True)
-    token_url = models.TextField(
-        blank=True, help_text="Used for renewal where a connection has no token address."
-    )
-
-    class Meta:
-        ordering = ["name", "type"]
-
-    def __str__(self):
-        return in_one_line(self.name or self.type)
-
-
-class ConnectionAuthQuerySet(models.QuerySet):
-    """Questions that the dashboard, the lists and the commands ask."""
-
-    def in_use(self):
-        return self.filter(binned_at=None)
-
-    def in_bucket(self, bucket, now=None):
-        """Those in one of expiry.BUCKETS at `now`, or the `stale` ones."""
-        return self.filter(stale_at(now) if bucket == "stale" else in_bucket(bucket, now))
-
-    def in_environment(self, name):
-        """Those of an environment; absent counts as Production, as it is shown."""
-        condition = Q(environment=name)
-        if name == PRODUCTION:
-            condition |= Q(environment=None) | Q(environment="")
-        return self.filter(condition)
-
-    def chosen(self, integration=None, environment=None, bucket=None):
-        """The part that an export or a list asks for; None means any."""
-        chosen = self
-        if integration is not None:
-            chosen = chosen.filter(integration=integration)
-        if environment is not None:
-            chosen = chosen.in_environment(environment)
-        return chosen.in_bucket(bucket) if bucket is not None else chosen
-
-    def breaking_within(self, period, now=None):
-        """The broken and those that break within a timedelta, soonest first."""
-        now = now or timezone.now()
-        return self.filter(breaks_at__lte=now + period).order_by("breaks_at", "id")
-
-    def bucket_counts(self, now=None):
-        """`{bucket: count}` over expiry.BUCKETS plus `stale` and `total`, in one query."""
-        now = now or timezone.now()
-        counts = {name: Count("pk", filter=in_bucket(name, now)) for name in expiry.BUCKETS}
-        return self.aggregate(**counts, stale=Count("pk", filter=stale_at(now)), total=Count("pk"))
-
-    def unreadable(self):
-        return self.filter(unreadable_fields__isnull=False)
-
-    def listed(self):
-        """Without the sealed columns: what lists need."""
-        return self.defer(*SEALED_COLUMNS).select_related("integration")
-
-
-def in_bucket(bucket, now=None):
-    """The condition (Q) that `expiry.bucket_of` states for one value."""
-    if bucket == "no_end":
-        return Q(breaks_at=None)
-    edges = expiry.bucket_edges(now or timezone.now())
-    names = list(edges)
-    if bucket == "later":
-        return Q(breaks_at__gt=edges[names[-1]])
-    condition = Q(breaks_at__lte=edges[bucket])
-    position = names.index(bucket)
-    return condition & Q(breaks_at__gt=edges[names[position - 1]]) if position else condition
-
-
-def stale_at(now=None):
-    """Renewable, not broken, and the access token has ended: a machine's work."""
-    now = now or timezone.now()
-    return Q(renewable=True, access_expires_at__lte=now) & (
-        Q(breaks_at=None) | Q(breaks_at__gt=now)
-    )
-
-
-class InUseManager(models.Manager.from_queryset(ConnectionAuthQuerySet)):
-    def get_queryset(self):
-        return super().get_queryset().in_use()
 
 
 class ConnectionAuth(models.Model):
@@ -376,11 +249,7 @@ class ConnectionAuth(models.Model):
         return True
 
 
-SEALED_COLUMNS = tuple(
-    field.name
-    for field in ConnectionAuth._meta.concrete_fields
-    if isinstance(field, SealedTextField)
-)
+SEALED_COLUMNS = sealed_columns(ConnectionAuth)
 DERIVED_COLUMNS = (
     "access_expires_at",
     "expiry_source",
@@ -402,134 +271,3 @@ DERIVED_FROM = {
     "source_updated_at",
     "received_at",
 }
-
-
-def derived(auth, *, issued_at, received_at):
-    """The derived expiry columns of an opened auth object, by column name."""
-    deadlines = expiry.deadlines(auth, issued_at=issued_at, received_at=received_at)
-    return {**deadlines._asdict(), "auth_kind": expiry.auth_kind(auth)}
-
-
-def content_digest(auth, digest_key):
-    """Keyed digest (hex) of a whole auth object: equal digest means equal content.
-
-    Its unknown keys count; those of the Connection around it do not.
-    """
-    if "extra" in auth:
-        auth = {**auth, "extra": auth["extra"].get("auth", {})}
-        if not auth["extra"]:
-            del auth["extra"]
-    return hmac.digest(digest_key, payload.canonical(auth), "sha256").hex()
-
-
-def identity_digest(digest, integration, environment, digest_key):
-    """Keyed digest (hex) that stands for a record without a connection_id."""
-    place = payload.canonical([digest, integration, environment])
-    return hmac.digest(digest_key, place, "sha256").hex()
-
-
-class ImportRun(models.Model):
-    """A file given for import in the browser, and what became of it (see runs)."""
-
-    KEPT_FOR = timedelta(hours=1)  # an upload that nobody confirms
-    INTERRUPTED_KEPT_FOR = timedelta(days=1)
-    SILENT_FOR = timedelta(seconds=30)  # after that, look whether the process lives
-
-    class Status(models.TextChoices):
-        UPLOADED = "uploaded"
-        RUNNING = "running"
-        DONE = "done"
-        CANCELLED = "cancelled"
-        FAILED = "failed", "Nothing stored"
-
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
-    file_name = models.CharField(max_length=255)
-    size = models.PositiveBigIntegerField()
-    sha256 = models.CharField(max_length=64)
-    created_at = models.DateTimeField(default=timezone.now)
-    status = models.CharField(max_length=10, choices=Status.choices, default=Status.UPLOADED)
-    # What was ticked at the confirmation: see runs.OPTIONS.
-    options = models.JSONField(default=dict)
-    started_at = models.DateTimeField(null=True)
-    # The process that does it (see alive); "" until one has taken it over.
-    process = models.CharField(max_length=255, blank=True, default="")
-    heartbeat_at = models.DateTimeField(null=True)
-    done = models.PositiveBigIntegerField(default=0)
-    total = models.PositiveBigIntegerField(default=0)
-    cancel_requested = models.BooleanField(default=False)
-    finished_at = models.DateTimeField(null=True)
-    # The result object, of what is done so far or of the whole: counts and issues, never a value.
-    result = models.JSONField(null=True)
-
-    class Meta:
-        default_permissions = ()
-        constraints = [
-            models.UniqueConstraint(
-                fields=["user"], condition=Q(status="running"), name="import_run_one_a_person"
-            )
-        ]
-
-    @property
-    def thrown_away_at(self):
-        return self.created_at + self.KEPT_FOR
-
-    @property
-    def is_interrupted(self):
-        """Under way, but nothing was heard of it for a while and its process is gone."""
-        return (
-            self.status == self.Status.RUNNING
-            and self.heartbeat_at <= timezone.now() - self.SILENT_FOR
-            and not alive.is_alive(self.process)
-        )
-
-    @property
-    def status_label(self):
-        return "Interrupted" if self.is_interrupted else self.get_status_display()
-
-    @classmethod
-    def throw_away_old(cls):
-        """Forget uploads that nobody confirmed within the hour; end what was interrupted long ago.
-
-        Nothing is written where there is nothing to do: a page that looks must not wait for one
-        that writes.
-        """
-        now = timezone.now()
-        for run in cls.objects.filter(
-            status=cls.Status.UPLOADED, created_at__lte=now - cls.KEPT_FOR
-        ):
-            run.delete()
-        for run in cls.objects.filter(
-            status=cls.Status.RUNNING, heartbeat_at__lte=now - cls.INTERRUPTED_KEPT_FOR
-        ):
-            run.give_up()
-
-    def give_up(self):
-        """End an interrupted run: what it stored stays, the upload is thrown away."""
-        if not self.is_interrupted:
-            return False
-        with transaction.atomic():
-            ended = type(self).objects.filter(
-                pk=self.pk, status=self.Status.RUNNING, heartbeat_at=self.heartbeat_at
-            )
-            stored = None if self.options.get("atomic") else self.result
-            if ended.update(
-                status=self.Status.CANCELLED, finished_at=timezone.now(), result=stored
-            ):
-                self.chunks.all().delete()
-                return True
-        return False
-
-
-class ImportChunk(models.Model):
-    """A piece of an uploaded file, sealed."""
-
-    run = models.ForeignKey(ImportRun, on_delete=models.CASCADE, related_name="chunks")
-    position = models.PositiveIntegerField()
-    token = models.BinaryField()
-
-    class Meta:
-        default_permissions = ()
-        constraints = [
-            models.UniqueConstraint(fields=["run", "position"], name="import_chunk_position")
-        ]

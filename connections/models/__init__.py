@@ -1,0 +1,30 @@
+"""What is stored: integrations, connections with their auth objects, imports under way, keys."""
+
+from .connection import (
+    DERIVED_COLUMNS,
+    DERIVED_FROM,
+    SEALED_COLUMNS,
+    ConnectionAuth,
+    VersionConflict,
+)
+from .imports import ImportChunk, ImportRun
+from .integration import Integration, in_one_line
+from .keys import StoredKey
+from .queryset import PRODUCTION, ConnectionAuthQuerySet, in_bucket, stale_at
+
+__all__ = [
+    "DERIVED_COLUMNS",
+    "DERIVED_FROM",
+    "PRODUCTION",
+    "SEALED_COLUMNS",
+    "ConnectionAuth",
+    "ConnectionAuthQuerySet",
+    "ImportChunk",
+    "ImportRun",
+    "Integration",
+    "StoredKey",
+    "VersionConflict",
+    "in_bucket",
+    "in_one_line",
+    "stale_at",
+]

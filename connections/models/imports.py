@@ -1,0 +1,118 @@
+"""Imports in the browser: the file, sealed, and what became of it."""
+
+import uuid
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import models, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from .. import alive
+
+
+class ImportRun(models.Model):
+    """A file given for import in the browser, and what became of it (see runs)."""
+
+    KEPT_FOR = timedelta(hours=1)  # an upload that nobody confirms
+    INTERRUPTED_KEPT_FOR = timedelta(days=1)
+    SILENT_FOR = timedelta(seconds=30)  # after that, look whether the process lives
+
+    class Status(models.TextChoices):
+        UPLOADED = "uploaded"
+        RUNNING = "running"
+        DONE = "done"
+        CANCELLED = "cancelled"
+        FAILED = "failed", "Nothing stored"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
+    file_name = models.CharField(max_length=255)
+    size = models.PositiveBigIntegerField()
+    sha256 = models.CharField(max_length=64)
+    created_at = models.DateTimeField(default=timezone.now)
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.UPLOADED)
+    # What was ticked at the confirmation: see runs.OPTIONS.
+    options = models.JSONField(default=dict)
+    started_at = models.DateTimeField(null=True)
+    # The process that does it (see alive); "" until one has taken it over.
+    process = models.CharField(max_length=255, blank=True, default="")
+    heartbeat_at = models.DateTimeField(null=True)
+    done = models.PositiveBigIntegerField(default=0)
+    total = models.PositiveBigIntegerField(default=0)
+    cancel_requested = models.BooleanField(default=False)
+    finished_at = models.DateTimeField(null=True)
+    # The result object, of what is done so far or of the whole: counts and issues, never a value.
+    result = models.JSONField(null=True)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user"], condition=Q(status="running"), name="import_run_one_a_person"
+            )
+        ]
+
+    @property
+    def thrown_away_at(self):
+        return self.created_at + self.KEPT_FOR
+
+    @property
+    def is_interrupted(self):
+        """Under way, but nothing was heard of it for a while and its process is gone."""
+        return (
+            self.status == self.Status.RUNNING
+            and self.heartbeat_at <= timezone.now() - self.SILENT_FOR
+            and not alive.is_alive(self.process)
+        )
+
+    @property
+    def status_label(self):
+        return "Interrupted" if self.is_interrupted else self.get_status_display()
+
+    @classmethod
+    def throw_away_old(cls):
+        """Forget uploads that nobody confirmed within the hour; end what was interrupted long ago.
+
+        Nothing is written where there is nothing to do: a page that looks must not wait for one
+        that writes.
+        """
+        now = timezone.now()
+        for run in cls.objects.filter(
+            status=cls.Status.UPLOADED, created_at__lte=now - cls.KEPT_FOR
+        ):
+            run.delete()
+        for run in cls.objects.filter(
+            status=cls.Status.RUNNING, heartbeat_at__lte=now - cls.INTERRUPTED_KEPT_FOR
+        ):
+            run.give_up()
+
+    def give_up(self):
+        """End an interrupted run: what it stored stays, the upload is thrown away."""
+        if not self.is_interrupted:
+            return False
+        with transaction.atomic():
+            ended = type(self).objects.filter(
+                pk=self.pk, status=self.Status.RUNNING, heartbeat_at=self.heartbeat_at
+            )
+            stored = None if self.options.get("atomic") else self.result
+            if ended.update(
+                status=self.Status.CANCELLED, finished_at=timezone.now(), result=stored
+            ):
+                self.chunks.all().delete()
+                return True
+        return False
+
+
+class ImportChunk(models.Model):
+    """A piece of an uploaded file, sealed."""
+
+    run = models.ForeignKey(ImportRun, on_delete=models.CASCADE, related_name="chunks")
+    position = models.PositiveIntegerField()
+    token = models.BinaryField()
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(fields=["run", "position"], name="import_chunk_position")
+        ]

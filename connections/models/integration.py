@@ -1,0 +1,47 @@
+"""The kinds of systems that connections lead to."""
+
+import re
+
+from django.db import models
+
+from ..issues import printable
+
+
+def in_one_line(name):
+    """A stored name as it is shown and logged: on one line, and all of it to be seen."""
+    return printable(re.sub(r"[\t\r\n]", " ", name), 255)
+
+
+class Integration(models.Model):
+    """A kind of system that connections lead to, such as HubSpot."""
+
+    AUTH_TYPES = [
+        ("oauth2", "OAuth 2"),
+        ("oauth1", "OAuth 1"),
+        ("token", "Token"),
+        ("other", "Other"),
+    ]
+
+    type = models.CharField(
+        max_length=255,
+        unique=True,
+        help_text="The API's integration_type, such as hubspot.",
+    )
+    name = models.CharField(max_length=255, blank=True)
+    auth_type = models.CharField(max_length=16, choices=AUTH_TYPES, blank=True)
+    token_names = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Labels of the credentials in otherAuthInfo, in their order.",
+    )
+    token_instructions = models.JSONField(default=list, blank=True)
+    categories = models.JSONField(default=list, blank=True)
+    token_url = models.TextField(
+        blank=True, help_text="Used for renewal where a connection has no token address."
+    )
+
+    class Meta:
+        ordering = ["name", "type"]
+
+    def __str__(self):
+        return in_one_line(self.name or self.type)

@@ -1,0 +1,88 @@
+"""Questions that the dashboard, the lists and the commands ask of the connections."""
+
+from django.db import models
+from django.db.models import Count, Q
+from django.utils import timezone
+
+from .. import expiry
+from ..fields import SealedTextField
+
+PRODUCTION = "Production"  # what an absent environment is shown as
+
+
+class ConnectionAuthQuerySet(models.QuerySet):
+    """Questions that the dashboard, the lists and the commands ask."""
+
+    def in_use(self):
+        return self.filter(binned_at=None)
+
+    def in_bucket(self, bucket, now=None):
+        """Those in one of expiry.BUCKETS at `now`, or the `stale` ones."""
+        return self.filter(stale_at(now) if bucket == "stale" else in_bucket(bucket, now))
+
+    def in_environment(self, name):
+        """Those of an environment; absent counts as Production, as it is shown."""
+        condition = Q(environment=name)
+        if name == PRODUCTION:
+            condition |= Q(environment=None) | Q(environment="")
+        return self.filter(condition)
+
+    def chosen(self, integration=None, environment=None, bucket=None):
+        """The part that an export or a list asks for; None means any."""
+        chosen = self
+        if integration is not None:
+            chosen = chosen.filter(integration=integration)
+        if environment is not None:
+            chosen = chosen.in_environment(environment)
+        return chosen.in_bucket(bucket) if bucket is not None else chosen
+
+    def breaking_within(self, period, now=None):
+        """The broken and those that break within a timedelta, soonest first."""
+        now = now or timezone.now()
+        return self.filter(breaks_at__lte=now + period).order_by("breaks_at", "id")
+
+    def bucket_counts(self, now=None):
+        """`{bucket: count}` over expiry.BUCKETS plus `stale` and `total`, in one query."""
+        now = now or timezone.now()
+        counts = {name: Count("pk", filter=in_bucket(name, now)) for name in expiry.BUCKETS}
+        return self.aggregate(**counts, stale=Count("pk", filter=stale_at(now)), total=Count("pk"))
+
+    def unreadable(self):
+        return self.filter(unreadable_fields__isnull=False)
+
+    def listed(self):
+        """Without the sealed columns: what lists need."""
+        return self.defer(*sealed_columns(self.model)).select_related("integration")
+
+
+def in_bucket(bucket, now=None):
+    """The condition (Q) that `expiry.bucket_of` states for one value."""
+    if bucket == "no_end":
+        return Q(breaks_at=None)
+    edges = expiry.bucket_edges(now or timezone.now())
+    names = list(edges)
+    if bucket == "later":
+        return Q(breaks_at__gt=edges[names[-1]])
+    condition = Q(breaks_at__lte=edges[bucket])
+    position = names.index(bucket)
+    return condition & Q(breaks_at__gt=edges[names[position - 1]]) if position else condition
+
+
+def stale_at(now=None):
+    """Renewable, not broken, and the access token has ended: a machine's work."""
+    now = now or timezone.now()
+    return Q(renewable=True, access_expires_at__lte=now) & (
+        Q(breaks_at=None) | Q(breaks_at__gt=now)
+    )
+
+
+class InUseManager(models.Manager.from_queryset(ConnectionAuthQuerySet)):
+    def get_queryset(self):
+        return super().get_queryset().in_use()
+
+
+def sealed_columns(model):
+    """The names of the sealed fields of a model."""
+    return tuple(
+        field.name for field in model._meta.concrete_fields if isinstance(field, SealedTextField)
+    )
