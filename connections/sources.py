@@ -54,12 +54,14 @@ class FileSource:
 class SpooledSource:
     """What can be read only once (a pipe, an upload), kept in sealed chunks on disk.
 
-    `seal` and `unseal` take the bytes of a chunk and the name of its place.
+    `seal` and `unseal` take the bytes of a chunk and the name of its place. The bytes are given
+    to write(), or come from a binary `stream`: that is read only as far as anybody asks, so that
+    what is refused at its beginning is not waited for.
     """
 
-    def __init__(self, name, seal, unseal):
+    def __init__(self, name, seal, unseal, stream=None):
         self.name, self.size = name, 0
-        self._seal, self._unseal = seal, unseal
+        self._seal, self._unseal, self._stream = seal, unseal, stream
         self._file = tempfile.TemporaryFile()
         self._pieces, self._pending = [], bytearray()
         self._sha256 = hashlib.sha256()
@@ -75,8 +77,10 @@ class SpooledSource:
         token = self._seal(bytes(self._pending[:length]), f"chunk/{len(self._pieces)}")
         del self._pending[:length]
         self._file.seek(0, os.SEEK_END)
-        self._pieces.append((self._file.tell(), len(token)))
+        place = self._file.tell()
         self._file.write(token)
+        self._file.flush()
+        self._pieces.append((place, len(token)))
 
     def sealed_chunks(self):
         """The chunks as they are kept: still sealed, for `chunk/<position>`."""
@@ -88,16 +92,31 @@ class SpooledSource:
         """Seal what is still in memory."""
         if self._pending:
             self._flush(len(self._pending))
-        self._file.flush()
 
     def _sealed(self, position):
         start, length = self._pieces[position]
         return os.pread(self._file.fileno(), length, start)  # others may read at the same time
 
     def chunks(self):
-        self.finish()
-        for position in range(len(self._pieces)):
+        position = 0
+        while position < len(self._pieces) or self._reads_on():
             yield self.chunk(position)
+            position += 1
+
+    def _reads_on(self):
+        """Keep the next chunk. False at the end."""
+        kept = len(self._pieces)
+        try:
+            while self._stream and len(self._pieces) == kept:
+                if data := self._stream.read(CHUNK - len(self._pending)):
+                    self.write(data)
+                else:
+                    self._stream = None
+        except OSError as error:
+            raise FileRefused("unreadable_file", error.strerror or "", self.name) from None
+        if not self._stream:
+            self.finish()
+        return len(self._pieces) > kept
 
     def chunk(self, position):
         return self._unseal(self._sealed(position), f"chunk/{position}")
@@ -132,13 +151,5 @@ def open_source(path, stdin, seal, unseal):
             raise FileRefused("unreadable_file", error.strerror or "", name) from None
     else:
         stream = stdin
-    source = SpooledSource("-" if path == "-" else os.path.basename(path), seal, unseal)
-    try:
-        while data := stream.read(CHUNK):
-            source.write(data)
-    except OSError as error:
-        raise FileRefused("unreadable_file", error.strerror or "", source.name) from None
-    finally:
-        if stream is not stdin:
-            stream.close()
-    return source
+    name = "-" if path == "-" else os.path.basename(path)
+    return SpooledSource(name, seal, unseal, stream)

@@ -591,7 +591,22 @@ def test_what_is_no_regular_file_is_kept_in_sealed_chunks(tmp_path, monkeypatch)
     os.close(write_end)
     with open(read_end, "rb") as stream:
         source = sources.open_source("-", stream, seal, unseal)
+        assert values(source) == [ONE, TWO]
     assert values(source) == [ONE, TWO]
     source._file.seek(0)
     assert b"accessToken" not in source._file.read()
     assert source.size == len(text)
+
+
+def test_what_is_refused_at_its_beginning_is_not_read_on():
+    class Endless:
+        served = 0
+
+        def read(self, size):
+            self.served += size
+            return (b'["' if self.served == size else b"").ljust(size, b"x")
+
+    stream = Endless()
+    source = sources.open_source("-", stream, lambda data, _: data, lambda token, _: token)
+    assert refusal(source) == "entry_too_large"
+    assert stream.served <= 3 * reader.MAX_ENTRY
