@@ -5,8 +5,8 @@ The command and the browser call run() and print the same Result.
 
 import time
 from collections import deque
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 
 from django.db import IntegrityError, OperationalError, transaction
@@ -19,7 +19,7 @@ from .judging import Judge
 from .merging import TOKENS, guard_age, guard_endpoints, merge
 from .models import DERIVED_COLUMNS, ConnectionAuth, Integration
 from .reader import scan
-from .repeats import Repeats
+from .repeats import BITS_64, Numbers, Repeats
 
 TOGETHER = 8  # pieces that are written in one transaction
 POLICIES = ("update", "replace", "skip", "fail")
@@ -90,6 +90,10 @@ class _NothingStored(Exception):
     """Rolls an atomic run back."""
 
 
+class _Rehearsed(Exception):
+    """Rolls a preview back that had to write."""
+
+
 def run(sources, options=None, on_verdict=None, on_progress=None, jobs=1):
     """Import sources (see reader) and return a Result.
 
@@ -104,21 +108,27 @@ def run(sources, options=None, on_verdict=None, on_progress=None, jobs=1):
     try:
         scanned = [_scan(source) for source in sources]
         total = sum(layout.count for _, layout, _ in scanned)
+        # Where files share records, what one says depends on what became of another: they are
+        # taken piece after piece, and a preview does all of it and rolls it back.
+        is_shared = Repeats.is_shared([repeats for _, _, repeats in scanned])
+        rehearses = is_shared and options.dry_run
+        if rehearses:
+            options = replace(options, dry_run=False)
+        processes = 1 if is_shared else parallel.processes(jobs, total)
         judge = Judge(scanned, options, keyring.digest_key(), timezone.now())
-        writer = _Writer(judge, result, on_verdict)
-        if Repeats.is_shared([repeats for _, _, repeats in scanned]):
-            # What one file says of a record depends on what became of it by another.
-            writer.one_by_one, jobs = True, 1
-        with parallel.workers(judge.judge, parallel.processes(jobs, total)) as in_order:
-            if options.atomic and not options.dry_run:
-                with transaction.atomic():
-                    _take_all(writer, in_order, total, on_progress)
-                    if result.rejected:
-                        raise _NothingStored
-            else:
-                _take_all(writer, in_order, total, on_progress)
-        if options.atomic and result.rejected:
-            raise _NothingStored
+        writer = _Writer(judge, result, on_verdict, one_by_one=is_shared)
+        is_one = rehearses or (options.atomic and not options.dry_run)
+        with (
+            parallel.workers(judge.judge, processes) as in_order,
+            transaction.atomic() if is_one else nullcontext(),
+        ):
+            _take_all(writer, in_order, total, on_progress)
+            if options.atomic and result.rejected:
+                raise _NothingStored
+            if rehearses:
+                raise _Rehearsed
+    except _Rehearsed:
+        pass
     except _NothingStored:
         result.error = {"code": "nothing_stored", "message": COMMAND_ERRORS["nothing_stored"]}
         result.store_nothing()
@@ -177,6 +187,11 @@ def _remember(tasks, given):
         yield task
 
 
+def _mark(index, number):
+    """The 64-bit number that stands for a number of Repeats, or an identity, in a source."""
+    return hash((index, number)) & BITS_64
+
+
 class _Gone(Exception):
     """A record that was there when a piece was judged is no more."""
 
@@ -184,16 +199,16 @@ class _Gone(Exception):
 class _Writer:
     """Writes what was judged, piece by piece, each in one short transaction."""
 
-    def __init__(self, judge, result, on_verdict):
+    def __init__(self, judge, result, on_verdict, one_by_one):
         self.judge, self.options = judge, judge.options
         self.result, self.on_verdict = result, on_verdict
         self.now = judge.now
         self.known_integrations = set()
-        self.one_by_one = False  # each piece is written before the next one is judged
-        # What the pieces before held that was accepted, as (source, number of Repeats), and in a
-        # preview, which stores nothing to find them by, (source, identity) of entries without an
-        # id. `held` is of the transaction under way.
-        self.seen, self.held = set(), set()
+        self.one_by_one = one_by_one  # each piece is written before the next one is judged
+        # What the pieces before held that was accepted: the numbers of Repeats, and in a preview,
+        # which stores nothing to find them by, the identities of entries without an id, each
+        # together with the source. `held` is of the transaction under way.
+        self.seen, self.held = Numbers(), set()
 
     def take(self, group):
         """Write pieces, a list of `(task, Judged)`, in one transaction.
@@ -271,9 +286,9 @@ class _Writer:
             if verdict.action == "rejected":
                 continue
             if position in judged.numbers:
-                self.held.add((index, judged.numbers[position][0]))
+                self.held.add(_mark(index, judged.numbers[position][0]))
             if self.options.dry_run and position in judged.identities:
-                self.held.add((index, judged.identities[position]))
+                self.held.add(_mark(index, judged.identities[position]))
 
     def _find_repeated(self, index, judged):
         """Entries that the file held before: position -> position of the first one.
@@ -285,8 +300,9 @@ class _Writer:
             if judged.is_rejected(position):
                 continue
             number, _ = judged.numbers.get(position, (None, ""))
-            marks = [mark for mark in (number, judged.identities.get(position)) if mark]
-            if any((index, mark) in self.seen or (index, mark) in self.held for mark in marks):
+            found = (number, judged.identities.get(position))
+            marks = [_mark(index, mark) for mark in found if mark]
+            if any(mark in self.seen or mark in self.held for mark in marks):
                 repeated[position] = None
                 continue
             found = [firsts[mark] for mark in marks if mark in firsts]
@@ -298,7 +314,8 @@ class _Writer:
 
     def _tell(self, judged):
         """Count the verdicts of a piece that is stored, and tell of them."""
-        self.seen |= self.held
+        for mark in self.held:
+            self.seen.add(mark)
         self.held = set()
         for verdict in judged.verdicts:
             for place, issue in enumerate(verdict.issues):

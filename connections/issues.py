@@ -34,6 +34,7 @@ RECORD_ERRORS = {
     "bad_date": "Not a possible, unambiguous date.",
     "bad_text": "The text holds U+0000 or half a surrogate pair.",
     "too_long": "The text is too long.",
+    "too_many_keys": "Over 10,000 keys in one object.",
     "bad_url": "Not an http or https address.",
     "blank_id": "An id can't be blank.",
     "conflicting_keys": "The same key is there twice with different values.",
@@ -70,7 +71,7 @@ WARNINGS = {
 # A command could not do its work at all.
 COMMAND_ERRORS = {
     "nothing_stored": "Some records were refused, so nothing was stored (--atomic).",
-    "process_died": "A process of the import was killed; what was stored stays, run it again.",
+    "process_died": "A process of the import was killed: run it again.",
     "unreadable": "A stored record does not open and was left out.",
 }
 

@@ -112,7 +112,7 @@ class Judge:
                 auths[position] = fresh_auth(entry)
                 if entry.auth is not None:
                     digests[position] = content_digest(auths[position], self.digest_key)
-        stored = _StoredRecords(entries.values(), digests.values())
+        stored = _StoredRecords(entries.values(), digests.values(), self.now)
         for position, entry in entries.items():
             verdict, digest = judged.verdicts[position], digests.get(position)
             verdict.name = (entry.auth or {}).get("name") or entry.connection.get(
@@ -202,20 +202,23 @@ def _has_masks(entry):
 
 
 # What is looked up of a stored record: its connection columns first.
+OURS = ("id", "content_digest", "binned_at", "created_at", "updated_at")
 Stored = namedtuple(
     "Stored",
-    (*payload.CONNECTION_COLUMNS, "id", "content_digest", "binned_at", "created_at", "has_extra"),
+    (*payload.CONNECTION_COLUMNS, *OURS, "has_extra"),
 )
 
 
 class _StoredRecords:
     """The stored records that a piece may mean, without their sealed columns."""
 
-    COLUMNS = (*payload.CONNECTION_COLUMNS, "id", "content_digest", "binned_at", "created_at")
     HAS_EXTRA = ExpressionWrapper(Q(extra__isnull=False), output_field=BooleanField())
 
-    def __init__(self, entries, digests):
-        stored = ConnectionAuth.all_objects.values_list(*self.COLUMNS, self.HAS_EXTRA)
+    def __init__(self, entries, digests, begun):
+        self.begun = begun
+        stored = ConnectionAuth.all_objects.values_list(
+            *payload.CONNECTION_COLUMNS, *OURS, self.HAS_EXTRA
+        )
         stored = stored.order_by("id")
         ids = {entry.connection.get("connection_id") for entry in entries}
         digests = set(digests) if None in ids else ()
@@ -230,18 +233,23 @@ class _StoredRecords:
                 self.by_digest.setdefault(row.content_digest, []).append(row)
 
     def find(self, entry, digest):
-        """The row that an entry means: by id, else by equal content in the place that it names.
-
-        An auth object on its own names neither integration nor environment, and means any.
-        """
+        """The row that an entry means: by id, else by equal content in the place that it names."""
         connection_id = entry.connection.get("connection_id")
         if connection_id is not None:
             return self.by_id.get(connection_id)
-        found = [
-            row
-            for row in self.by_digest.get(digest, ())
-            if not entry.connection
-            or (row.integration_id, row.environment)
-            == (entry.connection.get("integration_id"), entry.connection.get("environment"))
-        ]
+        found = [row for row in self.by_digest.get(digest, ()) if self._is_meant(row, entry)]
         return min(found, key=lambda row: row.binned_at is not None, default=None)
+
+    def _is_meant(self, row, entry):
+        """Whether a row of equal content is where an entry without an id belongs.
+
+        An auth object on its own names neither integration nor environment, and means any. But
+        what this run has written counts only where it is the same in all: otherwise it would
+        depend on how far apart two entries are whether the second one finds the first.
+        """
+        if not entry.connection and row.updated_at < self.begun:
+            return True
+        place = (entry.connection.get("integration_id"), entry.connection.get("environment"))
+        if (row.integration_id, row.environment) != place:
+            return False
+        return row.connection_id is None or row.updated_at < self.begun

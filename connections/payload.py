@@ -18,6 +18,7 @@ from .issues import CODES, Issue, printable
 
 MAX_TEXT = 128 * 1024  # bytes of UTF-8
 MAX_SHORT_TEXT = 255  # characters of what is indexed or listed
+MAX_KEYS = 10_000  # of one object of any content: what has more is no credential but a bomb
 MAX_SECONDS = 1e11
 LONG_LIFETIME = 50 * 365.25 * 24 * 3600
 MAX_NAMED_KEYS = 20
@@ -208,6 +209,9 @@ def _read_extra(entry, extra, prefix):
             entry.say("wrong_type", entry.spelled[target], LONELY_MASK)
         setattr(entry, target, MASKED)
         return
+    if len(extra) > MAX_KEYS:
+        entry.say("too_many_keys", prefix)
+        return
     faults = 0
     for position, (key, value) in enumerate(extra.items()):
         path = f"{prefix}.{printable(key, 100)}" if prefix else printable(key, 100)
@@ -251,6 +255,9 @@ def _check_value(entry, value, path):
         entry.say("conflicting_keys", path, "Inside it, a key is there twice with other values.")
         return False
     if isinstance(value, dict):
+        if len(value) > MAX_KEYS:
+            entry.say("too_many_keys", path)
+            return False
         return all(
             _is_good_text(entry, key, path, MAX_TEXT) and _check_value(entry, inner, path)
             for key, inner in value.items()

@@ -1,0 +1,76 @@
+"""A preview of several files says what the import does, also where they share records."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from connections import importing, reader
+from connections.importing import Options
+from connections.models import ConnectionAuth
+from connections.sources import FileSource
+from tests.stores import write
+
+pytestmark = pytest.mark.django_db
+
+AUTHS = [{"token": "synth-a"}, {"token": "synth-b", "clientId": "b"}, {"token": "********"}]
+AROUND = [
+    {},
+    {"integration_type": "hubspot"},
+    {"integration_type": "hubspot", "id": "one"},
+    {"integration_type": "xero", "id": "one"},
+    {"integration_type": "xero", "id": "two", "updated_at": "2026-01-01T00:00:00Z"},
+    {"integration_type": "xero", "id": "two", "updated_at": "2026-02-01T00:00:00Z"},
+]
+
+
+def entry(around, auth):
+    return {**around, "auth": auth} if around else auth
+
+
+ENTRIES = [entry(around, auth) for around in AROUND for auth in AUTHS]
+
+
+def outcome(paths, **options):
+    verdicts = []
+    importing.run(
+        [FileSource(path) for path in paths],
+        Options(**options),
+        on_verdict=lambda verdict: verdicts.append(
+            (verdict.file, verdict.record, verdict.action, [i.as_json() for i in verdict.issues])
+        ),
+    )
+    return verdicts
+
+
+@given(
+    files=st.lists(st.lists(st.sampled_from(ENTRIES), max_size=6), min_size=1, max_size=3),
+    policy=st.sampled_from(importing.POLICIES),
+    at_once=st.integers(1, 5),
+)
+@settings(max_examples=120, deadline=None)
+def test_a_preview_says_what_the_import_does(tmp_path_factory, files, policy, at_once):
+    folder = tmp_path_factory.mktemp("files")
+    paths = [write(folder / f"{place}.json", entries) for place, entries in enumerate(files)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reader, "PIECE_ENTRIES", at_once)
+        patch.setattr(importing, "TOGETHER", 2)
+        ConnectionAuth.all_objects.all().delete()
+        foretold = outcome(paths, on_conflict=policy, dry_run=True)
+        assert not ConnectionAuth.all_objects.exists()
+        done = outcome(paths, on_conflict=policy)
+    assert foretold == done
+
+
+@given(entries=st.lists(st.sampled_from(ENTRIES), max_size=8), at_once=st.integers(1, 5))
+@settings(max_examples=120, deadline=None)
+def test_how_far_apart_entries_are_changes_nothing(tmp_path_factory, entries, at_once):
+    path = write(tmp_path_factory.mktemp("files") / "in.json", entries)
+    found = []
+    for pieces in (at_once, 100):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(reader, "PIECE_ENTRIES", pieces)
+            ConnectionAuth.all_objects.all().delete()
+            found.append(outcome([path]))
+    assert found[0] == found[1], json.dumps(entries)
