@@ -51,16 +51,20 @@ class StoredUpload:
 
     def __init__(self, run):
         self.run, self.name = run, run.file_name
+        self._latest = None, b""
 
     def chunks(self):
-        for chunk in self.run.chunks.order_by("position").iterator():
+        for chunk in self.run.chunks.order_by("position").iterator(chunk_size=1):  # 1.4 MB each
             yield self._open(chunk)
 
     def read(self, offset, length):
         return read_chunks(self._chunk, offset, length)
 
     def _chunk(self, position):
-        return self._open(self.run.chunks.get(position=position))
+        # Where one read ends in a chunk, the next begins: it is opened once.
+        if self._latest[0] != position:
+            self._latest = position, self._open(self.run.chunks.get(position=position))
+        return self._latest[1]
 
     def _open(self, chunk):
         return keyring.unseal_bytes(chunk.token, chunk_place(self.run, chunk.position))

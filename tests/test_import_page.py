@@ -5,6 +5,7 @@ import json
 import os
 import re
 import tempfile
+import tracemalloc
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from django.urls import reverse
 
 from connections import importing, keyring, pages, runs, uploads
 from connections.models import ConnectionAuth, ImportChunk, ImportRun
+from connections.sources import CHUNK, SpooledSource
 
 from .helpers import FULL_AUTH, SECRET, Text, make
 
@@ -123,6 +125,33 @@ def test_no_plaintext_lies_in_the_temporary_folder(client, monkeypatch, tmp_path
     assert sum(map(len, seen)) > 3_000_000
     assert not any(SECRET.encode() in data or b"tttttt" in data for data in seen)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_large_upload_is_read_a_chunk_at_a_time(client):
+    source = SpooledSource("big.json", keyring.seal_bytes, keyring.unseal_bytes)
+    source.write(bytes(24 * CHUNK))
+    run = runs.keep_sealed(source, User.objects.get())
+    tracemalloc.start()
+    try:
+        assert sum(map(len, runs.StoredUpload(run).chunks())) == 24 * CHUNK
+        assert tracemalloc.get_traced_memory()[1] < 12 * CHUNK
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_chunk_is_opened_once_for_reads_that_follow_each_other(client, monkeypatch):
+    source = SpooledSource("big.json", keyring.seal_bytes, keyring.unseal_bytes)
+    source.write(bytes(3 * CHUNK))
+    stored = runs.StoredUpload(runs.keep_sealed(source, User.objects.get()))
+    opened = []
+    unseal = keyring.unseal_bytes
+    monkeypatch.setattr(
+        keyring, "unseal_bytes", lambda *args: opened.append(args[1]) or unseal(*args)
+    )
+    length = CHUNK * 3 // 4
+    for offset in range(0, 3 * CHUNK, length):
+        stored.read(offset, length)
+    assert len(opened) == len(set(opened)) == 3
 
 
 def test_a_large_upload_takes_several_chunks_and_comes_out_whole(client):
