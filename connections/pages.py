@@ -145,6 +145,9 @@ def _import_check(request, run):
         step=2,
         result=result,
         preview=preview,
+        refused=_errors(
+            issue.as_json() for verdict in preview.refused for issue in verdict.issues
+        ),
         options=options,
         policies=POLICIES,
         bucket_labels=LABELS,
@@ -170,7 +173,7 @@ def _import_running(request, run):
 
 def _import_done(request, run):
     result = run.result or NOTHING_YET
-    errors = [issue for issue in result["issues"] if issue["level"] == "error"]
+    errors = _errors(result["issues"])
     context = context_for(
         request,
         "Import",
@@ -181,6 +184,10 @@ def _import_done(request, run):
         hidden_refusals=max(0, len(errors) - runs.SHOWN),
     )
     return TemplateResponse(request, "admin/connections/import_done.html", context)
+
+
+def _errors(issues):
+    return [issue for issue in issues if issue["level"] == "error"]
 
 
 def _act(request, run):
@@ -248,6 +255,13 @@ def progress_of(run):
             "elapsed": wording.duration(elapsed),
             **{name: f"{so_far[name]:,}" for name in (*importing.ACTIONS, "warnings")},
         },
+        "refused": [
+            {
+                **{name: str(issue[name]) for name in ("record", "message", "code")},
+                "place": wording.place(issue),
+            }
+            for issue in so_far["issues"]
+        ],
     }
 
 

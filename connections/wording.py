@@ -23,6 +23,12 @@ def visible(text):
     return CONTROLS.sub(lambda found: f"\\u{ord(found.group()):04x}", str(text))
 
 
+def place(issue):
+    """Where in a record an issue is, such as `line 7 expiryDate`; of an issue as JSON."""
+    line = f"line {issue['line']} " if issue["line"] else ""
+    return visible(line + issue["path"]).strip()
+
+
 def local(moment):
     """`moment` in the current time zone; in UTC where that would leave the calendar."""
     try:

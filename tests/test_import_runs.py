@@ -251,6 +251,31 @@ def test_a_page_halfway_shows_what_is_done(client, run, small_batches, monkeypat
     assert all(SECRET not in page.content.decode() for page in pages)
 
 
+def test_what_was_refused_so_far_is_told_with_the_place_and_without_the_value(client, run):
+    issue = {"record": 7, "line": 8, "path": "auth.token", "code": "wrong_type", "message": "No."}
+    result = {**runs.Report().so_far(1), "issues": [issue]}
+    ImportRun.objects.filter(pk=run.pk).update(result=result)
+    assert progress(client, run)["refused"] == [
+        {"record": "7", "place": "line 8 auth.token", "code": "wrong_type", "message": "No."}
+    ]
+    assert "Refused so far" in text_of(client.get(page_of(run)))
+
+
+def test_the_newest_refusals_are_told_while_it_goes_on(client, run, small_batches, monkeypatch):
+    seen = []
+    note = runs._Progress.__call__
+
+    def look(self, done, total):
+        note(self, done, total)
+        seen.append(progress(client, run)["refused"])
+
+    monkeypatch.setattr(runs._Progress, "__call__", look)
+    runs.work(run.pk)
+    assert seen[0] == []
+    assert [issue["record"] for issue in seen[-1]] == ["40"]
+    assert SECRET not in json.dumps(seen)
+
+
 def test_only_its_owner_sees_a_run(client, run):
     for suffix in ("", "progress/", "report/"):
         other = user_with("import_connections", name=f"u{suffix}x")
@@ -625,3 +650,27 @@ def test_a_browser_watches_it_through_a_reload(console, page, tmp_path):
     page.get_by_role("link", name="Past imports").click()
     assert page.get_by_role("link", name="estate.json").is_visible()
     assert complaints == []
+
+
+@pytest.mark.browser
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+def test_refusals_appear_in_the_browser_as_they_come(page, live_server, run, client):
+    """The page of a run that waits for its process, and made-up answers to what it asks."""
+    news = progress(client, run)
+    markup = "<b>No</b>"
+    page.route("**/progress/", lambda route: route.fulfill(json=news))
+    session = client.cookies["sessionid"].value
+    page.context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
+    page.goto(live_server.url + page_of(run))
+    table = page.get_by_role("table")
+    assert not table.is_visible()
+    for record in ("7", "8"):
+        news["refused"].insert(
+            0, {"record": record, "place": "token", "code": "wrong_type", "message": markup}
+        )
+        page.get_by_role("cell", name=record, exact=True).wait_for()
+    assert table.get_by_text(markup).count() == 2
+    assert table.locator("tbody tr").filter(visible=True).count() == 2
+    assert table.locator("tbody td[data-label=Why]").first.inner_text() == markup
+    news["refused"].clear()
+    table.wait_for(state="hidden")

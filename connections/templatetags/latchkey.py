@@ -8,5 +8,6 @@ from connections.dashboard import LABELS
 register = template.Library()
 register.filter("ago", wording.relative)
 register.filter("exact", wording.exact)
+register.filter("place", wording.place)
 register.filter("visible", wording.visible)
 register.filter("bucket_label", lambda name: LABELS.get(name, name))

@@ -11,6 +11,25 @@ function show(news) {
     bar.max = news.total;
     bar.value = news.done;
   }
+  showRefused(news.refused);
+}
+
+// The last row of the table is hidden and empty: a pattern for the others.
+function showRefused(issues) {
+  const panel = document.querySelector("[data-refused]");
+  if (!panel) return;
+  const body = panel.querySelector("tbody");
+  const pattern = body.lastElementChild;
+  const rows = issues.map((issue) => {
+    const row = pattern.cloneNode(true);
+    row.hidden = false;
+    for (const element of row.querySelectorAll("[data-part]")) {
+      element.textContent = issue[element.dataset.part];
+    }
+    return row;
+  });
+  body.replaceChildren(...rows, pattern);
+  panel.hidden = !issues.length;
 }
 
 async function ask() {
