@@ -15,13 +15,14 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.http import urlencode
 
-from . import catalogue, expiry, pages, record, wording
+from . import catalogue, expiry, record, wording
 from .dashboard import LABELS
 from .filters import LIST_FILTERS, BucketFilter
 from .forms import PLAIN_FIELDS, ConnectionAuthForm
 from .importing import field_name
 from .merging import CREDENTIALS, TOKENS
 from .models import ConnectionAuth, Integration, VersionConflict
+from .pages import exports
 
 MOST_NAMED = 20
 
@@ -164,10 +165,10 @@ class ConnectionAuthAdmin(admin.ModelAdmin):
     @admin.action(description="Export…", permissions=["view"])
     def export_selected(self, request, queryset):
         if request.POST.get("select_across") == "1":
-            return pages.export_page(request, query=request.GET.urlencode())
+            return exports.export_page(request, query=request.GET.urlencode())
         ids = [str(pk) for pk in queryset.values_list("pk", flat=True)]
         if ids:
-            return pages.export_page(request, ids=ids)
+            return exports.export_page(request, ids=ids)
         # Without ids an export means everything, which nobody has asked for here.
         messages.warning(request, "What you chose is not there any more.")
 

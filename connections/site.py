@@ -4,8 +4,9 @@ from django.contrib.admin import AdminSite
 from django.urls import path
 from django.utils import timezone
 
-from . import dashboard, pages
+from . import dashboard
 from .models import ConnectionAuth, ImportRun
+from .pages import exports, imports, integrations
 
 
 class LatchkeyAdminSite(AdminSite):
@@ -22,16 +23,23 @@ class LatchkeyAdminSite(AdminSite):
 
     def get_urls(self):
         routes = (
-            ("import/", pages.import_page, "connections_import"),
-            ("import/history/", pages.import_history, "connections_import_history"),
-            ("import/<uuid:pk>/", pages.import_run, "connections_import_run"),
-            ("import/<uuid:pk>/progress/", pages.import_progress, "connections_import_progress"),
-            ("import/<uuid:pk>/report/", pages.import_report, "connections_import_report"),
-            ("import/integrations/", pages.import_integrations, "connections_import_integrations"),
-            ("export/", pages.export, "connections_export"),
+            ("import/", imports.import_page, "connections_import"),
+            ("import/history/", imports.import_history, "connections_import_history"),
+            ("import/<uuid:pk>/", imports.import_run, "connections_import_run"),
+            ("import/<uuid:pk>/progress/", imports.import_progress, "connections_import_progress"),
+            ("import/<uuid:pk>/report/", imports.import_report, "connections_import_report"),
+            ("import/integrations/", integrations.import_page, "connections_import_integrations"),
+            ("export/", exports.export, "connections_export"),
         )
         ours = [path(route, self.admin_view(view), name=name) for route, view, name in routes]
         return ours + super().get_urls()
 
     def each_context(self, request):
-        return {**super().each_context(request), "nav_broken": pages.broken_count(request.user)}
+        return {**super().each_context(request), "nav_broken": _broken_count(request.user)}
+
+
+def _broken_count(user):
+    """The figure beside Connections in the navigation, or None."""
+    if not user.has_perm("connections.view_connectionauth"):
+        return None
+    return ConnectionAuth.objects.in_bucket("broken").count()

@@ -18,8 +18,9 @@ from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
 
-from connections import importing, keyring, pages, runs, uploads
+from connections import importing, keyring, runs, uploads
 from connections.models import ConnectionAuth, ImportChunk, ImportRun
+from connections.pages import imports
 from connections.sources import CHUNK, SpooledSource
 
 from .helpers import FULL_AUTH, SECRET, Text, make
@@ -217,7 +218,7 @@ def test_a_paste_that_is_refused_is_not_sent_back(client):
 
 
 def test_a_file_over_the_limit_is_refused(client, monkeypatch):
-    for room in (pages, uploads):
+    for room in (imports, uploads):
         monkeypatch.setattr(room, "MAX_UPLOAD", 100_000)
     sealed = []
     seal = keyring.seal_bytes

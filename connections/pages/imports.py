@@ -1,10 +1,10 @@
-"""The import and export pages: forms and responses around importing, runs and exporting."""
+"""Pages of an import: upload, check, watch, see what happened, look back."""
 
 import json
 from urllib.parse import urlencode
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import F
@@ -14,13 +14,14 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
-from . import catalogue, exporting, importing, keyring, runs, wording
-from .dashboard import LABELS
-from .forms import WriteOnlyTextarea
-from .issues import FileRefused, Issue
-from .models import ConnectionAuth, ImportRun
-from .sources import SpooledSource
-from .uploads import MAX_UPLOAD
+from .. import importing, keyring, runs, wording
+from ..dashboard import LABELS
+from ..forms import WriteOnlyTextarea
+from ..issues import Issue
+from ..models import ImportRun
+from ..sources import SpooledSource
+from ..uploads import MAX_UPLOAD
+from . import context_for
 
 REPORTED = tuple(Issue("", "").as_json())  # the keys of a line of the report
 NOTHING_YET = runs.Report().so_far(0)  # of a run that has not said how far it is
@@ -30,13 +31,6 @@ POLICIES = (
     ("skip", "Skip it", "Keep what is stored."),
     ("fail", "Refuse the record", "And say so in the report."),
 )
-
-
-def context_for(request, title, **context):
-    return {**admin.site.each_context(request), "title": title, **context}
-
-
-# Import
 
 
 class UploadForm(forms.Form):
@@ -314,122 +308,3 @@ def import_report(request, pk):
     response = StreamingHttpResponse(lines, content_type="application/x-ndjson")
     response["Content-Disposition"] = 'attachment; filename="import-report.ndjson"'
     return response
-
-
-@require_http_methods(["GET", "POST"])
-def import_integrations(request):
-    """Take the API's list of integrations."""
-    for permission in ("add_integration", "change_integration"):
-        if not request.user.has_perm(f"connections.{permission}"):
-            raise PermissionDenied
-    form = UploadForm(request.POST or None, request.FILES or None)
-    result = None
-    if request.method == "POST" and form.is_valid():
-        try:
-            result = catalogue.store(form.source())
-        except FileRefused as refusal:
-            form.add_error(None, refusal.message)
-    context = context_for(request, "Import integrations", form=form, result=result)
-    return TemplateResponse(request, "admin/connections/import_integrations.html", context)
-
-
-# Export
-
-
-class ExportForm(forms.Form):
-    shape = forms.ChoiceField(
-        choices=[
-            ("connection", "Connections, nothing lost"),
-            ("auth", "Auth objects only"),
-        ],
-        widget=forms.RadioSelect,
-        initial="connection",
-    )
-    naming = forms.ChoiceField(
-        choices=[("camel", "camelCase"), ("snake", "snake_case")],
-        widget=forms.RadioSelect,
-        initial="camel",
-        label="Spelling of the keys",
-    )
-    format = forms.ChoiceField(
-        choices=[("json", "JSON, one array"), ("ndjson", "NDJSON, a line each")],
-        widget=forms.RadioSelect,
-        initial="json",
-    )
-    secrets = forms.ChoiceField(
-        choices=[
-            ("mask", "Masked"),
-            ("omit", "Left out"),
-            ("include", "Included, in clear"),
-        ],
-        widget=forms.RadioSelect,
-        initial="mask",
-    )
-    query = forms.CharField(required=False, widget=forms.HiddenInput)
-    ids = forms.CharField(required=False, widget=forms.HiddenInput)
-
-    def __init__(self, data=None, *, user, **kwargs):
-        super().__init__(data, **kwargs)
-        if not user.has_perm("connections.export_secrets"):
-            self.fields["secrets"].choices = self.fields["secrets"].choices[:2]
-
-
-def chosen(request, query, ids):
-    """The queryset of an export: records by id, or all that a list's filter shows."""
-    model_admin = admin.site.get_model_admin(ConnectionAuth)
-    if ids:
-        try:
-            return ConnectionAuth.objects.filter(pk__in=ids.split(","))
-        except (ValueError, forms.ValidationError):
-            raise Http404 from None
-    visible = model_admin.filtered(request, query)
-    return ConnectionAuth.objects.filter(pk__in=visible.order_by().values("pk"))
-
-
-def export_page(request, query="", ids=()):
-    """The form that asks how to export; actions of the list lead here too."""
-    ids = ",".join(ids)
-    form = ExportForm(user=request.user, initial={"query": query, "ids": ids})
-    return _export_response(request, form, query, ids)
-
-
-def _export_response(request, form, query, ids):
-    queryset = chosen(request, query, ids)
-    context = context_for(
-        request,
-        "Export",
-        form=form,
-        count=queryset.count(),
-        is_part=bool(ids or query),
-        unreadable=queryset.unreadable().count(),
-    )
-    return TemplateResponse(request, "admin/connections/export.html", context)
-
-
-@require_http_methods(["GET", "POST"])
-def export(request):
-    """GET asks how (the query string is a filter of the list); POST sends the file."""
-    if not request.user.has_perm("connections.view_connectionauth"):
-        raise PermissionDenied
-    if request.method == "GET":
-        return export_page(request, query=request.GET.urlencode())
-    form = ExportForm(request.POST, user=request.user)
-    query, ids = request.POST.get("query", ""), request.POST.get("ids", "")
-    if not form.is_valid():
-        return _export_response(request, form, query, ids)
-    options = exporting.Options(
-        **{name: form.cleaned_data[name] for name in ("shape", "naming", "format", "secrets")}
-    )
-    pieces = exporting.stream(chosen(request, query, ids), options, exporting.Tally())
-    kind = "application/x-ndjson" if options.format == "ndjson" else "application/json"
-    response = StreamingHttpResponse(pieces, content_type=kind)
-    name = f"connections-{timezone.now():%Y-%m-%d}.{options.format}"
-    response["Content-Disposition"] = f'attachment; filename="{name}"'
-    return response
-
-
-def broken_count(user):
-    """The figure beside Connections in the navigation, or None."""
-    if not user.has_perm("connections.view_connectionauth"):
-        return None
-    return ConnectionAuth.objects.in_bucket("broken").count()

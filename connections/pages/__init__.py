@@ -1,0 +1,7 @@
+"""The console's own pages: forms and responses around the rooms that do the work."""
+
+from django.contrib import admin
+
+
+def context_for(request, title, **context):
+    return {**admin.site.each_context(request), "title": title, **context}

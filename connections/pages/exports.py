@@ -1,0 +1,105 @@
+"""The page that asks how to export, and the file that it sends."""
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, StreamingHttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods
+
+from .. import exporting
+from ..models import ConnectionAuth
+from . import context_for
+
+
+class ExportForm(forms.Form):
+    shape = forms.ChoiceField(
+        choices=[
+            ("connection", "Connections, nothing lost"),
+            ("auth", "Auth objects only"),
+        ],
+        widget=forms.RadioSelect,
+        initial="connection",
+    )
+    naming = forms.ChoiceField(
+        choices=[("camel", "camelCase"), ("snake", "snake_case")],
+        widget=forms.RadioSelect,
+        initial="camel",
+        label="Spelling of the keys",
+    )
+    format = forms.ChoiceField(
+        choices=[("json", "JSON, one array"), ("ndjson", "NDJSON, a line each")],
+        widget=forms.RadioSelect,
+        initial="json",
+    )
+    secrets = forms.ChoiceField(
+        choices=[
+            ("mask", "Masked"),
+            ("omit", "Left out"),
+            ("include", "Included, in clear"),
+        ],
+        widget=forms.RadioSelect,
+        initial="mask",
+    )
+    query = forms.CharField(required=False, widget=forms.HiddenInput)
+    ids = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    def __init__(self, data=None, *, user, **kwargs):
+        super().__init__(data, **kwargs)
+        if not user.has_perm("connections.export_secrets"):
+            self.fields["secrets"].choices = self.fields["secrets"].choices[:2]
+
+
+def chosen(request, query, ids):
+    """The queryset of an export: records by id, or all that a list's filter shows."""
+    model_admin = admin.site.get_model_admin(ConnectionAuth)
+    if ids:
+        try:
+            return ConnectionAuth.objects.filter(pk__in=ids.split(","))
+        except (ValueError, forms.ValidationError):
+            raise Http404 from None
+    visible = model_admin.filtered(request, query)
+    return ConnectionAuth.objects.filter(pk__in=visible.order_by().values("pk"))
+
+
+def export_page(request, query="", ids=()):
+    """The form that asks how to export; actions of the list lead here too."""
+    ids = ",".join(ids)
+    form = ExportForm(user=request.user, initial={"query": query, "ids": ids})
+    return _export_response(request, form, query, ids)
+
+
+def _export_response(request, form, query, ids):
+    queryset = chosen(request, query, ids)
+    context = context_for(
+        request,
+        "Export",
+        form=form,
+        count=queryset.count(),
+        is_part=bool(ids or query),
+        unreadable=queryset.unreadable().count(),
+    )
+    return TemplateResponse(request, "admin/connections/export.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+def export(request):
+    """GET asks how (the query string is a filter of the list); POST sends the file."""
+    if not request.user.has_perm("connections.view_connectionauth"):
+        raise PermissionDenied
+    if request.method == "GET":
+        return export_page(request, query=request.GET.urlencode())
+    form = ExportForm(request.POST, user=request.user)
+    query, ids = request.POST.get("query", ""), request.POST.get("ids", "")
+    if not form.is_valid():
+        return _export_response(request, form, query, ids)
+    options = exporting.Options(
+        **{name: form.cleaned_data[name] for name in ("shape", "naming", "format", "secrets")}
+    )
+    pieces = exporting.stream(chosen(request, query, ids), options, exporting.Tally())
+    kind = "application/x-ndjson" if options.format == "ndjson" else "application/json"
+    response = StreamingHttpResponse(pieces, content_type=kind)
+    name = f"connections-{timezone.now():%Y-%m-%d}.{options.format}"
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response

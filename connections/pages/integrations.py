@@ -1,0 +1,27 @@
+"""The page that takes the API's list of integrations."""
+
+from django.core.exceptions import PermissionDenied
+from django.template.response import TemplateResponse
+from django.views.decorators.http import require_http_methods
+
+from .. import catalogue
+from ..issues import FileRefused
+from . import context_for
+from .imports import UploadForm
+
+
+@require_http_methods(["GET", "POST"])
+def import_page(request):
+    """Take the API's list of integrations."""
+    for permission in ("add_integration", "change_integration"):
+        if not request.user.has_perm(f"connections.{permission}"):
+            raise PermissionDenied
+    form = UploadForm(request.POST or None, request.FILES or None)
+    result = None
+    if request.method == "POST" and form.is_valid():
+        try:
+            result = catalogue.store(form.source())
+        except FileRefused as refusal:
+            form.add_error(None, refusal.message)
+    context = context_for(request, "Import integrations", form=form, result=result)
+    return TemplateResponse(request, "admin/connections/import_integrations.html", context)
