@@ -73,6 +73,14 @@ class Result:
         self.skipped += self.created + self.updated
         self.created = self.updated = 0
 
+    def stop(self, code, message, atomic):
+        """The run ends half way: its error says whether anything of it stays."""
+        if atomic:
+            self.store_nothing()
+        stays = (self.created or self.updated) and not self.dry_run
+        rest = "What was stored stays." if stays else "Nothing was stored."
+        self.error = {"code": code, "message": f"{message} {rest}"}
+
     def as_json(self):
         written = {"read": self.read, **asdict(self), "seconds": round(self.seconds, 3)}
         del written["refused_file"]
@@ -137,13 +145,12 @@ def run(sources, options=None, on_verdict=None, on_progress=None, jobs=1):
         if options.atomic:
             result.store_nothing()
     except parallel.ProcessDied:
-        result.error = {"code": "process_died", "message": COMMAND_ERRORS["process_died"]}
-        if options.atomic:
-            result.store_nothing()
+        result.stop("process_died", COMMAND_ERRORS["process_died"], options.atomic)
     except FileRefused as refusal:
+        is_late = result.read
         result.refuse_file(refusal)
-        if options.atomic:
-            result.store_nothing()
+        if is_late:  # else the check found it, before anything was stored
+            result.stop(refusal.code, str(refusal), options.atomic)
     result.seconds = time.monotonic() - started
     return result
 

@@ -32,8 +32,8 @@ class Outcome:
 
     @property
     def verdicts(self):
-        assert self.json, self.err
         """The result without the time that it took."""
+        assert self.json, self.err
         return {name: value for name, value in self.json.items() if name != "seconds"}
 
 
@@ -58,10 +58,13 @@ class Store:
             "TMPDIR": str(self.temporary),
         }
 
+    def command(self, *arguments):
+        return [sys.executable, "manage.py", *map(str, arguments)]
+
     def start(self, *arguments, **options):
         """Start a command in a session of its own. Returns a Popen."""
         return subprocess.Popen(
-            [sys.executable, "manage.py", *map(str, arguments)],
+            self.command(*arguments),
             cwd=ROOT,
             env=self.environment(),
             start_new_session=True,

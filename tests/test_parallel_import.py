@@ -177,6 +177,7 @@ def test_a_file_that_changes_meanwhile_stops_all_processes(stores, tmp_path):
         file.write(b"y")
     outcome = wait(process)
     assert outcome.json["error"]["code"] == "file_changed"
+    assert outcome.err.endswith("What was stored stays.\n")
     assert outcome.code == 1 and "Traceback" not in outcome.err
     assert outcome.json["created"] == store.count() < 20_000
     assert not members(process.pid)
@@ -210,6 +211,8 @@ def test_a_worker_that_is_killed_ends_the_import_with_a_sentence(
     outcome = wait(process, timeout=30)
     assert outcome.code == (2 if options else 1)
     assert outcome.json["error"]["code"] == "process_died"
+    rest = "Nothing was stored." if options else "What was stored stays."
+    assert outcome.err.endswith(f"{rest}\n")
     assert outcome.err.count("\n") == 1 and "Traceback" not in outcome.err
     assert outcome.json["created"] == store.count() < 30_000
     assert not (options and store.count())
