@@ -194,9 +194,14 @@ def _remember(tasks, given):
         yield task
 
 
-def _mark(index, number):
-    """The 64-bit number that stands for a number of Repeats, or an identity, in a source."""
-    return hash((index, number)) & BITS_64
+def _marks(index, judged, position):
+    """64-bit numbers for what an entry repeats: its number in Repeats, in its source, and its
+    identity, which another spelling of the same content shares, in this source or in another.
+    """
+    if position in judged.numbers:
+        yield hash((index, judged.numbers[position][0])) & BITS_64
+    if position in judged.identities:
+        yield hash(judged.identities[position]) & BITS_64
 
 
 class _Gone(Exception):
@@ -212,9 +217,9 @@ class _Writer:
         self.now = judge.now
         self.known_integrations = set()
         self.one_by_one = one_by_one  # each piece is written before the next one is judged
-        # What the pieces before held that was accepted: the numbers of Repeats, and in a preview,
-        # which stores nothing to find them by, the identities of entries without an id, each
-        # together with the source. `held` is of the transaction under way.
+        # The marks of what was accepted in the pieces before. The store can't tell them: a preview
+        # writes nothing, and what was there before the run says nothing of what the files repeat.
+        # `held` is of the transaction under way.
         self.seen, self.held = Numbers(), set()
 
     def take(self, group):
@@ -290,12 +295,8 @@ class _Writer:
 
     def _hold(self, index, judged):
         for position, verdict in enumerate(judged.verdicts):
-            if verdict.action == "rejected":
-                continue
-            if position in judged.numbers:
-                self.held.add(_mark(index, judged.numbers[position][0]))
-            if self.options.dry_run and position in judged.identities:
-                self.held.add(_mark(index, judged.identities[position]))
+            if verdict.action != "rejected":
+                self.held.update(_marks(index, judged, position))
 
     def _find_repeated(self, index, judged):
         """Entries that the file held before: position -> position of the first one.
@@ -306,9 +307,7 @@ class _Writer:
         for position in sorted({*judged.numbers, *judged.identities}):
             if judged.is_rejected(position):
                 continue
-            number, _ = judged.numbers.get(position, (None, ""))
-            found = (number, judged.identities.get(position))
-            marks = [_mark(index, mark) for mark in found if mark]
+            marks = list(_marks(index, judged, position))
             if any(mark in self.seen or mark in self.held for mark in marks):
                 repeated[position] = None
                 continue

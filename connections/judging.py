@@ -128,8 +128,6 @@ class Judge:
                 judged.differing[position] = (entry, row.id)
             else:
                 verdict.action = "unchanged"
-                if position in judged.identities and row.created_at == self.now:
-                    entry.say("duplicate")  # an earlier entry of this run made it
 
     def _identity(self, entry, digest):
         return identity_digest(
@@ -202,7 +200,7 @@ def _has_masks(entry):
 
 
 # What is looked up of a stored record: its connection columns first.
-OURS = ("id", "content_digest", "binned_at", "created_at", "updated_at")
+OURS = ("id", "content_digest", "binned_at", "updated_at")
 Stored = namedtuple(
     "Stored",
     (*payload.CONNECTION_COLUMNS, *OURS, "has_extra"),

@@ -74,3 +74,25 @@ def test_how_far_apart_entries_are_changes_nothing(tmp_path_factory, entries, at
             ConnectionAuth.all_objects.all().delete()
             found.append(outcome([path]))
     assert found[0] == found[1], json.dumps(entries)
+
+
+@pytest.mark.parametrize("is_stored", [False, True])
+@pytest.mark.parametrize("at_once", [1, 100])
+@pytest.mark.parametrize("names", [["in.ndjson"], ["one.ndjson", "two.ndjson"]])
+def test_another_spelling_of_the_same_content_repeats_it(
+    tmp_path, monkeypatch, is_stored, at_once, names
+):
+    monkeypatch.setattr(reader, "PIECE_ENTRIES", at_once)
+    monkeypatch.setattr(importing, "TOGETHER", 1)
+    camel, snake = {"token": "synth-a", "clientId": "b"}, {"client_id": "b", "token": "synth-a"}
+    if is_stored:
+        outcome([write(tmp_path / "before.ndjson", [camel])])
+    shares = [[camel, snake]] if len(names) == 1 else [[camel], [snake]]
+    paths = [write(tmp_path / name, share) for name, share in zip(names, shares, strict=True)]
+    foretold = outcome(paths, dry_run=True)
+    assert foretold == outcome(paths)
+    assert [action for _, _, action, _ in foretold] == [
+        "unchanged" if is_stored else "created",
+        "unchanged",
+    ]
+    assert [[issue["code"] for issue in issues] for *_, issues in foretold] == [[], ["duplicate"]]
