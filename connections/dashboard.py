@@ -1,10 +1,9 @@
-"""The numbers of the dashboard and the geometry of its charts. No HTML, and nothing sealed.
+"""The numbers of the dashboard. No HTML, no geometry (see charts), and nothing sealed.
 
 `context()` asks six questions of the database, whatever the number of records.
 """
 
 from datetime import datetime, timedelta, timezone
-from itertools import groupby
 from math import ceil
 from urllib.parse import urlencode
 
@@ -12,7 +11,7 @@ from django.db.models import Case, Count, F, IntegerField, Value, When
 from django.urls import reverse
 from django.utils.timezone import get_current_timezone
 
-from . import expiry, wording
+from . import charts, expiry, wording
 from .models import ImportRun, in_bucket
 
 LABELS = {
@@ -37,12 +36,6 @@ MONTHS = 12
 MOST_INTEGRATIONS = 8
 MOST_NEXT = 20
 HEAT_LEVELS = 4
-
-# Pixels. The figure of a bar stands above it, so the plot has room at its top.
-PLOT_HEIGHT = 120
-PLOT_TOP = 20
-LEAST_BAR = 2
-BAR_SHARE = 0.76  # of the space from one bar to the next
 
 
 def context(queryset, now):
@@ -118,8 +111,8 @@ def context(queryset, now):
         "stale": _number(counts["stale"], bucket="stale"),
         "unreadable": _number(queryset.unreadable().count(), unreadable=1),
         "verdict": _verdict(counts, edges, rows),
-        "days": _chart(slots, now, days, _day_name, _day_span, _day_ticks),
-        "months": _chart(slots, now, months, _month_name, _month_span, _month_ticks),
+        "days": _chart(slots, now, days, _day_name, _day_span, charts.day_ticks),
+        "months": _chart(slots, now, months, _month_name, _month_span, charts.month_ticks),
         "integrations": _integrations(rows, counts),
         "next_to_break": _next_to_break(queryset, now),
         "last_import": ImportRun.objects.exclude(finished_at=None)
@@ -211,15 +204,15 @@ def _chart(slots, now, ends, name_of, span_of, ticks_of):
         _bar(slots, now, start, end, name_of(end), span_of(start, end))
         for start, end in zip(starts, ends, strict=True)
     ]
-    _place(bars)
+    charts.place(bars)
     after = sum(
         person + machine for edge, person, machine in slots if edge is None or edge > ends[-1]
     )
     return {
         "total": _number(sum(bar["count"] for bar in bars), breaks=span(now, ends[-1])),
         "after": _number(after, breaks=span(ends[-1])),
-        "height": PLOT_TOP + PLOT_HEIGHT,
-        "horizon": _horizon(bars),
+        "height": charts.HEIGHT,
+        "horizon": charts.horizon(bars),
         "ticks": ticks_of(bars),
         "bars": bars,
     }
@@ -258,70 +251,12 @@ def _sentence(person, machine, when):
     return f"{count} break{'s' if count == 1 else ''} {when}: {', '.join(parts)}."
 
 
-def _place(bars):
-    """Add the geometry to the bars of a chart."""
-    largest = max(bar["count"] for bar in bars) or 1
-    step = 100 / len(bars)
-    first = next((bar for bar in bars if bar["count"]), None)
-    for position, bar in enumerate(bars):
-        left = position * step
-        person, machine = _height(bar["person"], largest), _height(bar["machine"], largest)
-        base = PLOT_TOP + PLOT_HEIGHT
-        bar.update(
-            slot_x=_percent(left),
-            slot_width=_percent(step),
-            x=_percent(left + step * (1 - BAR_SHARE) / 2),
-            width=_percent(step * BAR_SHARE),
-            centre=_percent(left + step / 2),
-            y=base - person - machine,
-            person_y=base - person,
-            person_height=person,
-            machine_y=base - person - machine,
-            machine_height=machine,
-            is_peak=bar is first or bar["count"] == largest,
-        )
-
-
-def _height(count, largest):
-    """Pixels for one part of a bar. What is there is seen, and both parts fit into the plot."""
-    if not count:
-        return 0
-    return max(LEAST_BAR, round(count / largest * (PLOT_HEIGHT - 2 * LEAST_BAR)))
-
-
-def _percent(number):
-    return f"{number:.4f}".rstrip("0").rstrip(".") + "%"
-
-
-def _horizon(bars):
-    step, position, runs = 100 / len(bars), 0, []
-    for bucket, run in groupby(bar["bucket"] for bar in bars):
-        length = len(list(run))
-        x, width = _percent(position * step), _percent(length * step)
-        runs.append({"bucket": bucket, "x": x, "width": width})
-        position += length
-    return runs
-
-
 def _day_name(end):
     return wording.exact(end, "j M")
 
 
 def _day_span(start, end):
     return f"between {wording.exact(start, 'D j M, H:i')} and {wording.exact(end, 'D j M, H:i')}"
-
-
-def _day_ticks(bars):
-    ticks = [{"x": "0%", "anchor": "start", "text": "Now"}]
-    for days in (7, 14, 21, DAYS):
-        ticks.append(
-            {
-                "x": _percent(days * 100 / DAYS),
-                "anchor": "end" if days == DAYS else "middle",
-                "text": f"{days} d · {bars[days - 1]['name']}",
-            }
-        )
-    return ticks
 
 
 def _month_name(end):
@@ -332,10 +267,6 @@ def _month_span(start, end):
     # The months after the first begin a microsecond after `start`.
     rest = wording.exact(start, "Y m") == wording.exact(end, "Y m")
     return f"in {'the rest of ' if rest else ''}{wording.exact(end, 'F Y')}"
-
-
-def _month_ticks(bars):
-    return [{"x": bar["centre"], "anchor": "middle", "text": bar["name"]} for bar in bars]
 
 
 # Tables

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils.timezone import override
 
-from connections import dashboard, expiry
+from connections import charts, dashboard, expiry
 from connections.models import SEALED_COLUMNS, ConnectionAuth, ImportRun, Integration
 from connections.payload import parse_date
 
@@ -277,10 +277,10 @@ def test_bars_fit_the_plot_and_what_is_there_is_seen():
         )
     chart = numbers()["days"]
     tall, low, none = chart["bars"][:3]
-    assert dashboard.PLOT_TOP <= tall["y"] < tall["person_y"] < chart["height"]
+    assert charts.PLOT_TOP <= tall["y"] < tall["person_y"] < chart["height"]
     assert tall["y"] + tall["machine_height"] == tall["person_y"]
     assert tall["person_y"] + tall["person_height"] == chart["height"]
-    assert low["person_height"] == dashboard.LEAST_BAR
+    assert low["person_height"] == charts.LEAST_BAR
     assert (none["person_height"], none["machine_height"], none["y"]) == (0, 0, chart["height"])
     assert [bar["is_peak"] for bar in chart["bars"][:3]] == [True, False, False]
 
