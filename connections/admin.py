@@ -19,10 +19,10 @@ from . import catalogue, expiry, record, wording
 from .dashboard import LABELS
 from .filters import LIST_FILTERS, BucketFilter
 from .forms import PLAIN_FIELDS, ConnectionAuthForm
-from .importing import field_name
 from .merging import CREDENTIALS, TOKENS
 from .models import ConnectionAuth, Integration, VersionConflict
 from .pages import exports
+from .writing import field_name
 
 MOST_NAMED = 20
 

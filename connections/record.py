@@ -4,8 +4,8 @@ from . import payload, wording
 from .dashboard import LABELS, NEXT_STEPS
 from .fields import Sealed
 from .forms import MAIN_GROUPS, SIDE_GROUPS, label_of
-from .importing import field_name
 from .models import SEALED_COLUMNS
+from .writing import field_name
 
 SOURCES = {
     "expiry_date": ("The API said so", "expiryDate"),

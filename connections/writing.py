@@ -1,0 +1,240 @@
+"""What an import writes: pieces that were judged, each group of them in one short transaction."""
+
+from contextlib import contextmanager
+
+from django.db import IntegrityError, OperationalError, transaction
+
+from . import payload, rows
+from .issues import CODES, Issue
+from .merging import TOKENS, guard_age, guard_endpoints, merge
+from .models import DERIVED_COLUMNS, ConnectionAuth, Integration
+from .repeats import BITS_64, Numbers
+
+
+def _marks(index, judged, position):
+    """64-bit numbers for what an entry repeats: its number in Repeats, in its source, and its
+    identity, which another spelling of the same content shares, in this source or in another.
+    """
+    if position in judged.numbers:
+        yield hash((index, judged.numbers[position][0])) & BITS_64
+    if position in judged.identities:
+        yield hash(judged.identities[position]) & BITS_64
+
+
+class Gone(Exception):
+    """A record that was there when a piece was judged is no more."""
+
+
+class Writer:
+    """Writes what was judged, piece by piece, each in one short transaction."""
+
+    def __init__(self, judge, result, on_verdict, one_by_one):
+        self.judge, self.options = judge, judge.options
+        self.result, self.on_verdict = result, on_verdict
+        self.now = judge.now
+        self.known_integrations = set()
+        self.one_by_one = one_by_one  # each piece is written before the next one is judged
+        # The marks of what was accepted in the pieces before. The store can't tell them: a preview
+        # writes nothing, and what was there before the run says nothing of what the files repeat.
+        # `held` is of the transaction under way.
+        self.seen, self.held = Numbers(), set()
+
+    def take(self, group):
+        """Write pieces, a list of `(task, Judged)`, in one transaction.
+
+        Where another import was faster they are judged again, here and one by one.
+        """
+        try:
+            with self._transaction():
+                for task, judged in group:
+                    self._write(task[0], judged)
+        except (IntegrityError, OperationalError, Gone):
+            self._forget()
+            for task, _ in group:
+                self._take_again(task)
+        else:
+            for _, judged in group:
+                self._tell(judged)
+
+    def _take_again(self, task):
+        for attempt in range(5):
+            try:
+                with self._transaction():
+                    judged = self.judge.judge(task)
+                    self._write(task[0], judged)
+                break
+            except (IntegrityError, OperationalError, Gone):
+                self._forget()
+                if attempt == 4:
+                    raise
+        self._tell(judged)
+
+    @contextmanager
+    def _transaction(self):
+        if self.options.dry_run:
+            yield
+            return
+        with transaction.atomic():
+            rows.lock()
+            yield
+
+    def _forget(self):
+        """What was done in a transaction that is rolled back."""
+        self.known_integrations.clear()
+        self.held = set()
+
+    def _write(self, index, judged):
+        """Write what is new and what differs; what the file held before is a duplicate."""
+        repeated = self._find_repeated(index, judged)
+        held = {}
+        for position in repeated:
+            judged.new.pop(position, None)
+            if position in judged.differing:
+                held[position] = judged.differing.pop(position)
+        self._make_integrations(judged.integrations)
+        self._judge_differing(judged.verdicts, judged.differing)
+        # Where the first of them was refused, the others are too.
+        held = {
+            position: pair
+            for position, pair in held.items()
+            if judged.is_rejected(repeated[position])
+        }
+        self._judge_differing(judged.verdicts, held)
+        for position in repeated.keys() - held.keys():
+            verdict = judged.verdicts[position]
+            verdict.action = "unchanged"
+            if not verdict.has_issue("duplicate"):
+                _, path = judged.numbers.get(position, (0, ""))
+                verdict.say("duplicate", CODES["duplicate"], path)
+        if judged.new and not self.options.dry_run:
+            rows.insert(judged.new.values())
+        self._hold(index, judged)
+
+    def _hold(self, index, judged):
+        for position, verdict in enumerate(judged.verdicts):
+            if verdict.action != "rejected":
+                self.held.update(_marks(index, judged, position))
+
+    def _find_repeated(self, index, judged):
+        """Entries that the file held before: position -> position of the first one.
+
+        That is None where the first is in a piece before this one, and was accepted.
+        """
+        repeated, firsts = {}, {}
+        for position in sorted({*judged.numbers, *judged.identities}):
+            if judged.is_rejected(position):
+                continue
+            marks = list(_marks(index, judged, position))
+            if any(mark in self.seen or mark in self.held for mark in marks):
+                repeated[position] = None
+                continue
+            found = [firsts[mark] for mark in marks if mark in firsts]
+            if found:
+                repeated[position] = found[0]
+            else:
+                firsts.update(dict.fromkeys(marks, position))
+        return repeated
+
+    def _tell(self, judged):
+        """Count the verdicts of a piece that is stored, and tell of them."""
+        for mark in self.held:
+            self.seen.add(mark)
+        self.held = set()
+        for verdict in judged.verdicts:
+            for place, issue in enumerate(verdict.issues):
+                verdict.issues[place] = Issue(
+                    issue.code,
+                    issue.message,
+                    issue.path,
+                    verdict.record,
+                    verdict.line,
+                    verdict.file,
+                )
+            self.result.count(verdict)
+            if self.on_verdict:
+                self.on_verdict(verdict)
+
+    def _judge_differing(self, verdicts, differing):
+        if not differing:
+            return
+        found = ConnectionAuth.all_objects.filter(pk__in=[pk for _, pk in differing.values()])
+        if not self.options.dry_run:
+            found = found.select_for_update().order_by("pk")  # one order, so no deadlock
+        records = found.in_bulk()
+        for position, (entry, pk) in differing.items():
+            if pk not in records:
+                raise Gone
+            verdict = verdicts[position]
+            verdict.issues = entry.issues
+            self._judge_change(verdict, entry, records[pk])
+
+    def _judge_change(self, verdict, entry, record):
+        outcome = merge(record, entry, replace=self.options.on_conflict == "replace")
+        verdict.bucket_before = verdict.bucket_after = record.bucket(self.now)
+        if entry.is_refused:
+            verdict.action = "rejected"
+        elif not outcome.changes and record.binned_at is None:
+            verdict.action = "unchanged"
+        elif self.options.on_conflict == "skip":
+            verdict.action = "skipped"
+        else:
+            self._guard(record, entry, outcome)
+            verdict.action = "rejected" if entry.is_refused else "updated"
+        if verdict.action == "updated":
+            verdict.fields = [field_name(name) for name in outcome.changes]
+            if record.binned_at is not None:
+                entry.say("restored", entry.spelled.get("id", ""))
+            self._update(record, outcome)
+            verdict.bucket_after = record.bucket(self.now)
+
+    def _guard(self, record, entry, outcome):
+        if self.options.on_conflict == "fail":
+            entry.say("exists", entry.spelled.get("id", ""))
+        if not self.options.may_change:
+            entry.say("not_permitted", "", "You may not change connections.")
+        if not self.options.allow_older:
+            guard_age(record, entry)
+        guard_endpoints(record, entry, outcome)
+
+    def _update(self, record, outcome):
+        changed = dict(outcome.changes)
+        if record.binned_at is not None:
+            changed["binned_at"] = None
+        if TOKENS & set(changed):
+            changed["received_at"] = self.now
+        for name, value in changed.items():
+            setattr(record, name, value)
+        record.derive(outcome.auth, outcome.unreadable, self.judge.digest_key)
+        if not self.options.dry_run:
+            if record.integration_id:
+                self._make_integrations({record.integration_id: record.integration_name})
+            record.store({COLUMN_FIELDS.get(name, name) for name in changed} | {*DERIVED_COLUMNS})
+
+    def _make_integrations(self, met):
+        """Store the integrations (type -> name) that are not stored yet."""
+        missing = met.keys() - self.known_integrations
+        if missing and not self.options.dry_run:
+            Integration.objects.bulk_create(
+                [
+                    Integration(type=kind, name=(met[kind] or integration_title(kind))[:255])
+                    for kind in sorted(missing)
+                ],
+                ignore_conflicts=True,
+            )
+            self.known_integrations |= missing
+
+
+COLUMN_FIELDS = {"integration_id": "integration"}
+
+
+def integration_title(kind):
+    """A name to start with for an integration that only has its type."""
+    return kind.replace("_", " ").replace("-", " ").capitalize()
+
+
+def field_name(attribute):
+    """The API's camelCase name of an attribute of the record."""
+    for name, (column, _) in payload.CONNECTION_FIELDS.items():
+        if column == attribute:
+            return payload.camel(name)
+    return payload.camel(attribute)
