@@ -8,7 +8,7 @@ venv := .venv/bin/python
 pip := $(venv) -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test bench bench-everyday bench-million bench-crash lint clean
+.PHONY: help run demo test bench bench-everyday bench-million bench-crash bench-bombs lint clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*##  */make \1	/p' Makefile | expand -t 22
@@ -35,6 +35,9 @@ bench-million: .venv/run.stamp  ## memory and time of 1,000,000 connections, hal
 
 bench-crash: .venv/run.stamp  ## kill imports at 20 random moments and look at what is left
 	@$(venv) benchmarks/crash.py
+
+bench-bombs: .venv/run.stamp  ## import files of 1 GB that are made to exhaust memory
+	@$(venv) benchmarks/bombs.py
 
 lint: .venv/dev.stamp  ## check style and formatting
 	@$(venv) -m ruff check .

@@ -15,6 +15,7 @@ FILE_ERRORS = {
     "not_utf8": "The file is not UTF-8.",
     "utf16": "The file is UTF-16 or UTF-32; save it as UTF-8.",
     "gzip": "The file is compressed with gzip; unpack it first.",
+    "zip": "The file is a ZIP archive; unpack it first.",
     "html": "The file is an HTML or XML page, not JSON.",
     "json5": "The file uses comments, single quotes, bare keys or trailing commas (JSON5).",
     "scalar": "The file holds a single value, not an object or an array of objects.",

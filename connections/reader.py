@@ -362,6 +362,8 @@ def _sniff(source):
         refuse = "empty"
     elif head.startswith(b"\x1f\x8b"):
         refuse = "gzip"
+    elif head.startswith(b"PK\x03\x04"):
+        refuse = "zip"
     elif head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, b"\0\0\xfe\xff")):
         refuse = "utf16"
     elif b"\0" in head[:4] and any(

@@ -65,7 +65,8 @@ REFUSED_FILES = {
     "one long key": ("entry_too_large", [GOOD, b'{"', *[MIB] * 1024]),
     "one long number": ("entry_too_large", [GOOD, '{"expiresIn":', *["7" * (1 << 20)] * 64]),
     "blanks without end": ("truncated", [GOOD, *[" " * (1 << 20)] * 64]),
-    "a zip bomb": ("gzip", [gzip.compress(b"[" + b" " * (64 << 20))]),
+    "a ZIP archive": ("zip", [b"PK\x03\x04", *[MIB] * 64]),
+    "a gzip bomb": ("gzip", [gzip.compress(b"[" + b" " * (64 << 20))]),
     "keys without end": ("entry_too_large", [GOOD, "{", *['"k":0,' * (1 << 18)] * 64]),
 }
 
