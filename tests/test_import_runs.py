@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+import time_machine
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, connections, transaction
@@ -368,6 +369,28 @@ def test_all_or_nothing_elsewhere_is_watched_and_cancelled(
 
 
 # Interrupted
+
+
+def test_what_nobody_has_taken_up_waits(client, run):
+    """With Celery: a worker is busy, or there is none."""
+    assert not run.is_waiting
+    with time_machine.travel(run.started_at + timedelta(seconds=31)):
+        answer = client.get(page_of(run))
+        assert "Import waiting" in text_of(answer)
+        assert "interrupted" not in text_of(answer)
+        assert 'data-state="waiting"' in answer.content.decode()
+        assert progress(client, run)["state"] == "waiting"
+        assert "waits to be taken up" in text_of(client.get(reverse("admin:connections_import")))
+        assert "Waiting" in text_of(client.get(HISTORY))
+        assert runs.work(run.pk).created == 40
+        assert progress(client, run)["state"] == "done"
+
+
+def test_what_waits_can_be_discarded(client, run):
+    with time_machine.travel(run.started_at + timedelta(seconds=31)):
+        client.post(page_of(run), {"discard": "1"})
+        assert runs.work(run.pk) is None
+    assert not ImportChunk.objects.exists()
 
 
 def test_silent_but_alive_is_not_interrupted(run):

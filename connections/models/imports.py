@@ -67,7 +67,15 @@ class ImportRun(models.Model):
         )
 
     @property
+    def is_waiting(self):
+        """Confirmed, and no process has taken it up in that time: a worker is busy, or missing."""
+        is_untouched = not self.process and self.heartbeat_at == self.started_at
+        return self.is_interrupted and is_untouched
+
+    @property
     def status_label(self):
+        if self.is_waiting:
+            return "Waiting"
         return "Interrupted" if self.is_interrupted else self.get_status_display()
 
     @classmethod

@@ -155,7 +155,7 @@ def _import_check(request, run):
 def _import_running(request, run):
     context = context_for(
         request,
-        "Import interrupted" if run.is_interrupted else "Importing",
+        f"Import {run.status_label.lower()}" if run.is_interrupted else "Importing",
         run=run,
         step=3,
         result=run.result or NOTHING_YET,
@@ -228,6 +228,8 @@ def progress_of(run):
         pace.append(f"{rate:,.0f} records a second")
     if not runs.can_tell(run):
         count = "All or nothing, in one go"
+    elif run.is_waiting:
+        count = "Not begun"
     elif run.total:
         count = f"{run.done:,} of {run.total:,} records"
     else:
@@ -239,7 +241,7 @@ def progress_of(run):
     if silent > 10 and runs.can_tell(run) and run.total:
         pace.append(f"no news for {wording.duration(silent)}")
     return {
-        "state": "interrupted" if run.is_interrupted else run.status,
+        "state": run.status_label.lower() if run.is_interrupted else run.status,
         "done": run.done,
         "total": run.total,
         "words": {

@@ -39,7 +39,7 @@ async function ask() {
       // Elsewhere by now: signed out, or the run is gone.
       if (!answer.ok || answer.redirected) return location.reload();
       const news = await answer.json();
-      if (news.state !== "running") return location.reload();
+      if (news.state !== bar.dataset.state) return location.reload();
       show(news);
     }
   } catch {
