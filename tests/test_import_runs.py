@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -630,6 +631,47 @@ def test_a_worker_of_celery_does_it(tmp_path):
         assert SECRET not in "".join(worker.communicate(timeout=30))
 
 
+@pytest.mark.crash
+@pytest.mark.skipif(not shutil.which("redis-server"), reason="there is no redis-server")
+def test_a_worker_that_is_killed_leaves_an_import_that_another_one_continues(tmp_path):
+    installation = Installation(tmp_path / "copy")
+    installation.bootstrap()
+    port = free_port()
+    queue = {"CELERY_BROKER_URL": f"redis://localhost:{port}/0"}
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+    redis = subprocess.Popen(["redis-server", "--port", str(port), "--save", ""], **quiet)
+    (tmp_path / "file.json").write_text(json.dumps(entries(20_000)))
+    database = sqlite3.connect(installation.path / "db.sqlite3", timeout=30)
+    arguments = ("-m", "celery", "-A", "project", "worker", "-c", "1", "--pool", "solo")
+
+    def value(sql):
+        return database.execute(sql).fetchone()[0]
+
+    def start_worker():
+        return installation.start(*arguments, "--loglevel", "critical", **queue)
+
+    worker = start_worker()
+    try:
+        asked = installation.run("manage.py", "shell", "-c", CONFIRM, FILE=str(tmp_path), **queue)
+        assert asked.returncode == 0, asked.stderr
+        wait_for(lambda: value("SELECT EXISTS (SELECT 1 FROM connections_connectionauth)"))
+        worker.kill()
+        worker.communicate(timeout=30)
+        assert 0 < value("SELECT count(*) FROM connections_connectionauth") < 20_000
+        continued = installation.run("manage.py", "shell", "-c", CONTINUE, **queue)
+        assert continued.returncode == 0, continued.stderr
+        worker = start_worker()
+        wait_for(lambda: value(f"SELECT status {RUN}") == "done")
+        assert value("SELECT count(*) FROM connections_connectionauth") == 20_000
+    finally:
+        worker.terminate()
+        said = worker.communicate(timeout=30)
+        redis.terminate()
+        redis.wait(timeout=30)
+        database.close()
+    assert SECRET not in "".join(said)
+
+
 def test_a_worker_without_good_keys_does_not_start(tmp_path):
     installation = Installation(tmp_path / "copy")
     refused = installation.run("-m", "celery", "-A", "project", "worker", SECRET_KEY="x" * 50)
@@ -647,6 +689,13 @@ source = SpooledSource("file.json", keyring.seal_bytes, keyring.unseal_bytes)
 source.write(open(os.environ["FILE"] + "/file.json", "rb").read())
 run = runs.keep_sealed(source, User.objects.get())
 assert runs.confirm(run, importing.Options())
+"""
+CONTINUE = """
+from datetime import timedelta
+from connections import runs
+from connections.models import ImportRun
+ImportRun.objects.update(heartbeat_at=ImportRun.objects.get().heartbeat_at - timedelta(minutes=1))
+assert runs.resume(ImportRun.objects.get())
 """
 
 
