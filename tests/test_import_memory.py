@@ -37,11 +37,11 @@ def entry(number):
 def test_memory_does_not_grow_with_the_records(stores, tmp_path, suffix, is_preview):
     options = ["--jobs", "2", *(["--dry-run"] if is_preview else [])]
     peaks = {"import": [], "export": []}
-    for count in (15_000, 30_000):  # the first fills what waits between the processes
+    for count in (10_000, 40_000):
         store = stores.make()
         file = write(tmp_path / f"{count}.{suffix}", map(entry, range(count)))
         peaks["import"].append(peak(store, "import_connections", file, *options))
         out = tmp_path / f"out-{count}"
         peaks["export"].append(peak(store, "export_connections", "-o", out))
     for small, large in peaks.values():
-        assert large <= 1.15 * small, json.dumps(peaks)
+        assert large <= 1.3 * small, json.dumps(peaks)
