@@ -50,7 +50,7 @@ def complaints(page):
 @pytest.fixture
 def person(page, live_server, admin_user, request, monkeypatch):
     """The page, logged in; `person.shoot(name)` leaves a picture under build/."""
-    # A process of its own would not see the test's database (test_import_runs.py has that).
+    # A process of its own would not see the test's database (test_import_processes.py has that).
     monkeypatch.setattr(runs, "launch", lambda run: runs.work(run.pk))
     BUILD.mkdir(exist_ok=True)
     scheme = request.node.callspec.params["browser_context_args"]

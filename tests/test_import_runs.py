@@ -2,13 +2,9 @@
 
 import json
 import os
-import shutil
-import signal
 import socket
-import sqlite3
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -24,10 +20,7 @@ from connections import alive, importing, reader, runs
 from connections.models import ConnectionAuth, ImportChunk, ImportRun
 
 from .helpers import SECRET
-from .installation import Installation
-from .test_first_start import PASSWORD, SERVE, free_port
 from .test_import_page import text_of, upload, user_with
-from .test_no_plaintext import Browser
 
 Status = ImportRun.Status
 HISTORY = reverse("admin:connections_import_history")
@@ -292,6 +285,30 @@ def test_an_upload_has_no_progress_yet(client, launched):
     assert client.get(url + "progress/").status_code == 404
 
 
+@pytest.mark.browser
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+def test_refusals_appear_in_the_browser_as_they_come(page, live_server, run, client):
+    """The page of a run that waits for its process, and made-up answers to what it asks."""
+    news = progress(client, run)
+    markup = "<b>No</b>"
+    page.route("**/progress/", lambda route: route.fulfill(json=news))
+    session = client.cookies["sessionid"].value
+    page.context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
+    page.goto(live_server.url + page_of(run))
+    table = page.get_by_role("table")
+    assert not table.is_visible()
+    for record in ("7", "8"):
+        news["refused"].insert(
+            0, {"record": record, "place": "token", "code": "wrong_type", "message": markup}
+        )
+        page.get_by_role("cell", name=record, exact=True).wait_for()
+    assert table.get_by_text(markup).count() == 2
+    assert table.locator("tbody tr").filter(visible=True).count() == 2
+    assert table.locator("tbody td[data-label=Why]").first.inner_text() == markup
+    news["refused"].clear()
+    table.wait_for(state="hidden")
+
+
 # Cancelled
 
 
@@ -521,228 +538,3 @@ def test_the_history_has_pages_and_few_queries(client, run, django_assert_max_nu
     assert first.content.decode().count("old-") == 50
     assert "61 imports" in text_of(first)
     assert client.get(HISTORY, {"page": "2"}).content.decode().count("old-") >= 10
-
-
-# A real server, a real process
-
-
-class Console:
-    """An installation that is served, and a look into its database from outside."""
-
-    def __init__(self, path):
-        self.installation = Installation(path)
-        (self.password,) = PASSWORD.findall(self.installation.bootstrap().stdout)
-        self.port = free_port()
-        self.url = f"http://localhost:{self.port}"
-        self.server = self.installation.start(*SERVE, PORT=self.port)
-        self.server.stdout.readline()
-
-    def ask(self, sql, *values):
-        database = sqlite3.connect(self.installation.path / "db.sqlite3", timeout=30)
-        try:
-            with database:
-                return database.execute(sql, values).fetchall()
-        finally:
-            database.close()
-
-    def value(self, sql):
-        return self.ask(sql)[0][0]
-
-
-@pytest.fixture(scope="module")
-def console(tmp_path_factory):
-    served = Console(tmp_path_factory.mktemp("runs") / "copy")
-    yield served
-    served.server.terminate()
-    served.server.communicate(timeout=30)
-
-
-def wait_for(what, seconds=90):
-    deadline = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.005)
-    return found
-
-
-RUN = "FROM connections_importrun ORDER BY created_at DESC LIMIT 1"
-
-
-@pytest.mark.crash
-def test_killed_half_way_and_continued(console, tmp_path):
-    browser = Browser(console.url)
-    browser.open("/admin/login/")
-    browser.submit("/admin/login/?next=/admin/", username="admin", password=console.password)
-    browser.open("/admin/import/")
-    content = json.dumps(entries(30_000)).encode()
-    browser.upload("/admin/import/", "big.json", content)
-    url = browser.url
-    browser.submit(url, on_conflict="update")
-    assert "Importing" in browser.text
-
-    _, pid, _ = wait_for(lambda: console.value(f"SELECT process {RUN}")).split(" ")
-    command = open(f"/proc/{pid}/cmdline").read()
-    variables = open(f"/proc/{pid}/environ").read()
-    assert "import_connections\0--run\0" in command
-    for text in (command, variables):
-        assert console.installation.dotenv()["FERNET_KEYS"] not in text
-        assert SECRET not in text
-    wait_for(lambda: console.value("SELECT EXISTS (SELECT 1 FROM connections_connectionauth)"))
-    os.kill(int(pid), signal.SIGKILL)
-    stored = console.value("SELECT count(*) FROM connections_connectionauth")
-    assert 0 < stored < 30_000
-    console.ask(
-        "UPDATE connections_importrun SET heartbeat_at = ?",
-        f"{timezone.now() - timedelta(minutes=1):%Y-%m-%d %H:%M:%S}",
-    )
-    browser.open(url)
-    assert "Import interrupted" in browser.text
-    browser.submit(url, **{"continue": "1"})
-    wait_for(lambda: console.value(f"SELECT status {RUN}") == "done")
-    browser.open(url)
-    assert "Imported" in browser.text
-    assert console.value("SELECT count(*) FROM connections_connectionauth") == 30_000
-    assert console.value("SELECT count(*) FROM connections_importchunk") == 0
-    assert not any(SECRET in text for text in browser.seen)
-    wait_for(lambda: not os.path.exists(f"/proc/{pid}"))  # no zombie stays
-
-
-def test_a_worker_of_celery_does_it(tmp_path):
-    """A queue in a folder stands in for Redis."""
-    installation = Installation(tmp_path / "copy")
-    with (installation.path / "project/settings.py").open("a") as settings:
-        folders = {f"data_folder_{way}": str(tmp_path) for way in ("in", "out")}
-        settings.write(f"CELERY_BROKER_TRANSPORT_OPTIONS = {folders}\n")
-    installation.bootstrap()
-    queue = {"CELERY_BROKER_URL": "filesystem://"}
-    (tmp_path / "file.json").write_text(json.dumps(entries(50)))
-    asked = installation.run("manage.py", "shell", "-c", CONFIRM, FILE=str(tmp_path), **queue)
-    assert asked.returncode == 0, asked.stderr
-    (message,) = tmp_path.glob("*.msg")
-    assert SECRET not in message.read_text()
-    worker = installation.start("-m", "celery", "-A", "project", "worker", "-c", "1", **queue)
-    try:
-        database = sqlite3.connect(installation.path / "db.sqlite3")
-        wait_for(lambda: database.execute(f"SELECT status {RUN}").fetchone() == ("done",))
-        stored = "SELECT count(*) FROM connections_connectionauth"
-        assert database.execute(stored).fetchone() == (50,)
-    finally:
-        worker.terminate()
-        assert SECRET not in "".join(worker.communicate(timeout=30))
-
-
-@pytest.mark.crash
-@pytest.mark.skipif(not shutil.which("redis-server"), reason="there is no redis-server")
-def test_a_worker_that_is_killed_leaves_an_import_that_another_one_continues(tmp_path):
-    installation = Installation(tmp_path / "copy")
-    installation.bootstrap()
-    port = free_port()
-    queue = {"CELERY_BROKER_URL": f"redis://localhost:{port}/0"}
-    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
-    redis = subprocess.Popen(["redis-server", "--port", str(port), "--save", ""], **quiet)
-    (tmp_path / "file.json").write_text(json.dumps(entries(20_000)))
-    database = sqlite3.connect(installation.path / "db.sqlite3", timeout=30)
-    arguments = ("-m", "celery", "-A", "project", "worker", "-c", "1", "--pool", "solo")
-
-    def value(sql):
-        return database.execute(sql).fetchone()[0]
-
-    def start_worker():
-        return installation.start(*arguments, "--loglevel", "critical", **queue)
-
-    worker = start_worker()
-    try:
-        asked = installation.run("manage.py", "shell", "-c", CONFIRM, FILE=str(tmp_path), **queue)
-        assert asked.returncode == 0, asked.stderr
-        wait_for(lambda: value("SELECT EXISTS (SELECT 1 FROM connections_connectionauth)"))
-        worker.kill()
-        worker.communicate(timeout=30)
-        assert 0 < value("SELECT count(*) FROM connections_connectionauth") < 20_000
-        continued = installation.run("manage.py", "shell", "-c", CONTINUE, **queue)
-        assert continued.returncode == 0, continued.stderr
-        worker = start_worker()
-        wait_for(lambda: value(f"SELECT status {RUN}") == "done")
-        assert value("SELECT count(*) FROM connections_connectionauth") == 20_000
-    finally:
-        worker.terminate()
-        said = worker.communicate(timeout=30)
-        redis.terminate()
-        redis.wait(timeout=30)
-        database.close()
-    assert SECRET not in "".join(said)
-
-
-def test_a_worker_without_good_keys_does_not_start(tmp_path):
-    installation = Installation(tmp_path / "copy")
-    refused = installation.run("-m", "celery", "-A", "project", "worker", SECRET_KEY="x" * 50)
-    assert refused.returncode == 2
-    assert "FERNET_KEYS is not set" in refused.stderr
-    assert "Traceback" not in refused.stderr
-
-
-CONFIRM = """
-import os
-from django.contrib.auth.models import User
-from connections import importing, keyring, runs
-from connections.sources import SpooledSource
-source = SpooledSource("file.json", keyring.seal_bytes, keyring.unseal_bytes)
-source.write(open(os.environ["FILE"] + "/file.json", "rb").read())
-run = runs.keep_sealed(source, User.objects.get())
-assert runs.confirm(run, importing.Options())
-"""
-CONTINUE = """
-from datetime import timedelta
-from connections import runs
-from connections.models import ImportRun
-ImportRun.objects.update(heartbeat_at=ImportRun.objects.get().heartbeat_at - timedelta(minutes=1))
-assert runs.resume(ImportRun.objects.get())
-"""
-
-
-@pytest.mark.browser
-def test_a_browser_watches_it_through_a_reload(console, page, tmp_path):
-    complaints = []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    file = tmp_path / "estate.json"
-    file.write_text(json.dumps([{"accessToken": f"{SECRET}-{n}"} for n in range(12_000)]))
-    page.goto(f"{console.url}/admin/")
-    page.get_by_label("User name").fill("admin")
-    page.get_by_label("Password").fill(console.password)
-    page.get_by_role("button", name="Sign in").click()
-    page.get_by_role("link", name="Import", exact=True).click()
-    page.set_input_files("input[type=file]", file)
-    page.get_by_role("button", name="Check it").click()
-    page.get_by_role("button", name="Import 12000").click()
-    bar = page.get_by_role("progressbar")
-    bar.wait_for()
-    page.reload()
-    page.get_by_role("heading", name="Imported", exact=True).wait_for(timeout=90_000)
-    assert page.locator(".verdicts .figure").first.inner_text() == "12,000"
-    page.get_by_role("link", name="Past imports").click()
-    assert page.get_by_role("link", name="estate.json").is_visible()
-    assert complaints == []
-
-
-@pytest.mark.browser
-@pytest.mark.django_db(transaction=True, serialized_rollback=True)
-def test_refusals_appear_in_the_browser_as_they_come(page, live_server, run, client):
-    """The page of a run that waits for its process, and made-up answers to what it asks."""
-    news = progress(client, run)
-    markup = "<b>No</b>"
-    page.route("**/progress/", lambda route: route.fulfill(json=news))
-    session = client.cookies["sessionid"].value
-    page.context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
-    page.goto(live_server.url + page_of(run))
-    table = page.get_by_role("table")
-    assert not table.is_visible()
-    for record in ("7", "8"):
-        news["refused"].insert(
-            0, {"record": record, "place": "token", "code": "wrong_type", "message": markup}
-        )
-        page.get_by_role("cell", name=record, exact=True).wait_for()
-    assert table.get_by_text(markup).count() == 2
-    assert table.locator("tbody tr").filter(visible=True).count() == 2
-    assert table.locator("tbody td[data-label=Why]").first.inner_text() == markup
-    news["refused"].clear()
-    table.wait_for(state="hidden")
