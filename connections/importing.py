@@ -117,13 +117,16 @@ def run(sources, options=None, on_verdict=None, on_progress=None, jobs=1):
         total = sum(layout.count for _, layout, _ in scanned)
         # Where files share records, what one says depends on what became of another: they are
         # taken piece after piece, and a preview does all of it and rolls it back.
-        is_shared = Repeats.is_shared([repeats for _, _, repeats in scanned])
-        rehearses = is_shared and options.dry_run
+        found = [repeats for _, _, repeats in scanned]
+        is_shared = Repeats.is_shared(found)
+        # Without an id, equal content may be spelled in two ways: only the store can tell.
+        is_unsure = sum(repeats.has_nameless for repeats in found) > 1
+        rehearses = options.dry_run and (is_shared or is_unsure)
         if rehearses:
             options = replace(options, dry_run=False)
-        processes = 1 if is_shared else parallel.processes(jobs, total)
+        processes = 1 if is_shared or rehearses else parallel.processes(jobs, total)
         judge = Judge(scanned, options, keyring.digest_key(), timezone.now())
-        writer = Writer(judge, result, on_verdict, one_by_one=is_shared)
+        writer = Writer(judge, result, on_verdict, one_by_one=is_shared or rehearses)
         is_one = rehearses or (options.atomic and not options.dry_run)
         with (
             parallel.workers(judge.judge, processes) as in_order,

@@ -34,20 +34,19 @@ class Repeats:
     """Finds ids, and texts of entries without one, that a source holds more than once.
 
     `repeated` holds the numbers (64-bit keyed hashes) that occur again, `conflicting` those of
-    ids whose entries differ.
+    ids whose entries differ; `has_nameless` says whether an entry has no id.
     """
 
     def __init__(self):
         self._key = os.urandom(16)
         self._buckets = [array("Q") for _ in range(256)]
         self.repeated, self.conflicting = set(), set()
+        self.has_nameless = False
 
     def number_of(self, raw):
         """The number that stands for the id of an entry, or for its text where it has none."""
-        connection_id = None
-        if isinstance(raw.value, dict) and payload.is_connection(raw.value):
-            connection_id = raw.value.get("id")
-        has_id = isinstance(connection_id, str)
+        connection_id = _id_of(raw)
+        has_id = connection_id is not None
         # Python's hash of text is keyed anew for each process, and the same in those it forks.
         return hash((has_id, connection_id if has_id else raw.text)) & BITS_64
 
@@ -55,6 +54,7 @@ class Repeats:
         if not raw.fault:
             number = self.number_of(raw)
             self._buckets[number & 255].append(number)
+            self.has_nameless = self.has_nameless or _id_of(raw) is None
 
     def finish(self, source, layout):
         """After the first pass: find what repeats, and read again only if something does."""
@@ -87,3 +87,10 @@ class Repeats:
     def _content(self, entry):
         parts = [entry.auth, entry.connection, entry.auth_extra, entry.connection_extra]
         return hashlib.blake2b(payload.canonical(parts), digest_size=8, key=self._key).digest()
+
+
+def _id_of(raw):
+    if isinstance(raw.value, dict) and payload.is_connection(raw.value):
+        connection_id = raw.value.get("id")
+        return connection_id if isinstance(connection_id, str) else None
+    return None

@@ -14,7 +14,12 @@ from tests.stores import write
 
 pytestmark = pytest.mark.django_db
 
-AUTHS = [{"token": "synth-a"}, {"token": "synth-b", "clientId": "b"}, {"token": "********"}]
+AUTHS = [
+    {"token": "synth-a"},
+    {"token": "synth-b", "clientId": "b"},
+    {"token": "synth-b", "client_id": "b"},  # another text of the same content
+    {"token": "********"},
+]
 AROUND = [
     {},
     {"integration_type": "hubspot"},
@@ -61,6 +66,15 @@ def test_a_preview_says_what_the_import_does(tmp_path_factory, files, policy, at
         assert not ConnectionAuth.all_objects.exists()
         done = outcome(paths, on_conflict=policy)
     assert foretold == done
+
+
+@pytest.mark.parametrize("around", [{}, {"integration_type": "hubspot"}])
+def test_other_spellings_in_another_file_are_foretold(tmp_path, around):
+    paths = [
+        write(tmp_path / f"{name}.json", [entry(around, {"token": "synth-b", name: "b"})])
+        for name in ("clientId", "client_id")
+    ]
+    assert outcome(paths, dry_run=True) == outcome(paths)
 
 
 @given(entries=st.lists(st.sampled_from(ENTRIES), max_size=8), at_once=st.integers(1, 5))
