@@ -1,9 +1,8 @@
 """Gives imports what is made to exhaust them, each under 1 GB of memory: `make bench-bombs`.
 
 Each bomb comes through a pipe, and is written while it is read. An import has to end with the
-verdict that is named beside it, in time where that is a
-refusal, and to store as many records as are named.
-BENCH_SIZE chooses how many MB the large ones have.
+verdict that is named beside it, in time where that is a refusal, and to store as many records as
+are named. BENCH_SIZE chooses how many MB the large ones have.
 """
 
 import json

@@ -478,6 +478,7 @@ def _members(window):
     if window.peek() == "}":
         window.position += 1
         return
+    size = 0  # of all but the lists: what is no wrapper is one entry
     while True:
         key = _take_key(window)
         _expect(window, ":")
@@ -488,6 +489,9 @@ def _members(window):
             yield key, _LIST
         else:
             value, text = window.take()
+            size += len(key) + len(text)
+            if size > MAX_ENTRY:
+                raise window.refuse("entry_too_large")
             if _is_too_deep(value, text, 1):
                 raise window.refuse("too_deep")
             yield key, value
