@@ -200,7 +200,7 @@ def _has_masks(entry):
 
 
 # What is looked up of a stored record: its connection columns first.
-OURS = ("id", "content_digest", "binned_at", "updated_at")
+OURS = ("id", "content_digest", "binned_at", "created_at", "updated_at")
 Stored = namedtuple(
     "Stored",
     (*payload.CONNECTION_COLUMNS, *OURS, "has_extra"),
@@ -245,7 +245,9 @@ class _StoredRecords:
         what this run has written counts only where it is the same in all: otherwise it would
         depend on how far apart two entries are whether the second one finds the first.
         """
-        if not entry.connection and row.updated_at < self.begun:
+        # Content that is all the identity of a record stays, whatever is written around it.
+        since = row.updated_at if row.connection_id else row.created_at
+        if not entry.connection and since < self.begun:
             return True
         place = (entry.connection.get("integration_id"), entry.connection.get("environment"))
         if (row.integration_id, row.environment) != place:

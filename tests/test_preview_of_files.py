@@ -110,3 +110,14 @@ def test_another_spelling_of_the_same_content_repeats_it(
         "unchanged",
     ]
     assert [[issue["code"] for issue in issues] for *_, issues in foretold] == [[], ["duplicate"]]
+
+
+@pytest.mark.parametrize("at_once", [1, 100])
+def test_what_is_added_around_stored_content_does_not_hide_it(tmp_path, monkeypatch, at_once):
+    auth = {"token": "synth-a"}
+    around = {"integration_type": "hubspot", "auth": auth}
+    outcome([write(tmp_path / "before.json", [around])])
+    monkeypatch.setattr(reader, "PIECE_ENTRIES", at_once)
+    monkeypatch.setattr(importing, "TOGETHER", 1)
+    found = outcome([write(tmp_path / "in.json", [{**around, "futureKey": 1}, auth])])
+    assert [action for _, _, action, _ in found] == ["updated", "unchanged"]
