@@ -214,5 +214,5 @@ class IsToken(Func):
         "CASE WHEN %(expressions)s IS NULL THEN NULL "
         f"WHEN substr(%(expressions)s, 1, {len(keyring.TOKEN_BEGIN)}) = '{keyring.TOKEN_BEGIN}' "
         f"AND length(%(expressions)s) >= {keyring.TOKEN_LEAST} "
-        "AND length(%(expressions)s) %% 4 = 0 THEN 1 ELSE 0 END"
+        "AND mod(length(%(expressions)s), 4) = 0 THEN 1 ELSE 0 END"
     )

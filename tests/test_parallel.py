@@ -8,7 +8,7 @@ import pytest
 
 from connections.parallel import ProcessDied, workers
 
-pytestmark = [pytest.mark.crash, pytest.mark.django_db(transaction=True)]
+pytestmark = pytest.mark.crash
 
 LARGE = 64 << 20  # bytes: far more than a pipe holds
 
