@@ -360,7 +360,10 @@ class IntegrationAdmin(admin.ModelAdmin):
         return "\0" not in value and super().lookup_allowed(lookup, value, request)
 
     def get_readonly_fields(self, request, obj=None):
-        return ("type",) if obj else ()  # connections refer to it
+        closed = ["type"] if obj else []  # connections refer to it
+        if not request.user.has_perm("connections.change_token_url"):
+            closed.append("token_url")
+        return closed
 
     def get_deleted_objects(self, objs, request):
         """Names some of the connections that still need an integration: it may be thousands."""

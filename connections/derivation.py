@@ -27,3 +27,11 @@ def identity_digest(digest, integration, environment, digest_key):
     """Keyed digest (hex) that stands for a record without a connection_id."""
     place = payload.canonical([digest, integration, environment])
     return hmac.digest(digest_key, place, "sha256").hex()
+
+
+def token_url_digest(integration, digest_key):
+    """Keyed digest (hex) of the token address of an integration; None where it has none."""
+    if not integration.token_url:
+        return None
+    place = payload.canonical(["token_url", integration.type, integration.token_url])
+    return hmac.digest(digest_key, place, "sha256").hex()

@@ -53,7 +53,7 @@ def stream(queryset, options, tally, jobs=1):
     processes = parallel.processes(jobs, queryset.count()) if jobs > 1 else 1
     writer = _Writer(queryset, options, separator)
     with parallel.workers(writer.write, processes) as in_order:
-        for text, count, unreadable in in_order(_ranges(queryset)):
+        for text, count, unreadable in in_order(queryset.id_ranges(CHUNK)):
             for pk, name, fields in unreadable:
                 tally.left_out.append((name, fields))
                 ConnectionAuth.all_objects.get(pk=pk).note_unreadable(fields)
@@ -64,17 +64,6 @@ def stream(queryset, options, tally, jobs=1):
         yield closing
     elif options.format == "json":
         yield "[]\n"
-
-
-def _ranges(queryset):
-    """Ranges of ids that hold CHUNK records each, as `(after, until)`; after is None at first."""
-    ids = queryset.order_by("id").values_list("id", flat=True)
-    after, last = None, ids.last()
-    while after != last:
-        rest = ids if after is None else ids.filter(id__gt=after)
-        until = rest.filter(id__lte=last)[CHUNK - 1 : CHUNK].first() or last
-        yield after, until
-        after = until
 
 
 class _Writer:
@@ -89,7 +78,7 @@ class _Writer:
         self.columns = ("id", "unreadable_fields", *plain, *self.sealed)
         # Of what is masked whole, only whether it is there.
         asked = [IsToken(name) if name in self.masks else name for name in self.columns]
-        self.rows = queryset.order_by("id").values_list(*asked)
+        self.rows = queryset.values_list(*asked)
         self.encode = json.JSONEncoder(
             ensure_ascii=options.ascii, allow_nan=False, separators=(", ", ": ")
         ).encode
@@ -99,10 +88,8 @@ class _Writer:
 
         That is a list of `(id, name, names of fields)`.
         """
-        after, until = ids
-        rows = self.rows.filter(id__lte=until)
         texts, unreadable = [], []
-        for row in rows if after is None else rows.filter(id__gt=after):
+        for row in self.rows.in_range(*ids):
             values = dict(zip(self.columns, row, strict=True))
             sealed, faults = self._open(values)
             if faults:

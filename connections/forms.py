@@ -11,6 +11,8 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from . import payload, wording
+from .issues import CODES
+from .merging import CREDENTIALS, moved_endpoints
 from .models import SEALED_COLUMNS, ConnectionAuth
 from .reader import MAX_DEPTH
 
@@ -263,7 +265,21 @@ class ConnectionAuthForm(forms.ModelForm):
         raw = {**self.plain_for_payload(), **typed}
         if raw:
             self.judge(payload.read_entry(raw), typed)
+        self.guard_endpoints(typed)
         return cleaned
+
+    def guard_endpoints(self, typed):
+        """A new host must not get secrets that whoever changes it may not even know."""
+        kept = [
+            label_of(name)
+            for name in CREDENTIALS
+            if getattr(self.instance, name) is not None
+            and name not in typed
+            and not self.cleaned_data.get(f"clear_{name}")
+        ]
+        changes = {name: self.cleaned_data.get(name) for name in self.changed_data}
+        for name in moved_endpoints(self.instance, changes) if kept else ():
+            self.add_error(name, f"{CODES['endpoint_changed']} Enter again: {', '.join(kept)}.")
 
     def plain_for_payload(self):
         """The changed plain fields of the auth object in their JSON form."""

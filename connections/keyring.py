@@ -32,6 +32,10 @@ class SealError(Exception):
     """A value does not open, or must not be stored. Never carries the value."""
 
 
+class MisplacedError(SealError):
+    """A value opens, but was sealed for another place."""
+
+
 def generate_key():
     """A new random key, as text fit for FERNET_KEYS."""
     while True:
@@ -200,7 +204,7 @@ def unseal(token, binding):
         raise SealError("No key that we have opens this value, or it is damaged.") from None
     bound, separator, text = plaintext.partition(b"\n")
     if not separator or bound != binding.encode():
-        raise SealError("This value was sealed for another record or field.")
+        raise MisplacedError("This value was sealed for another record or field.")
     return text.decode()
 
 
@@ -217,7 +221,7 @@ def unseal_bytes(token, binding):
         raise SealError("No key that we have opens this chunk, or it is damaged.") from None
     bound, _, data = plaintext.partition(b"\n")
     if bound != binding.encode():
-        raise SealError("This chunk was sealed for another place.")
+        raise MisplacedError("This chunk was sealed for another place.")
     return data
 
 

@@ -143,12 +143,19 @@ def _merge_extra(outcome, entry, auth, unreadable, replace):
 
 def guard_endpoints(record, entry, outcome):
     """Refuse (an issue) a new host for an endpoint while a stored secret is kept."""
-    if not outcome.keeps_secret:
-        return
-    for name in ENDPOINTS:
-        host = payload.url_host(outcome.changes.get(name))
-        if host and host != payload.url_host(getattr(record, name)):
+    if outcome.keeps_secret:
+        for name in moved_endpoints(record, outcome.changes):
             entry.say("endpoint_changed", entry.spelled.get(name, name))
+
+
+def moved_endpoints(record, changes):
+    """The names of the endpoints that `changes` (name -> new value) lead to another host."""
+    hosts = {name: payload.url_host(changes.get(name)) for name in ENDPOINTS}
+    return [
+        name
+        for name, host in hosts.items()
+        if host and host != payload.url_host(getattr(record, name))
+    ]
 
 
 def guard_age(record, entry):

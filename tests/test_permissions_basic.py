@@ -24,7 +24,8 @@ OPERATE = VIEW | {
 GROUPS = {
     "Viewer": VIEW,
     "Operator": OPERATE,
-    "Custodian": OPERATE | {"delete_integration", "reveal_secrets", "export_secrets"},
+    "Custodian": OPERATE
+    | {"delete_integration", "reveal_secrets", "export_secrets", "change_token_url"},
     "Auditor": VIEW | {"view_audit"},
 }
 

@@ -4,6 +4,8 @@ import re
 
 from django.db import models
 
+from .. import keyring
+from ..derivation import token_url_digest
 from ..issues import printable
 
 
@@ -40,8 +42,18 @@ class Integration(models.Model):
         blank=True, help_text="Used for renewal where a connection has no token address."
     )
 
+    # So that an address that was put there behind our back is found before it is used.
+    token_url_digest = models.CharField(max_length=64, null=True, editable=False)
+
     class Meta:
         ordering = ["name", "type"]
+        permissions = [("change_token_url", "Can change the token address")]
 
     def __str__(self):
         return in_one_line(self.name or self.type)
+
+    def save(self, **kwargs):
+        self.token_url_digest = token_url_digest(self, keyring.digest_key())
+        if kwargs.get("update_fields") is not None:
+            kwargs["update_fields"] = {*kwargs["update_fields"], "token_url_digest"}
+        super().save(**kwargs)

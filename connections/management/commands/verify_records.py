@@ -1,0 +1,51 @@
+"""`manage.py verify_records`: open every value, and compare every record with its digest."""
+
+import json
+import sys
+import time
+
+from tqdm import tqdm
+
+from connections import integrity, parallel
+from connections.issues import printable
+from connections.management.base import LatchkeyCommand, positive
+from connections.models import ConnectionAuth
+
+
+class Command(LatchkeyCommand):
+    help = (
+        "Open every sealed value and compare every record with its digest, also in the bin. "
+        "Finds what was changed, moved or damaged behind the application. Exit status: 0 all is "
+        "as it was stored, 1 something is not, 2 it could not be checked."
+    )
+
+    def add_arguments(self, parser):
+        parser.add_argument(
+            "--jobs",
+            type=positive,
+            default=parallel.cores(),
+            metavar="N",
+            help="processes that open and compare (default: the cores, here %(default)s)",
+        )
+        parser.add_argument("--json", action="store_true", help="Print the result as JSON.")
+
+    def handle(self, *, jobs, **options):
+        begun = time.monotonic()
+        total = ConnectionAuth.all_objects.count()
+        with tqdm(total=total, unit=" records", disable=None) as bar:
+            result = integrity.verify(jobs, lambda checked: bar.update(checked - bar.n))
+        seconds = time.monotonic() - begun
+        if options["json"]:
+            bad = [fault.as_json() for fault in result.bad]
+            written = {"checked": result.checked, "bad": bad, "seconds": round(seconds, 3)}
+            self.stdout.write(json.dumps(written))
+        else:
+            for fault in result.bad:
+                name = printable(fault.connection_id or fault.id)
+                sentence = integrity.CODES[fault.code]
+                self.stderr.write(f"{name}: {fault.field}: {sentence} [{fault.code}]")
+            self.stdout.write(
+                f"Checked {result.checked} in {seconds:.1f} s: {len(result.bad)} faults."
+            )
+        if result.bad:
+            sys.exit(1)

@@ -1,0 +1,209 @@
+"""verify_records: what was changed behind the application is found, and nothing else is."""
+
+import base64
+import json
+import random
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+
+from connections import integrity, keyring
+from connections.models import SEALED_COLUMNS, ConnectionAuth, Integration
+from connections.payload import AUTH_FIELDS, ENDPOINTS, PLAIN_FIELDS
+from tests.helpers import FULL_AUTH, SECRET, import_text, make
+
+pytestmark = pytest.mark.django_db
+TABLE = ConnectionAuth._meta.db_table
+
+
+def full(number, **around):
+    return {"id": f"conn-{number}", "integration_type": "hubspot", **around, "auth": FULL_AUTH}
+
+
+@pytest.fixture
+def records():
+    """Three whole ones, two without an id, one with next to nothing."""
+    import_text(
+        [
+            *(full(number) for number in range(3)),
+            {"integration_type": "xero", "auth": FULL_AUTH},
+            {"token": f"{SECRET}-alone"},
+            {"id": "empty", "integration_type": "xero", "auth": {}},
+        ]
+    )
+    return list(ConnectionAuth.all_objects.order_by("id"))
+
+
+def put(record, column, value):
+    """Change a column straight in the database."""
+    with connection.cursor() as cursor:
+        pk = ConnectionAuth._meta.pk.get_db_prep_value(record.pk, connection)
+        cursor.execute(f'UPDATE {TABLE} SET "{column}" = %s WHERE id = %s', [value, pk])
+
+
+def token(record, name):
+    return getattr(record, name).token
+
+
+def found():
+    return {(fault.id, fault.field, fault.code) for fault in integrity.verify().bad}
+
+
+def test_what_was_stored_is_as_it_was_stored(records):
+    result = integrity.verify()
+    assert (result.checked, result.bad) == (6, [])
+
+
+def flipped(text, place):
+    """A token with one bit of its bytes changed."""
+    raw = bytearray(base64.urlsafe_b64decode(text))
+    raw[place % len(raw)] ^= 1 << (place % 8)
+    return base64.urlsafe_b64encode(raw).decode()
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_flipped_bit_or_a_cut_is_found(records, seed):
+    chance = random.Random(seed)
+    record, name = records[seed % 3], SEALED_COLUMNS[seed % (len(SEALED_COLUMNS) - 1)]
+    if getattr(record, name) is None:
+        name = "token"
+    text = token(record, name)
+    place = chance.randrange(len(text))
+    put(record, name, flipped(text, place) if seed % 2 else text[: place // 4 * 4])
+    assert found() == {(str(record.pk), name, "does_not_open")}
+
+
+@pytest.mark.parametrize("name", ["access_token", "client_secret", "meta", "emails", "pem"])
+def test_a_value_of_another_row_is_found(records, name):
+    put(records[0], name, token(records[1], name))
+    assert found() == {(str(records[0].pk), name, "misplaced")}
+
+
+@pytest.mark.parametrize("name", ["token", "key", "refresh_token"])
+def test_a_value_of_another_column_is_found(records, name):
+    put(records[0], name, token(records[0], "access_token"))
+    assert found() == {(str(records[0].pk), name, "misplaced")}
+
+
+def test_a_value_that_was_taken_away_or_brought_back_is_found(records):
+    put(records[0], "token", None)
+    assert found() == {(str(records[0].pk), "content_digest", "content_changed")}
+    former = token(records[1], "access_token")
+    records[1].access_token = "synth-new"
+    records[1].save()
+    put(records[1], "access_token", former)  # it opens, but is the one of yesterday
+    assert (str(records[1].pk), "content_digest", "content_changed") in found()
+
+
+@pytest.mark.parametrize("name", [name for name in PLAIN_FIELDS if name in AUTH_FIELDS])
+def test_a_plain_field_of_the_auth_object_is_found(records, name):
+    kind = AUTH_FIELDS[name]
+    changed = {"date": "2031-01-01 00:00:00", "number": 12345.0}.get(kind, "https://evil.example/")
+    put(records[0], name, changed)
+    assert found() == {(str(records[0].pk), "content_digest", "content_changed")}
+
+
+def test_where_a_record_without_an_id_belongs_is_found(records):
+    put(records[3], "environment", "Sandbox")
+    assert found() == {(str(records[3].pk), "identity_digest", "identity_changed")}
+
+
+def test_a_digest_of_another_or_none_is_found(records):
+    put(records[0], "content_digest", "0" * 64)
+    put(records[1], "content_digest", None)
+    assert found() == {
+        (str(records[0].pk), "content_digest", "content_changed"),
+        (str(records[1].pk), "content_digest", "no_digest"),
+    }
+
+
+def test_the_bin_is_checked_too(records):
+    put(records[0], "binned_at", "2026-01-01 00:00:00")
+    put(records[0], "api_url", "https://evil.example/")
+    assert len(found()) == 1
+
+
+def test_an_endpoint_that_was_changed_is_found_before_anything_is_sent(records):
+    for name in ENDPOINTS:
+        record = ConnectionAuth.objects.get(connection_id="conn-2")
+        integrity.require(record)
+        former = getattr(record, name)
+        put(record, name, "https://evil.example/")
+        record.refresh_from_db()
+        with pytest.raises(integrity.TamperedError) as caught:
+            integrity.require(record)
+        assert SECRET not in str(caught.value)
+        put(record, name, former)
+
+
+def test_the_token_address_of_an_integration_is_covered(records):
+    integration = Integration.objects.get(type="hubspot")
+    integration.token_url = "https://api.hubapi.com/oauth/v1/token"
+    integration.save()
+    record = ConnectionAuth.objects.get(connection_id="conn-0")
+    integrity.require(record)
+    assert not found()
+    for url in ("https://evil.example/", ""):
+        Integration.objects.filter(pk=integration.pk).update(token_url=url)
+        assert found() == {(str(integration.pk), "token_url", "token_url_changed")}
+        record = ConnectionAuth.objects.get(connection_id="conn-0")
+        with pytest.raises(integrity.TamperedError):
+            integrity.require(record)
+
+
+def test_thousands_of_clean_reads_raise_no_alarm():
+    import_text([full(number, environment="Sandbox") for number in range(1500)])
+    result = integrity.verify()
+    assert (result.checked, result.bad) == (1500, [])
+
+
+def test_edits_and_years_at_the_edge_stay_clean(records):
+    record = make(name="é\u2028", expires_in=3599.9, meta={"n": 1e300, "i": 2**70, "d": {}})
+    record.expiry_date = "0001-01-01T00:00:00Z"
+    record.refresh_from_db()
+    record.emails, record.token_url = [], ""
+    record.save()
+    assert not found()
+
+
+def run(*arguments):
+    import io
+
+    out, err = io.StringIO(), io.StringIO()
+    code = 0
+    try:
+        call_command("verify_records", *arguments, stdout=out, stderr=err)
+    except SystemExit as left:
+        code = left.code
+    return code, out.getvalue(), err.getvalue()
+
+
+def test_the_command_names_the_place_and_never_a_value(records):
+    code, out, err = run("--json", "--jobs", "1")
+    assert code == 0 and json.loads(out)["bad"] == [] and json.loads(out)["checked"] == 6
+    put(records[0], "token", token(records[1], "token"))
+    code, out, err = run("--json")
+    assert code == 1
+    assert json.loads(out)["bad"] == [
+        {
+            "id": str(records[0].pk),
+            "connection_id": "conn-0",
+            "field": "token",
+            "code": "misplaced",
+        }
+    ]
+    code, out, err = run()
+    assert code == 1 and "conn-0: token: " in err and SECRET not in out + err
+
+
+def test_every_code_is_documented():
+    page = (Path(__file__).resolve().parent.parent / "docs" / "commands.md").read_text()
+    for code, sentence in integrity.CODES.items():
+        assert f"| `{code}` | {sentence} |" in page
+
+
+def test_an_import_seals_what_verifies_with_other_keys_in_front(records, settings):
+    settings.FERNET_KEYS = [keyring.generate_key(), *settings.FERNET_KEYS]
+    assert not found()
