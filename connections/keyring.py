@@ -162,6 +162,12 @@ def digest_key():
     return bytes.fromhex(unseal(token, "key/digest"))
 
 
+def audit_key():
+    """The key (32 bytes) of the audit log's chain. As digest_key()."""
+    token = _stored_key("audit", lambda: secrets.token_hex(32))
+    return bytes.fromhex(unseal(token, "key/audit"))
+
+
 def _encrypt(ring, binding, text):
     try:
         plaintext = f"{binding}\n{text}".encode()

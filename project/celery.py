@@ -19,6 +19,9 @@ try:
 except (ImproperlyConfigured, keyring.KeyringError) as error:
     print(error, file=sys.stderr)
     sys.exit(2)
+from connections import audit  # models can't be imported before setup()
+
+audit.log_to(sys.stdout)  # a server has no other use for it
 app = Celery("latchkey")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.broker_connection_retry_on_startup = True

@@ -17,5 +17,8 @@ try:
 except (ImproperlyConfigured, keyring.KeyringError) as error:
     print(error, file=sys.stderr)
     sys.exit(2)
+from connections import audit  # models can't be imported before setup()
+
+audit.log_to(sys.stdout)  # a server has no other use for it
 connections.close_all()  # a server forks after this: no connection may be shared
 application = get_wsgi_application()

@@ -1,5 +1,6 @@
-"""What is stored: integrations, connections with their auth objects, imports under way, keys."""
+"""What is stored: connections with their auth objects, integrations, imports, keys, the audit."""
 
+from .audit import AccessEvent, AppendOnly
 from .connection import (
     DERIVED_COLUMNS,
     DERIVED_FROM,
@@ -17,6 +18,8 @@ __all__ = [
     "DERIVED_FROM",
     "PRODUCTION",
     "SEALED_COLUMNS",
+    "AccessEvent",
+    "AppendOnly",
     "ConnectionAuth",
     "ConnectionAuthQuerySet",
     "ImportChunk",

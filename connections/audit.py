@@ -1,0 +1,140 @@
+"""The audit log: who did what, when, from where, to which record and fields. Never a value.
+
+Each entry carries an HMAC over itself and the one before, under a key of its own that lies in the
+database sealed under FERNET_KEYS: whoever can write to the database alone can't make an entry.
+"""
+
+import getpass
+import hashlib
+import hmac
+import os
+import sys
+from contextvars import ContextVar
+
+import structlog
+from django.db import connection, transaction
+from django.utils import timezone
+
+from . import keyring
+from .issues import printable
+from .models import AccessEvent, in_one_line
+
+# Any number that nobody else takes for an advisory lock of PostgreSQL.
+LOCK = 0x1A7C4_A0D17
+
+_request = ContextVar("request", default=None)
+
+
+def record(
+    action,
+    *,
+    request=None,
+    user=None,
+    record=None,
+    fields=(),
+    count=None,
+    reason="",
+    result="done",
+):
+    """Append an entry and return it; raises where it can't be written.
+
+    `user` is a user or a name; without one it is that of `request`, which also tells the address.
+    Without either it is the request under way or, in a command, the account that runs it.
+    `record` is a model instance, or a word for what has none. `fields` are names. Call it at the
+    end of a transaction: until that ends, nobody else can append.
+    """
+    if action not in AccessEvent.ACTIONS or result not in AccessEvent.RESULTS:
+        raise ValueError(f"The audit log knows no {action!r} with the result {result!r}.")
+    request = request or _request.get()
+    entry = AccessEvent(
+        action=action,
+        user=_name_of(user, request),
+        address=request.META.get("REMOTE_ADDR", "")[:45] if request else "",
+        fields=sorted(fields),
+        count=count,
+        reason=printable(reason, 1000),
+        result=result,
+        **_about(record),
+    )
+    with transaction.atomic():
+        key = keyring.audit_key()
+        _wait_for_turn()
+        last = AccessEvent.objects.order_by("-id").values_list("id", "mac").first()
+        entry.id, entry.previous = (last[0] + 1, last[1]) if last else (1, "")
+        entry.at = timezone.now()
+        entry.mac = mac_of(entry, key)
+        entry.save()
+        # The entry counts; a log that nobody can read any more stops nothing.
+        transaction.on_commit(lambda: _say(entry), robust=True)
+    return entry
+
+
+def mac_of(entry, key):
+    """What the `mac` of an entry has to be (hexadecimal), under keyring.audit_key()."""
+    return hmac.new(key, entry.content(), hashlib.sha256).hexdigest()
+
+
+def _wait_for_turn():
+    """Let one transaction at a time append. SQLite's are IMMEDIATE, which does the same."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+
+
+def _name_of(user, request):
+    if user is None and request:
+        user = getattr(request, "user", "")
+    if user is None:
+        return command_user()
+    name = user if isinstance(user, str) else user.get_username()
+    return in_one_line(name)[:255]
+
+
+def _about(record):
+    if record is None or isinstance(record, str):
+        return {"record_type": (record or "")[:32]}
+    return {
+        "record_type": str(record._meta.verbose_name)[:32],
+        "record_id": str(record.pk),
+        "record_name": in_one_line(str(record))[:255],
+    }
+
+
+def command_user():
+    """Who runs a command, as the log names them: `command: alice`."""
+    try:
+        account = getpass.getuser()
+    except (KeyError, OSError):  # an account without a name, as in some containers
+        account = str(os.getuid())
+    return in_one_line(f"command: {account}")[:255]
+
+
+def middleware(get_response):
+    """Let what is recorded deep inside a request know whose it is."""
+
+    def remember(request):
+        token = _request.set(request)
+        try:
+            return get_response(request)
+        finally:
+            _request.reset(token)
+
+    return remember
+
+
+# The log as lines of JSON
+
+
+def log_to(stream):
+    """Write each entry to a stream as well, one JSON object a line."""
+    structlog.configure(
+        processors=[structlog.processors.JSONRenderer()],
+        logger_factory=structlog.PrintLoggerFactory(stream),
+    )
+
+
+def _say(entry):
+    structlog.get_logger().info("audit", **entry.shown())
+
+
+log_to(sys.stderr)  # stdout is for what a command prints; a server moves it there

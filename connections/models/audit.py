@@ -1,0 +1,109 @@
+"""What people and machines did with what is stored: an append-only log."""
+
+import json
+from datetime import timezone
+
+from django.db import models
+
+
+class AppendOnly(TypeError):
+    """An entry of the audit log is never changed or deleted."""
+
+
+class _AppendOnlyQuerySet(models.QuerySet):
+    def _refuse(self, *args, **kwargs):
+        raise AppendOnly("The audit log is append-only.")
+
+    update = delete = bulk_create = bulk_update = _refuse
+    aupdate = adelete = abulk_create = abulk_update = _refuse
+
+
+class AccessEvent(models.Model):
+    """An entry of the audit log; audit.record() alone writes one. It names fields, never values.
+
+    Entries count from 1 without a gap, and each is bound to the one before by its `mac`.
+    """
+
+    ACTIONS = {
+        "login": "Logged in",
+        "login_failed": "Login failed",
+        "logout": "Logged out",
+        "permission": "Changed permissions",
+        "add": "Added",
+        "change": "Changed",
+        "delete": "Deleted",
+        "restore": "Restored",
+        "purge": "Purged",
+        "undo": "Undone",
+        "import": "Imported",
+        "export": "Exported",
+        "reveal": "Revealed",
+        "refresh": "Renewed",
+        "rotate": "Rotated keys",
+        "find": "Looked for a secret",
+        "verify": "Verified",
+    }
+    RESULTS = {"done": "Done", "failed": "Failed", "refused": "Refused"}
+
+    id = models.PositiveBigIntegerField(primary_key=True)
+    at = models.DateTimeField()
+    action = models.CharField(max_length=16, choices=ACTIONS)
+    # Names and no foreign keys: an entry outlives what it is about.
+    user = models.CharField(max_length=255, blank=True)
+    address = models.CharField(max_length=45, blank=True)
+    record_type = models.CharField(max_length=32, blank=True)
+    record_id = models.CharField(max_length=64, blank=True)
+    record_name = models.CharField(max_length=255, blank=True)
+    fields = models.JSONField(default=list)
+    count = models.PositiveBigIntegerField(null=True)
+    reason = models.TextField(blank=True)
+    result = models.CharField(max_length=8, choices=RESULTS, default="done")
+    previous = models.CharField(max_length=64, blank=True)
+    mac = models.CharField(max_length=64)
+
+    objects = _AppendOnlyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "audit entry"
+        verbose_name_plural = "audit entries"
+        default_permissions = ()
+        # The filters of the audit page, each newest first.
+        indexes = [
+            models.Index(fields=["at"], name="audit_at"),
+            models.Index(fields=["user", "id"], name="audit_user"),
+            models.Index(fields=["action", "id"], name="audit_action"),
+            models.Index(fields=["record_id", "id"], name="audit_record"),
+            models.Index(fields=["result", "id"], name="audit_result"),
+        ]
+
+    def __str__(self):
+        return f"Entry {self.pk}"
+
+    def save(self, *args, **kwargs):
+        if not self._state.adding:
+            raise AppendOnly("The audit log is append-only.")
+        super().save(*args, **{**kwargs, "force_insert": True})
+
+    def delete(self, *args, **kwargs):
+        raise AppendOnly("The audit log is append-only.")
+
+    def shown(self):
+        """The entry as a dict of what JSON knows, without `previous` and `mac`."""
+        return {
+            "entry": self.pk,
+            "at": self.at.astimezone(timezone.utc).isoformat(timespec="microseconds"),
+            "action": self.action,
+            "user": self.user,
+            "address": self.address,
+            "record_type": self.record_type,
+            "record_id": self.record_id,
+            "record_name": self.record_name,
+            "fields": self.fields,
+            "count": self.count,
+            "reason": self.reason,
+            "result": self.result,
+        }
+
+    def content(self):
+        """The bytes that `mac` is over: the whole entry, and the mac of the one before."""
+        return json.dumps({**self.shown(), "previous": self.previous}).encode()
