@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.http import urlencode
 
-from . import catalogue, expiry, record, wording
+from . import bin, catalogue, expiry, record, wording
 from .dashboard import LABELS
 from .filters import LIST_FILTERS, BucketFilter
 from .forms import PLAIN_FIELDS, ConnectionAuthForm
@@ -76,7 +76,7 @@ class ConnectionAuthAdmin(admin.ModelAdmin):
     search_fields = ("name", "connection_id", "external_xref", "client_id", "user_id")
     search_help_text = "Name, ids and references"
     ordering = (F("breaks_at").asc(nulls_last=True), "id")
-    actions = ("export_selected",)
+    actions = ("export_selected", "move_to_bin")
 
     # The list
 
@@ -171,6 +171,41 @@ class ConnectionAuthAdmin(admin.ModelAdmin):
             return exports.export_page(request, ids=ids)
         # Without ids an export means everything, which nobody has asked for here.
         messages.warning(request, "What you chose is not there any more.")
+
+    def get_actions(self, request):
+        actions = super().get_actions(request)
+        actions.pop("delete_selected", None)  # the bin is the way out
+        return actions
+
+    @admin.action(description="Move to the bin", permissions=["delete"])
+    def move_to_bin(self, request, queryset):
+        self.delete_queryset(request, queryset)
+
+    def delete_queryset(self, request, queryset):
+        count = bin.move(queryset, request.user)
+        self.say_binned(request, f"{count:,} connection{'s' * (count != 1)}")
+
+    def delete_model(self, request, obj):
+        bin.move(ConnectionAuth.objects.filter(pk=obj.pk), request.user)
+
+    def get_deleted_objects(self, objs, request):
+        """Nothing else goes with them: what belongs to a record is in the bin with it."""
+        return [str(obj) for obj in objs], {}, set(), []
+
+    def response_delete(self, request, obj_display, obj_id):
+        self.say_binned(request, obj_display)
+        return HttpResponseRedirect(reverse("admin:connections_connectionauth_changelist"))
+
+    def say_binned(self, request, what):
+        messages.success(
+            request,
+            format_html(
+                '<b>Moved {} to the bin.</b> For {} days it can be <a href="{}">restored</a>.',
+                what,
+                bin.KEPT_FOR.days,
+                reverse("admin:connections_bin"),
+            ),
+        )
 
     # The page of one connection
 

@@ -4,8 +4,9 @@ from django.contrib.admin import AdminSite
 from django.urls import path
 from django.utils import timezone
 
-from . import dashboard
-from .models import ConnectionAuth, ImportRun
+from . import bin, dashboard
+from .models import ConnectionAuth
+from .pages import bin as bin_pages
 from .pages import exports, imports, integrations
 
 
@@ -15,7 +16,7 @@ class LatchkeyAdminSite(AdminSite):
     enable_nav_sidebar = False
 
     def index(self, request, extra_context=None):
-        ImportRun.throw_away_old()
+        bin.throw_away_old()
         context = dict(extra_context or {})
         if self.get_model_admin(ConnectionAuth).has_view_permission(request):
             context["dashboard"] = dashboard.context(ConnectionAuth.objects.all(), timezone.now())
@@ -30,6 +31,9 @@ class LatchkeyAdminSite(AdminSite):
             ("import/<uuid:pk>/report/", imports.import_report, "connections_import_report"),
             ("import/integrations/", integrations.import_page, "connections_import_integrations"),
             ("export/", exports.export, "connections_export"),
+            ("bin/", bin_pages.bin_page, "connections_bin"),
+            ("bin/<uuid:pk>/restore/", bin_pages.restore, "connections_bin_restore"),
+            ("bin/<uuid:pk>/purge/", bin_pages.purge, "connections_bin_purge"),
         )
         ours = [path(route, self.admin_view(view), name=name) for route, view, name in routes]
         return ours + super().get_urls()

@@ -110,7 +110,7 @@ if DATABASES["default"].get("ENGINE", "").endswith("sqlite3"):
         # where the default would fail one of them with "database is locked".
         transaction_mode="IMMEDIATE",
         timeout=30,
-        init_command="PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+        init_command="PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;",
     )
 else:
     DATABASES["default"].setdefault("CONN_MAX_AGE", 60)

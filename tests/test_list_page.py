@@ -449,21 +449,6 @@ def test_what_is_in_the_bin_is_not_listed(client):
 # Actions
 
 
-def test_delete_selected_asks_then_deletes(client):
-    records = cast()
-    data = {
-        "action": "delete_selected",
-        "_selected_action": [str(records[name].pk) for name in ("broken", "day")],
-    }
-    asked = client.post(URL, data)
-    assert asked.status_code == 200
-    assert "Broken Ltd" in asked.content.decode()
-    assert SECRET not in asked.content.decode()
-    assert ConnectionAuth.objects.count() == 7
-    client.post(URL, {**data, "post": "yes"})
-    assert ConnectionAuth.objects.count() == 5
-
-
 def test_export_selected_leads_to_the_export_of_those(client):
     records = cast()
     data = {"action": "export_selected", "_selected_action": [str(records["week"].pk)]}

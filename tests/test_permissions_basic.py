@@ -4,6 +4,7 @@ import pytest
 from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from connections.models import ConnectionAuth, ImportRun, Integration
 
@@ -25,7 +26,13 @@ GROUPS = {
     "Viewer": VIEW,
     "Operator": OPERATE,
     "Custodian": OPERATE
-    | {"delete_integration", "reveal_secrets", "export_secrets", "change_token_url"},
+    | {
+        "delete_integration",
+        "reveal_secrets",
+        "export_secrets",
+        "change_token_url",
+        "purge_connections",
+    },
     "Auditor": VIEW | {"view_audit"},
 }
 
@@ -34,6 +41,7 @@ GROUPS = {
 def urls():
     """Every page of connections, and the permission that opens it (None: any staff)."""
     record = make(name="A", key=SECRET)
+    binned = make(name="B", binned_at=timezone.now())
     integration = Integration.objects.create(type="x")
     owner = User.objects.create_user("owner")
     run = ImportRun.objects.create(user=owner, file_name="a", size=1, sha256="")
@@ -56,6 +64,8 @@ def urls():
         "connections_import_history": ((), "import_connections"),
         "connections_import_integrations": ((), "change_integration"),
         "connections_export": ((), "view_connectionauth"),
+        "connections_bin": ((), "delete_connectionauth"),
+        "connections_bin_purge": ((binned.pk,), "purge_connections"),
         "auth_user_changelist": ((), "view_user"),
         "auth_user_add": ((), "add_user"),
         "auth_group_changelist": ((), "view_group"),
@@ -81,7 +91,7 @@ def test_each_group_has_its_permissions(name):
     assert len(granted) == len(GROUPS[name])
 
 
-def test_there_are_four_groups_and_five_permissions_of_our_own():
+def test_there_are_four_groups_and_six_permissions_of_our_own():
     assert {*Group.objects.values_list("name", flat=True)} == {*GROUPS}
     own = Permission.objects.filter(
         content_type__app_label="connections", content_type__model="connectionauth"
@@ -93,6 +103,7 @@ def test_there_are_four_groups_and_five_permissions_of_our_own():
         "import_connections",
         "refresh_connections",
         "view_audit",
+        "purge_connections",
     }
 
 
@@ -153,4 +164,4 @@ def test_who_may_only_look_is_offered_nothing_else(urls, group):
     content = client.get(reverse("admin:connections_connectionauth_changelist")).content.decode()
     for name in ("connections_connectionauth_add", "connections_import"):
         assert f'href="{reverse(f"admin:{name}")}"' not in content
-    assert "delete_selected" not in content
+    assert "move_to_bin" not in content

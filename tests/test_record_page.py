@@ -865,7 +865,7 @@ def test_an_unreadable_record_can_be_deleted(client):
     record = unreadable_record()
     assert client.get(page(record, "delete")).status_code == 200
     client.post(page(record, "delete"), {"post": "yes"})
-    assert not ConnectionAuth.all_objects.exists()
+    assert not ConnectionAuth.objects.exists()
 
 
 # Adding
@@ -981,7 +981,7 @@ def test_deleting_asks_first(client):
     assert ConnectionAuth.objects.exists()
     response = client.post(page(record, "delete"), {"post": "yes"}, follow=True)
     assert "Bramblewood Care Homes" in messages_of(response)[-1]
-    assert not ConnectionAuth.all_objects.exists()
+    assert not ConnectionAuth.objects.exists()
 
 
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)

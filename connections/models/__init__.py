@@ -1,4 +1,4 @@
-"""What is stored: connections with their auth objects, integrations, imports, keys, the audit."""
+"""What is stored: connections, what they held before, integrations, imports, keys, the audit."""
 
 from .audit import AccessEvent, AppendOnly
 from .connection import (
@@ -12,6 +12,7 @@ from .imports import ImportChunk, ImportRun
 from .integration import Integration, in_one_line
 from .keys import StoredKey
 from .queryset import PRODUCTION, ConnectionAuthQuerySet, in_bucket, stale_at
+from .replaced import ReplacedAuth
 
 __all__ = [
     "DERIVED_COLUMNS",
@@ -25,6 +26,7 @@ __all__ = [
     "ImportChunk",
     "ImportRun",
     "Integration",
+    "ReplacedAuth",
     "StoredKey",
     "VersionConflict",
     "in_bucket",

@@ -1,5 +1,6 @@
 """The record: a connection and its auth object."""
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -112,6 +113,16 @@ class ConnectionAuth(models.Model):
     # Names of sealed fields that are known not to open; null where none is known.
     unreadable_fields = models.JSONField(null=True, editable=False)
     binned_at = models.DateTimeField(null=True, editable=False)
+    binned_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        editable=False,
+        related_name="+",
+    )
+    # The ImportRun that made it, until that is undone. No foreign key: imports write it by the
+    # thousand, and a run that is forgotten leaves nothing to undo.
+    made_by_run = models.UUIDField(null=True, editable=False)
 
     objects = InUseManager()
     all_objects = ConnectionAuthQuerySet.as_manager()
@@ -132,6 +143,16 @@ class ConnectionAuth(models.Model):
                 condition=Q(binned_at=None, renewable=True),
                 name="connection_stale",
             ),
+            # The bin, and what in it is old.
+            models.Index(
+                fields=["binned_at"], condition=Q(binned_at__isnull=False), name="connection_bin"
+            ),
+            # What an import made, in batches, to undo it.
+            models.Index(
+                fields=["made_by_run", "id"],
+                condition=Q(made_by_run__isnull=False),
+                name="connection_run",
+            ),
         ]
         permissions = [
             ("reveal_secrets", "Can reveal secrets"),
@@ -139,6 +160,7 @@ class ConnectionAuth(models.Model):
             ("import_connections", "Can import connections"),
             ("refresh_connections", "Can renew connections"),
             ("view_audit", "Can read the audit log"),
+            ("purge_connections", "Can purge what is in the bin"),
         ]
 
     def __str__(self):

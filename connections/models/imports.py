@@ -12,9 +12,10 @@ from .. import alive
 
 
 class ImportRun(models.Model):
-    """A file given for import in the browser, and what became of it (see runs)."""
+    """An import, and what became of it (see runs): a file given in the browser, or a command."""
 
     KEPT_FOR = timedelta(hours=1)  # an upload that nobody confirms
+    UNDONE_WITHIN = timedelta(days=7)
     INTERRUPTED_KEPT_FOR = timedelta(days=1)
     SILENT_FOR = timedelta(seconds=30)  # after that, look whether the process lives
 
@@ -26,7 +27,8 @@ class ImportRun(models.Model):
         FAILED = "failed", "Nothing stored"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
+    # Null for an import by the command.
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True)
     file_name = models.CharField(max_length=255)
     size = models.PositiveBigIntegerField()
     sha256 = models.CharField(max_length=64)
@@ -44,6 +46,8 @@ class ImportRun(models.Model):
     finished_at = models.DateTimeField(null=True)
     # The result object, of what is done so far or of the whole: counts and issues, never a value.
     result = models.JSONField(null=True)
+    # What became of undoing it (see undoing.Undone), once somebody has.
+    undone = models.JSONField(null=True)
 
     class Meta:
         default_permissions = ()
@@ -64,6 +68,15 @@ class ImportRun(models.Model):
             self.status == self.Status.RUNNING
             and self.heartbeat_at <= timezone.now() - self.SILENT_FOR
             and not alive.is_alive(self.process)
+        )
+
+    @property
+    def can_be_undone(self):
+        """It has ended, and what it replaced is still kept."""
+        return (
+            self.finished_at is not None
+            and self.finished_at > timezone.now() - self.UNDONE_WITHIN
+            and bool((self.result or {}).get("created") or (self.result or {}).get("updated"))
         )
 
     @property

@@ -16,6 +16,9 @@ class ConnectionAuthQuerySet(models.QuerySet):
     def in_use(self):
         return self.filter(binned_at=None)
 
+    def binned(self):
+        return self.filter(binned_at__isnull=False)
+
     def in_bucket(self, bucket, now=None):
         """Those in one of expiry.BUCKETS at `now`, or the `stale` ones."""
         return self.filter(stale_at(now) if bucket == "stale" else in_bucket(bucket, now))

@@ -14,7 +14,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
-from .. import importing, keyring, runs, wording
+from .. import bin, importing, keyring, runs, wording
 from ..dashboard import LABELS
 from ..forms import WriteOnlyTextarea
 from ..issues import Issue
@@ -79,7 +79,7 @@ def require_import_permission(user):
 def import_page(request):
     """Choose a file or paste JSON; what comes in is sealed at once."""
     require_import_permission(request.user)
-    ImportRun.throw_away_old()
+    bin.throw_away_old()
     form = UploadForm(request.POST or None, request.FILES or None)
     if request.method == "POST" and form.is_valid():
         return redirect(
@@ -117,7 +117,7 @@ def options_from(data, user, **more):
 @require_http_methods(["GET", "POST"])
 def import_run(request, pk):
     """Check what would happen, confirm, watch it, and see what happened."""
-    ImportRun.throw_away_old()
+    bin.throw_away_old()
     run = own_run(request, pk)
     if run.finished_at:
         return _import_done(request, run)
@@ -274,7 +274,7 @@ def import_progress(request, pk):
 def import_history(request):
     """Who imported what, when, and with which result."""
     require_import_permission(request.user)
-    ImportRun.throw_away_old()
+    bin.throw_away_old()
     confirmed = (
         ImportRun.objects.exclude(status=ImportRun.Status.UPLOADED)
         .select_related("user")

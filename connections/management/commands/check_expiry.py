@@ -9,10 +9,10 @@ from datetime import timedelta
 from django.db import DatabaseError
 from django.utils import timezone
 
-from connections import expiry
+from connections import bin, expiry
 from connections.issues import printable
 from connections.management.base import LatchkeyCommand
-from connections.models import ConnectionAuth, ImportRun
+from connections.models import ConnectionAuth
 from connections.payload import iso
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -64,7 +64,7 @@ class Command(LatchkeyCommand):
         records = None if summary else [_row(found, now) for found in breaking.values(*STORED)]
         PRINTERS[format](self.stdout, now, counts, records)
         with suppress(DatabaseError):  # housekeeping, which must not change the answer
-            ImportRun.throw_away_old()
+            bin.throw_away_old()
         code = 2 if counts["broken"] else 1 if breaking.exists() else 0
         if code:
             sys.exit(code)

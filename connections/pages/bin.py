@@ -1,0 +1,72 @@
+"""The bin: what was deleted, until when it can come back, and purging it now."""
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.http import Http404
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from .. import bin, wording
+from ..models import ConnectionAuth
+from . import context_for
+
+
+def _binned(user):
+    """The records in the bin, for those who may delete."""
+    if not user.has_perm("connections.delete_connectionauth"):
+        raise PermissionDenied
+    return ConnectionAuth.all_objects.binned()
+
+
+@require_safe
+def bin_page(request):
+    """What is in the bin: since when, by whom, and for how long still."""
+    bin.throw_away_old()
+    records = _binned(request.user).listed().select_related("binned_by", "integration")
+    page = Paginator(records.order_by("-binned_at", "pk"), 50).get_page(request.GET.get("page"))
+    now = timezone.now()
+    rows = [(record, wording.relative(bin.purged_at(record), now)) for record in page]
+    context = context_for(
+        request,
+        "Bin",
+        page=page,
+        rows=rows,
+        days=bin.KEPT_FOR.days,
+        may_purge=request.user.has_perm("connections.purge_connections"),
+    )
+    return TemplateResponse(request, "admin/connections/bin.html", context)
+
+
+@require_POST
+def restore(request, pk):
+    record = get_object_or_404(_binned(request.user).listed(), pk=pk)
+    if not bin.restore(record):
+        raise Http404
+    say_in_history(request, record, "Restored from the bin.")
+    messages.success(request, format_html("<b>Restored {}.</b>", str(record)))
+    return redirect("admin:connections_connectionauth_change", pk)
+
+
+@require_http_methods(["GET", "POST"])
+def purge(request, pk):
+    """Asks, then deletes for good."""
+    binned = _binned(request.user)
+    if not request.user.has_perm("connections.purge_connections"):
+        raise PermissionDenied
+    record = get_object_or_404(binned.listed(), pk=pk)
+    if request.method == "GET":
+        context = context_for(request, f"Purge {record}?", record=record)
+        return TemplateResponse(request, "admin/connections/bin_purge.html", context)
+    if not bin.purge(binned.filter(pk=pk)):
+        raise Http404
+    messages.success(request, format_html("<b>Purged {}.</b> It is gone for good.", str(record)))
+    return redirect("admin:connections_bin")
+
+
+def say_in_history(request, record, message):
+    """An entry in the history of a record."""
+    admin.site.get_model_admin(ConnectionAuth).log_change(request, record, message)
