@@ -4,6 +4,10 @@ import hmac
 
 from . import expiry, payload
 
+SHORTEST = 8  # characters of a text inside an object, to count as a secret
+# Addresses of people are no secrets.
+SECRETS = (*(name for name in payload.SEALED_FIELDS if name != "emails"), "extra")
+
 
 def derived(auth, *, issued_at, received_at):
     """The derived expiry columns of an opened auth object, by column name."""
@@ -35,3 +39,45 @@ def token_url_digest(integration, digest_key):
         return None
     place = payload.canonical(["token_url", integration.type, integration.token_url])
     return hmac.digest(digest_key, place, "sha256").hex()
+
+
+def fingerprint(text, key):
+    """The number that stands for a secret: 64 bits, signed, of an HMAC-SHA256 (RFC 2104).
+
+    Blanks and line ends around it don't count.
+    """
+    digest = hmac.digest(key, text.strip().encode(), "sha256")
+    return int.from_bytes(digest[:8], "big", signed=True)
+
+
+def fingerprints_of(auth, key):
+    """The set of `(field, number)` of all secrets in an opened auth object (with `extra`).
+
+    What does not open (a Sealed) has none.
+    """
+    return {
+        (name, fingerprint(text, key))
+        for name in SECRETS
+        if auth.get(name)
+        for text in _secrets(name, auth[name])
+    }
+
+
+def _secrets(name, value):
+    if isinstance(value, str):
+        return [value] if value.strip() else []
+    least = SHORTEST if name in ("meta", "extra") else 1
+    return [text for text in _texts(value) if len(text.strip()) >= least]
+
+
+def _texts(value):
+    """All texts inside an object or an array, without recursion."""
+    level = [value]
+    while level:
+        value = level.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            level += value.values()
+        elif isinstance(value, list):
+            level += value

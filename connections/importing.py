@@ -13,7 +13,7 @@ from django.db import transaction
 from django.utils import timezone
 from uuid_utils import uuid7
 
-from . import keyring, parallel
+from . import parallel
 from .issues import COMMAND_ERRORS, FileRefused
 from .judging import Judge
 from .reader import scan
@@ -125,7 +125,7 @@ def run(sources, options=None, on_verdict=None, on_progress=None, jobs=1):
         if rehearses:
             options = replace(options, dry_run=False)
         processes = 1 if is_shared or rehearses else parallel.processes(jobs, total)
-        judge = Judge(scanned, options, keyring.digest_key(), timezone.now())
+        judge = Judge(scanned, options, timezone.now())
         writer = Writer(judge, result, on_verdict, one_by_one=is_shared or rehearses)
         is_one = rehearses or (options.atomic and not options.dry_run)
         with (

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from django.db.models import BooleanField, ExpressionWrapper, Q
 
-from . import expiry, payload, rows
-from .derivation import content_digest, derived, identity_digest
+from . import expiry, keyring, payload, rows
+from .derivation import content_digest, derived, fingerprints_of, identity_digest
 from .issues import Issue
 from .merging import fresh_auth, same
 from .models import ConnectionAuth
@@ -50,6 +50,8 @@ class Judged:
     verdicts: list = field(default_factory=list)
     # New ones: position -> the row to insert, (), where nothing will be written.
     new: dict = field(default_factory=dict)
+    # The fingerprints of their secrets: position -> [(id of the record, field, number)].
+    fingerprints: dict = field(default_factory=dict)
     # Stored ones with other content: position -> (entry, id of the record).
     differing: dict = field(default_factory=dict)
     # Those that the file holds more than once: position -> (number in Repeats, path of the id).
@@ -66,9 +68,9 @@ class Judged:
 class Judge:
     """Judges pieces of scanned sources (lists of source, Layout, Repeats) for one run."""
 
-    def __init__(self, scanned, options, digest_key, now):
-        self.scanned, self.options = scanned, options
-        self.digest_key, self.now = digest_key, now
+    def __init__(self, scanned, options, now):
+        self.scanned, self.options, self.now = scanned, options, now
+        self.digest_key, self.fingerprint_key = keyring.digest_key(), keyring.fingerprint_key()
 
     def judge(self, task):
         """Judge a task: (index of the source, Piece, number of the first id). Gives a Judged."""
@@ -175,6 +177,9 @@ class Judge:
         judged.new[position] = ()
         if not self.options.dry_run:
             record_id = uuid.UUID(int=first_id + position)
+            judged.fingerprints[position] = rows.fingerprints(
+                record_id, fingerprints_of(auth, self.fingerprint_key)
+            )
             judged.new[position] = rows.row(
                 {name: auth[name] for name in payload.PLAIN_FIELDS if name in auth},
                 entry.connection,

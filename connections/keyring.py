@@ -158,8 +158,17 @@ def _stored_key(name, make):
 
 def digest_key():
     """The key (32 bytes) of content digests. Random, stored sealed, outlives key rotation."""
-    token = _stored_key("digest", lambda: secrets.token_hex(32))
-    return bytes.fromhex(unseal(token, "key/digest"))
+    return _random_key("digest")
+
+
+def fingerprint_key():
+    """The key (32 bytes) of fingerprints of secrets, likewise."""
+    return _random_key("fingerprint")
+
+
+def _random_key(name):
+    token = _stored_key(name, lambda: secrets.token_hex(32))
+    return bytes.fromhex(unseal(token, f"key/{name}"))
 
 
 def audit_key():

@@ -13,10 +13,11 @@ from django.db.models.fields import NOT_PROVIDED
 
 from . import keyring
 from .fields import SealedTextField
-from .models import ConnectionAuth
+from .models import ConnectionAuth, SecretFingerprint
 
 IMPORT_LOCK = 0x6C6174636B  # any number that nothing else in the database uses
 TABLE = ConnectionAuth._meta.db_table
+FINGERPRINTS = SecretFingerprint._meta.db_table
 FIELDS = ConnectionAuth._meta.concrete_fields
 NAMES = [field.attname for field in FIELDS]
 BLANK = [
@@ -80,6 +81,10 @@ COLUMNS = ", ".join(f'"{field.column}"' for field in FIELDS)
 MARKS = ", ".join(["%s"] * len(FIELDS))
 INSERT = f'INSERT INTO "{TABLE}" ({COLUMNS}) VALUES ({MARKS})'  # noqa: S608 (names of our own)
 COPY = f'COPY "{TABLE}" ({COLUMNS}) FROM STDIN'
+INSERT_FINGERPRINT = (
+    f'INSERT INTO "{FINGERPRINTS}" ("record_id", "field", "number") VALUES (%s, %s, %s)'  # noqa: S608
+)
+COPY_FINGERPRINTS = f'COPY "{FINGERPRINTS}" ("record_id", "field", "number") FROM STDIN'
 CONNECTION_ID, IDENTITY = NAMES.index("connection_id"), NAMES.index("identity_digest")
 
 
@@ -101,10 +106,25 @@ def insert(rows):
     other and don't end in a deadlock.
     """
     rows = sorted(rows, key=lambda values: (values[CONNECTION_ID] or "", values[IDENTITY] or ""))
+    _insert(INSERT, COPY, rows)
+
+
+def fingerprints(record_id, found):
+    """The rows to insert for the fingerprints `(field, number)` of a record."""
+    pk = record_id.hex if connection.vendor == "sqlite" else record_id
+    return [(pk, field, number) for field, number in found]
+
+
+def insert_fingerprints(rows):
+    """Insert what fingerprints() made, in the order of their index."""
+    _insert(INSERT_FINGERPRINT, COPY_FINGERPRINTS, sorted(rows, key=lambda values: values[2]))
+
+
+def _insert(insert, copy_in, rows):
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            with connection.wrap_database_errors, cursor.copy(COPY) as copy:
+            with connection.wrap_database_errors, cursor.copy(copy_in) as copy:
                 for values in rows:
                     copy.write_row(values)
         else:
-            cursor.executemany(INSERT, rows)
+            cursor.executemany(insert, rows)

@@ -1,13 +1,14 @@
 """What an import writes: pieces that were judged, each group of them in one short transaction."""
 
 from contextlib import contextmanager
+from itertools import chain
 
 from django.db import IntegrityError, OperationalError, transaction
 
 from . import payload, rows
 from .issues import CODES, Issue
 from .merging import TOKENS, guard_age, guard_endpoints, merge
-from .models import DERIVED_COLUMNS, ConnectionAuth, Integration
+from .models import DERIVED_COLUMNS, SEALED_COLUMNS, ConnectionAuth, Integration
 from .repeats import BITS_64, Numbers
 
 
@@ -89,6 +90,7 @@ class Writer:
         held = {}
         for position in repeated:
             judged.new.pop(position, None)
+            judged.fingerprints.pop(position, None)
             if position in judged.differing:
                 held[position] = judged.differing.pop(position)
         self._make_integrations(judged.integrations)
@@ -108,6 +110,7 @@ class Writer:
                 verdict.say("duplicate", CODES["duplicate"], path)
         if judged.new and not self.options.dry_run:
             rows.insert(judged.new.values())
+            rows.insert_fingerprints(chain.from_iterable(judged.fingerprints.values()))
         self._hold(index, judged)
 
     def _hold(self, index, judged):
@@ -204,8 +207,10 @@ class Writer:
             changed["received_at"] = self.now
         for name, value in changed.items():
             setattr(record, name, value)
-        record.derive(outcome.auth, outcome.unreadable, self.judge.digest_key)
+        opened = record.derive(outcome.auth, outcome.unreadable, self.judge.digest_key)
         if not self.options.dry_run:
+            if {*SEALED_COLUMNS} & set(changed):
+                record.store_fingerprints(*opened, self.judge.fingerprint_key)
             if record.integration_id:
                 self._make_integrations({record.integration_id: record.integration_name})
             record.store({COLUMN_FIELDS.get(name, name) for name in changed} | {*DERIVED_COLUMNS})

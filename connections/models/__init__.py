@@ -8,6 +8,7 @@ from .connection import (
     ConnectionAuth,
     VersionConflict,
 )
+from .fingerprints import SecretFingerprint
 from .imports import ImportChunk, ImportRun
 from .integration import Integration, in_one_line
 from .keys import StoredKey
@@ -27,6 +28,7 @@ __all__ = [
     "ImportRun",
     "Integration",
     "ReplacedAuth",
+    "SecretFingerprint",
     "StoredKey",
     "VersionConflict",
     "in_bucket",

@@ -1,13 +1,13 @@
 """The record: a connection and its auth object."""
 
 from django.conf import settings
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from .. import expiry, keyring, payload
-from ..derivation import content_digest, derived, identity_digest
+from ..derivation import content_digest, derived, fingerprints_of, identity_digest
 from ..fields import Sealed, SealedJSONField, SealedTextField
 from ..keyring import SealError
 from .integration import Integration, in_one_line
@@ -217,7 +217,10 @@ class ConnectionAuth(models.Model):
             )
 
     def derive(self, auth=None, unreadable=(), digest_key=None):
-        """Set the derived columns from the opened auth object (opened here if not given)."""
+        """Set the derived columns from the opened auth object (opened here if not given).
+
+        Returns it, with the names of what does not open.
+        """
         if auth is None:
             auth, unreadable = self.open_auth()
         for name, value in derived(
@@ -235,6 +238,16 @@ class ConnectionAuth(models.Model):
                 self.identity_digest = identity_digest(
                     self.content_digest, self.integration_id, self.environment, digest_key
                 )
+        return auth, unreadable
+
+    def store_fingerprints(self, auth, unreadable, key):
+        """Store the fingerprints of the secrets; of what does not open they stay as they were."""
+        self.fingerprints.exclude(field__in=unreadable).delete()
+        model = self.fingerprints.model
+        model.objects.bulk_create(
+            model(record=self, field=field, number=number)
+            for field, number in sorted(fingerprints_of(auth, key))
+        )
 
     def save(self, *, update_fields=None, **kwargs):
         """Write the record and what is derived from it.
@@ -242,11 +255,17 @@ class ConnectionAuth(models.Model):
         A stored record is only written where its version is still the one that was loaded;
         otherwise VersionConflict is raised and nothing is written.
         """
-        if update_fields is None or DERIVED_FROM & set(update_fields):
-            self.derive()
-            if update_fields is not None:
-                update_fields = {*update_fields, *DERIVED_COLUMNS}
-        self.store(update_fields, **kwargs)
+        if update_fields is not None and not DERIVED_FROM & set(update_fields):
+            self.store(update_fields, **kwargs)
+            return
+        opened = self.derive()
+        has_new_secrets = update_fields is None or {*SEALED_COLUMNS} & set(update_fields)
+        if update_fields is not None:
+            update_fields = {*update_fields, *DERIVED_COLUMNS}
+        with transaction.atomic():
+            self.store(update_fields, **kwargs)
+            if has_new_secrets:
+                self.store_fingerprints(*opened, keyring.fingerprint_key())
 
     def store(self, update_fields=None, **kwargs):
         """Write the record as it is, without deriving anything. See save()."""

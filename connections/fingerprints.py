@@ -1,0 +1,86 @@
+"""Keyed fingerprints of secrets: which records hold a value, without opening any of them.
+
+A fingerprint is the first 64 bits of an HMAC-SHA256 (RFC 2104) under a key of its own that is
+stored sealed: the database alone lets nobody test guesses. It does show which records hold the
+same secret.
+"""
+
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.db.models import Count
+
+from . import keyring, payload
+from .derivation import fingerprint
+from .models import ConnectionAuth, SecretFingerprint
+
+LONGEST = payload.MAX_TEXT  # bytes: no stored text is longer
+CHUNK = 500  # records whose fingerprints are made anew at a time
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A record that holds a secret, and in which field (API spelling)."""
+
+    record: ConnectionAuth
+    field: str
+
+    def as_json(self):
+        return {
+            "id": str(self.record.pk),
+            "connection_id": self.record.connection_id,
+            "name": self.record.name,
+            "integration": self.record.integration_id,
+            "field": self.field,
+        }
+
+
+def find(secret, records=None):
+    """The Holders of a secret among `records` (all that are in use). Opens nothing."""
+    number = fingerprint(secret, keyring.fingerprint_key())
+    found = list(SecretFingerprint.objects.filter(number=number).values_list("record", "field"))
+    records = ConnectionAuth.objects.all() if records is None else records
+    by_id = records.listed().in_bulk([record for record, _ in found])
+    holders = [
+        Holder(by_id[record], payload.camel(field)) for record, field in found if record in by_id
+    ]
+    return sorted(holders, key=lambda holder: (holder.record.pk, holder.field))
+
+
+def shared(field=None, records=None):
+    """Secrets that several records hold: an iterator of lists of Holders, most holders first.
+
+    `field` (wire name) looks at one field alone. Names no value: what is shared stays closed.
+    """
+    records = ConnectionAuth.objects.all() if records is None else records
+    chosen = SecretFingerprint.objects.filter(record__in=records)
+    if field:
+        chosen = chosen.filter(field=field)
+    numbers = (
+        chosen.values("number")
+        .annotate(records=Count("record", distinct=True))
+        .filter(records__gt=1)
+        .order_by("-records", "number")
+        .values_list("number", flat=True)
+    )
+    for number in numbers.iterator():
+        found = list(chosen.filter(number=number).values_list("record", "field"))
+        by_id = records.listed().in_bulk([record for record, _ in found])
+        yield [Holder(by_id[record], payload.camel(name)) for record, name in sorted(found)]
+
+
+def rebuild(on_progress=None):
+    """Make the fingerprints of all records anew, as after `loaddata`. Returns how many records.
+
+    A field that does not open keeps those that it had.
+    """
+    key = keyring.fingerprint_key()
+    done = 0
+    for ids in ConnectionAuth.all_objects.id_ranges(CHUNK):
+        with transaction.atomic():
+            for record in ConnectionAuth.all_objects.select_for_update().in_range(*ids):
+                record.store_fingerprints(*record.open_auth(), key)
+                done += 1
+        if on_progress:
+            on_progress(done)
+    return done

@@ -1,0 +1,98 @@
+"""`manage.py find_secret`: which connections hold a secret, or share one."""
+
+import getpass
+import json
+import sys
+
+from django.core.management import CommandError
+from tqdm import tqdm
+
+from connections import fingerprints
+from connections.derivation import SECRETS
+from connections.issues import printable
+from connections.management.base import LatchkeyCommand
+from connections.models import ConnectionAuth
+
+
+class Command(LatchkeyCommand):
+    help = (
+        "Tell which connections hold the secret that is given on standard input, and in which "
+        "field. Opens nothing. Exit status: 0 it is nowhere (or none is shared), 1 it was found, "
+        "2 it could not be looked for."
+    )
+
+    def add_arguments(self, parser):
+        other = parser.add_mutually_exclusive_group()
+        other.add_argument(
+            "--shared",
+            action="store_true",
+            help="Instead: secrets that several connections hold, without showing any.",
+        )
+        other.add_argument(
+            "--rebuild",
+            action="store_true",
+            help="Instead: make the fingerprints of all connections anew.",
+        )
+        parser.add_argument(
+            "--field", choices=SECRETS, help="With --shared: look at this field alone."
+        )
+        parser.add_argument("--json", action="store_true", help="Print the result as JSON.")
+
+    def handle(self, *, shared, rebuild, field, json, **options):
+        if field and not shared:
+            raise CommandError("--field goes with --shared.", returncode=2)
+        if rebuild:
+            self.rebuild(json)
+        elif shared:
+            self.list_shared(field, json)
+        else:
+            self.find(json)
+
+    def find(self, as_json):
+        found = fingerprints.find(read_secret())
+        if as_json:
+            self.stdout.write(json.dumps({"found": [holder.as_json() for holder in found]}))
+        else:
+            for holder in found:
+                self.stdout.write(line(holder))
+            self.stdout.write(f"Found in {len(found)} places." if found else "Found nowhere.")
+        if found:
+            sys.exit(1)
+
+    def list_shared(self, field, as_json):
+        groups = list(fingerprints.shared(field))
+        if as_json:
+            written = [[holder.as_json() for holder in group] for group in groups]
+            self.stdout.write(json.dumps({"shared": written}))
+        else:
+            for number, group in enumerate(groups, 1):
+                count = len({holder.record.pk for holder in group})
+                self.stdout.write(f"Secret {number}: {count} connections")
+                for holder in group:
+                    self.stdout.write(f"  {line(holder)}")
+            self.stdout.write(f"{len(groups)} secrets are shared.")
+        if groups:
+            sys.exit(1)
+
+    def rebuild(self, as_json):
+        total = ConnectionAuth.all_objects.count()
+        with tqdm(total=total, unit=" records", disable=None) as bar:
+            count = fingerprints.rebuild(lambda done: bar.update(done - bar.n))
+        said = {"rebuilt": count}
+        self.stdout.write(json.dumps(said) if as_json else f"Made anew for {count} connections.")
+
+
+def read_secret():
+    """The secret, from standard input; asked for without an echo at a terminal."""
+    if sys.stdin.isatty():
+        secret = getpass.getpass("Secret (not shown): ")
+    else:
+        secret = sys.stdin.buffer.read(fingerprints.LONGEST + 1).decode(errors="replace")
+    if not secret.strip():
+        raise CommandError("Give the secret on standard input.", returncode=2)
+    return secret
+
+
+def line(holder):
+    record = holder.record
+    return f"{printable(str(record))}: {holder.field} ({record.connection_id or record.pk})"
