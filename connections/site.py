@@ -36,7 +36,11 @@ class LatchkeyAdminSite(AdminSite):
             ("bin/<uuid:pk>/purge/", bin_pages.purge, "connections_bin_purge"),
         )
         ours = [path(route, self.admin_view(view), name=name) for route, view, name in routes]
-        return ours + super().get_urls()
+        # Nothing here completes names or has a page of its own on the site: what nobody uses
+        # would only be two more ways to ask for what is stored.
+        needless = {"autocomplete", "view_on_site"}
+        kept = [url for url in super().get_urls() if getattr(url, "name", "") not in needless]
+        return ours + kept
 
     def each_context(self, request):
         return {**super().each_context(request), "nav_broken": _broken_count(request.user)}

@@ -124,10 +124,10 @@ def test_queries_of_the_list(client, query, expected):
 @pytest.mark.parametrize(
     "query", ["access_token__startswith=s", "content_digest=1", "ids=1", "_to_field=key"]
 )
-def test_free_lookups_are_refused(client, query):
+def test_free_lookups_narrow_nothing(client, query):
     cast()
-    assert client.get(f"{URL}?{query}").status_code == 400
-    assert client.post(URL, {**FORM, "query": query}).status_code == 400
+    assert client.get(f"{URL}?{query}").context["count"] == 7
+    assert len(names(download(client, query=query)[1])) == 7
 
 
 @pytest.mark.parametrize("ids", ["x", ",", "1,2", "\x00", "' OR 1=1 --", "0" * 5000])
@@ -206,7 +206,7 @@ def test_looking_at_the_page_opens_nothing(client, full, monkeypatch):
     for query in ({}, FORM, {"secrets": "include"}):
         response = client.get(URL, query if query == {} else {})
         assert SECRET not in response.content.decode()
-    assert client.get(URL, FORM).status_code == 400  # a link can't export
+    assert client.get(URL, FORM)["Content-Type"].startswith("text/html")  # a link can't export
 
 
 def test_an_export_without_secrets_opens_nothing(client, full, monkeypatch):

@@ -166,14 +166,13 @@ def test_the_number_of_queries(client, django_assert_max_num_queries):
 @pytest.mark.parametrize("what", ["change", "delete", "history"])
 def test_a_record_that_is_not_there(client, pk, what):
     url = LIST + f"{pk}/{what}/"
-    for response in (client.get(url, follow=True), client.post(url, {"post": "yes"}, follow=True)):
-        assert response.status_code == 200
-        assert "exist" in messages_of(response)[-1]
+    for response in (client.get(url), client.post(url, {"post": "yes"})):
+        assert response.status_code == 404
 
 
 def test_a_record_in_the_bin_is_not_there(client):
     record = make(name="A", binned_at=NOW)
-    assert "exist" in messages_of(client.get(page(record), follow=True))[0]
+    assert client.get(page(record)).status_code == 404
 
 
 def test_whoever_may_only_look_sees_no_inputs_and_changes_nothing():
@@ -809,8 +808,7 @@ def test_deleted_meanwhile(client):
     record = full_record()
     data = form_data(record)
     record.delete()
-    response = client.post(page(record), {**data, "app_id": "x"}, follow=True)
-    assert "exist" in messages_of(response)[-1]
+    assert client.post(page(record), {**data, "app_id": "x"}).status_code == 404
     assert not ConnectionAuth.all_objects.exists()
 
 

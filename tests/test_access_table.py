@@ -1,0 +1,213 @@
+"""Who gets which answer from which page: every URL under /admin/, by method and role.
+
+A line of TABLE is a route as the resolver spells it (without `admin/`, placeholders as <id>), a
+method, and the answer to each of ROLES: a status, or `login` for a redirect to the login page.
+POST is sent empty: it shows who is let in. A new page needs its two lines here, and where it has
+an <id> the value for it in things().
+"""
+
+import re
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.db import transaction
+from django.test import Client
+from django.urls import get_resolver, reverse
+
+from connections.models import ImportRun, Integration
+
+from .helpers import NOW, SECRET, make
+
+pytestmark = pytest.mark.django_db
+
+ROLES = ("anonymous", "nobody", "viewer", "operator", "custodian", "auditor", "superuser")
+GROUPS = {name.lower(): name for name in ("Viewer", "Operator", "Custodian", "Auditor")}
+METHODS = ("GET", "POST")
+
+# fmt: off
+TABLE = """
+# route                                  meth  anon  none  view  oper  cust audit super
+import/                                  GET  login   403   403   200   200   403   200
+import/                                  POST login   403   403   200   200   403   200
+import/history/                          GET  login   403   403   200   200   403   200
+import/history/                          POST login   405   405   405   405   405   405
+import/<id>/                             GET  login   403   403   404   404   403   404
+import/<id>/                             POST login   403   403   404   404   403   404
+import/<id>/progress/                    GET  login   403   403   404   404   403   404
+import/<id>/progress/                    POST login   405   405   405   405   405   405
+import/<id>/report/                      GET  login   403   403   404   404   403   404
+import/<id>/report/                      POST login   405   405   405   405   405   405
+import/integrations/                     GET  login   403   403   200   200   403   200
+import/integrations/                     POST login   403   403   200   200   403   200
+export/                                  GET  login   403   200   200   200   200   200
+export/                                  POST login   403   200   200   200   200   200
+bin/                                     GET  login   403   403   200   200   403   200
+bin/                                     POST login   405   405   405   405   405   405
+bin/<id>/restore/                        GET  login   405   405   405   405   405   405
+bin/<id>/restore/                        POST login   403   403   302   302   403   302
+bin/<id>/purge/                          GET  login   403   403   403   200   403   200
+bin/<id>/purge/                          POST login   403   403   403   302   403   302
+(index)                                  GET  login   200   200   200   200   200   200
+(index)                                  POST login   200   200   200   200   200   200
+login/                                   GET    200   302   302   302   302   302   302
+login/                                   POST   200   200   200   200   200   200   200
+logout/                                  GET    302   405   405   405   405   405   405
+logout/                                  POST   302   200   200   200   200   200   200
+password_change/                         GET  login   200   200   200   200   200   200
+password_change/                         POST login   200   200   200   200   200   200
+password_change/done/                    GET  login   200   200   200   200   200   200
+password_change/done/                    POST login   405   405   405   405   405   405
+jsi18n/                                  GET  login   200   200   200   200   200   200
+jsi18n/                                  POST login   405   405   405   405   405   405
+auth/user/<id>/password/                 GET  login   403   403   403   403   403   200
+auth/user/<id>/password/                 POST login   403   403   403   403   403   200
+auth/user/                               GET  login   403   403   403   403   403   200
+auth/user/                               POST login   403   403   403   403   403   200
+auth/user/add/                           GET  login   403   403   403   403   403   200
+auth/user/add/                           POST login   403   403   403   403   403   200
+auth/user/<id>/history/                  GET  login   403   403   403   403   403   200
+auth/user/<id>/history/                  POST login   403   403   403   403   403   200
+auth/user/<id>/delete/                   GET  login   403   403   403   403   403   200
+auth/user/<id>/delete/                   POST login   403   403   403   403   403   200
+auth/user/<id>/change/                   GET  login   403   403   403   403   403   200
+auth/user/<id>/change/                   POST login   403   403   403   403   403   200
+auth/user/<id>/                          GET  login   302   302   302   302   302   302
+auth/user/<id>/                          POST login   302   302   302   302   302   302
+auth/group/                              GET  login   403   403   403   403   403   200
+auth/group/                              POST login   403   403   403   403   403   200
+auth/group/add/                          GET  login   403   403   403   403   403   200
+auth/group/add/                          POST login   403   403   403   403   403   200
+auth/group/<id>/history/                 GET  login   403   403   403   403   403   200
+auth/group/<id>/history/                 POST login   403   403   403   403   403   200
+auth/group/<id>/delete/                  GET  login   403   403   403   403   403   200
+auth/group/<id>/delete/                  POST login   403   403   403   403   403   200
+auth/group/<id>/change/                  GET  login   403   403   403   403   403   200
+auth/group/<id>/change/                  POST login   403   403   403   403   403   200
+auth/group/<id>/                         GET  login   302   302   302   302   302   302
+auth/group/<id>/                         POST login   302   302   302   302   302   302
+connections/connectionauth/              GET  login   403   200   200   200   200   200
+connections/connectionauth/              POST login   403   200   200   200   200   200
+connections/connectionauth/add/          GET  login   403   403   200   200   403   200
+connections/connectionauth/add/          POST login   403   403   302   302   403   302
+connections/connectionauth/<id>/history/ GET  login   403   200   200   200   200   200
+connections/connectionauth/<id>/history/ POST login   403   200   200   200   200   200
+connections/connectionauth/<id>/delete/  GET  login   403   403   200   200   403   200
+connections/connectionauth/<id>/delete/  POST login   403   403   200   200   403   200
+connections/connectionauth/<id>/change/  GET  login   403   200   200   200   200   200
+connections/connectionauth/<id>/change/  POST login   403   403   200   200   403   200
+connections/connectionauth/<id>/         GET  login   302   302   302   302   302   302
+connections/connectionauth/<id>/         POST login   302   302   302   302   302   302
+connections/integration/                 GET  login   403   200   200   200   200   200
+connections/integration/                 POST login   403   200   200   200   200   200
+connections/integration/add/             GET  login   403   403   200   200   403   200
+connections/integration/add/             POST login   403   403   200   200   403   200
+connections/integration/<id>/history/    GET  login   403   200   200   200   200   200
+connections/integration/<id>/history/    POST login   403   200   200   200   200   200
+connections/integration/<id>/delete/     GET  login   403   403   403   200   403   200
+connections/integration/<id>/delete/     POST login   403   403   403   200   403   200
+connections/integration/<id>/change/     GET  login   403   200   200   200   200   200
+connections/integration/<id>/change/     POST login   403   403   302   302   403   302
+connections/integration/<id>/            GET  login   302   302   302   302   302   302
+connections/integration/<id>/            POST login   302   302   302   302   302   302
+^(?P<app_label>auth|connections)/$       GET  login   404   200   200   200   200   200
+^(?P<app_label>auth|connections)/$       POST login   404   200   200   200   200   200
+(?P<url>.*)$                             GET  login   404   404   404   404   404   404
+(?P<url>.*)$                             POST login   404   404   404   404   404   404
+"""
+# fmt: on
+
+
+def rows():
+    """`{(route, method): {role: answer}}`"""
+    split = [line.split() for line in TABLE.strip().splitlines() if not line.startswith("#")]
+    found = {(route, method): answers for route, method, *answers in split}
+    assert len(found) == len(split), "A route stands there twice."
+    return {key: dict(zip(ROLES, answers, strict=True)) for key, answers in found.items()}
+
+
+def routes(resolver=None, prefix=""):
+    """Every route under admin/, as the resolver spells it."""
+    for entry in (resolver or get_resolver()).url_patterns:
+        route = prefix + str(entry.pattern)
+        if hasattr(entry, "url_patterns"):
+            yield from routes(entry, route)
+        elif route.startswith("admin/"):
+            yield re.sub(r"<\w+:\w+>", "<id>", route.removeprefix("admin/")) or "(index)"
+
+
+@pytest.fixture
+def things():
+    """What the placeholders of a route stand for: a record, an integration, a run, people."""
+    owner = User.objects.create_user("owner", is_staff=True)
+    integration = Integration.objects.create(type="outside", name="Outside")
+    record = make(name="A", key=SECRET, integration=integration, environment="Outside")
+    return {
+        "connections/connectionauth/<id>": record.pk,
+        "connections/integration/<id>": integration.pk,
+        "auth/group/<id>": Group.objects.get(name="Viewer").pk,
+        "auth/user/<id>": owner.pk,
+        "bin/<id>": make(name="B", environment="Outside", binned_at=NOW).pk,
+        "import/<id>": ImportRun.objects.create(user=owner, file_name="a", size=1, sha256="").pk,
+    }
+
+
+def address(route, things):
+    for begin, value in things.items():
+        if route.startswith(begin):
+            route = f"{begin.rpartition('<')[0]}{value}{route.removeprefix(begin)}"
+    for pattern, example in (
+        ("(index)", ""),
+        ("^(?P<app_label>auth|connections)/$", "connections/"),
+        ("(?P<url>.*)$", "nothing/such/"),
+    ):
+        if route == pattern:
+            route = example
+    assert "<" not in route, f"address() knows no value for {route}"
+    return f"/admin/{route}"
+
+
+def person(role):
+    """A client signed in as one of ROLES."""
+    client = Client()
+    if role == "anonymous":
+        return client
+    user = User.objects.create_user(f"a {role}", is_staff=True, is_superuser=role == "superuser")
+    if role in GROUPS:
+        user.groups.add(Group.objects.get(name=GROUPS[role]))
+    client.force_login(user)
+    return client
+
+
+def answer(client, method, url):
+    """The status of a response, or `login`; what it changed is taken back."""
+    with transaction.atomic():
+        cookies = client.cookies.copy()
+        response = client.generic(method, url)
+        client.cookies = cookies
+        transaction.set_rollback(True)
+    if response.status_code == 302 and response.url.startswith(reverse("admin:login")):
+        return "login"
+    return str(response.status_code)
+
+
+def test_every_url_stands_in_the_table():
+    expected = {(route, method) for route in routes() for method in METHODS}
+    assert {*rows()} == expected
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_each_role_gets_the_answers_of_the_table(role, things):
+    client = person(role)
+    given = {key: answer(client, key[1], address(key[0], things)) for key in rows()}
+    expected = {key: answers[role] for key, answers in rows().items()}
+    assert {key: value for key, value in given.items() if value != expected[key]} == {}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_no_other_method_opens_what_get_and_post_do_not(role, things):
+    client = person(role)
+    for (route, method), answers in rows().items():
+        if method == "GET" and answers[role] in ("login", "403", "404"):
+            for other in ("HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"):
+                given = answer(client, other, address(route, things))
+                assert given in ("login", "403", "404", "405"), (route, other)
