@@ -16,6 +16,7 @@ from django.utils.html import format_html
 from django.utils.http import urlencode
 
 from . import bin, catalogue, expiry, people, record, wording  # noqa: F401 (people: its pages)
+from .audited import AuditedAdmin
 from .dashboard import LABELS
 from .filters import LIST_FILTERS, BucketFilter
 from .forms import PLAIN_FIELDS, ConnectionAuthForm
@@ -67,7 +68,7 @@ class ConnectionChangeList(ChangeList):
 
 
 @admin.register(ConnectionAuth)
-class ConnectionAuthAdmin(KnownLookups, admin.ModelAdmin):
+class ConnectionAuthAdmin(KnownLookups, AuditedAdmin):
     form = ConnectionAuthForm
     lookups = tuple(list_filter.parameter_name for list_filter in LIST_FILTERS)
     list_display = ("status", "title", "kind_of_system", "kind", "place", "breaks", "renewed_by")
@@ -376,7 +377,7 @@ class IntegrationForm(forms.ModelForm):
 
 
 @admin.register(Integration)
-class IntegrationAdmin(KnownLookups, admin.ModelAdmin):
+class IntegrationAdmin(KnownLookups, AuditedAdmin):
     form = IntegrationForm
     lookups = ("auth_type__exact",)
     list_display = ("title", "type", "auth_type", "labels", "count")

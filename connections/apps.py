@@ -7,7 +7,7 @@ class ConnectionsConfig(AppConfig):
     verbose_name = "Vault"
 
     def ready(self):
-        from . import checks  # noqa: F401  (registers the system checks)
+        from . import checks, watching  # noqa: F401  (register the checks and the receivers)
 
 
 class LatchkeyAdminConfig(AdminConfig):

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from django.db import transaction
 
-from . import payload
+from . import audit, payload
 from .issues import RECORD_ERRORS, Issue, printable
 from .models import Integration
 from .reader import entries, scan
@@ -59,6 +59,13 @@ def store(source):
             result.updated += 1
         else:
             result.unchanged += 1
+    audit.record(
+        "import",
+        record="integrations",
+        count=result.created + result.updated,
+        reason=f"{result.created} created, {result.updated} updated, "
+        f"{result.unchanged} unchanged, {result.refused} rejected: {source.name}",
+    )
     return result
 
 

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import NameOID
 from django.db import transaction
 
-from . import importing, keyring
+from . import audit, importing, keyring
 from .expiry import BUCKETS
 from .models import ConnectionAuth, Integration
 from .payload import iso
@@ -129,6 +129,7 @@ def clear():
         in_use = ConnectionAuth.all_objects.filter(integration__in=used)
         left = used - set(in_use.values_list("integration_id", flat=True))
         Integration.objects.filter(type__in=left).delete()
+        audit.record("delete", record="demo connections", count=deleted)
     return deleted, len(left)
 
 

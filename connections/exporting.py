@@ -7,7 +7,7 @@ import secrets
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from . import parallel, payload
+from . import audit, parallel, payload
 from .fields import IsToken
 from .issues import COMMAND_ERRORS, printable
 from .keyring import SealError
@@ -41,16 +41,23 @@ class Tally:
     left_out: list = field(default_factory=list)  # (connection id or id, field names)
 
 
-def stream(queryset, options, tally, jobs=1):
-    """Yield the text of the export, piece by piece; `tally` is filled on the way.
+def stream(queryset, options, tally, jobs=1, request=None):
+    """The text of the export as an iterator of pieces; `tally` is filled on the way.
 
     A record with a value that does not open is left out (unless secrets are omitted). `jobs`
-    processes read, open and write the text; its order is that of the ids.
+    processes read, open and write the text; its order is that of the ids. The export is audited
+    at once, before anything is opened; `request` says whose it is (see audit.record).
     """
+    count = queryset.count()
+    chosen = (options.shape, options.naming, options.format, f"secrets: {options.secrets}")
+    audit.record("export", request=request, count=count, reason=", ".join(chosen))
+    return _pieces(queryset, options, tally, parallel.processes(jobs, count))
+
+
+def _pieces(queryset, options, tally, processes):
     opening, separator, closing = ("[\n", ",\n", "\n]\n")
     if options.format == "ndjson":
         opening, separator, closing = ("", "\n", "\n")
-    processes = parallel.processes(jobs, queryset.count()) if jobs > 1 else 1
     writer = _Writer(queryset, options, separator)
     with parallel.workers(writer.write, processes) as in_order:
         for text, count, unreadable in in_order(queryset.id_ranges(CHUNK)):

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.utils import timezone
 from uuid_utils import uuid7
 
-from . import parallel
+from . import audit, parallel
 from .issues import COMMAND_ERRORS, FileRefused
 from .judging import Judge
 from .reader import scan
@@ -101,17 +101,43 @@ class _Rehearsed(Exception):
     """Rolls a preview back that had to write."""
 
 
-def run(sources, options=None, on_verdict=None, on_progress=None, jobs=1):
+def run(sources, options=None, on_verdict=None, on_progress=None, jobs=1, user=None):
     """Import sources (see reader) and return a Result.
 
     The syntax of all sources is checked first: where one is refused, nothing of any is stored.
     `on_verdict(verdict)` is called for each entry, `on_progress(done, total)` before the first
     batch and after each, and may raise Cancelled; `jobs` processes read, judge and seal, and this
-    one writes.
+    one writes. What is stored is audited: one entry, of `user` (see audit.record).
     """
     options = options or Options()
-    started = time.monotonic()
     result = Result(dry_run=options.dry_run)
+    try:
+        _run(result, sources, options, on_verdict, on_progress, jobs)
+    except BaseException:
+        if options.atomic:
+            result.store_nothing()
+        _audit(result, sources, options, user, "failed")
+        raise
+    _audit(result, sources, options, user, "failed" if result.error else "done")
+    return result
+
+
+def _audit(result, sources, options, user, outcome):
+    if options.dry_run:
+        return
+    counts = ", ".join(f"{getattr(result, action)} {action}" for action in ACTIONS)
+    files = ", ".join(source.name for source in sources)
+    audit.record(
+        "import",
+        user=user,
+        count=result.created + result.updated,
+        reason=f"{counts} ({options.on_conflict}): {files}",
+        result=outcome,
+    )
+
+
+def _run(result, sources, options, on_verdict, on_progress, jobs):
+    started = time.monotonic()
     try:
         scanned = [_scan(source) for source in sources]
         total = sum(layout.count for _, layout, _ in scanned)
@@ -154,7 +180,6 @@ def run(sources, options=None, on_verdict=None, on_progress=None, jobs=1):
         if is_late:  # else the check found it, before anything was stored
             result.stop(refusal.code, str(refusal), options.atomic)
     result.seconds = time.monotonic() - started
-    return result
 
 
 def _scan(source):

@@ -235,6 +235,7 @@ def work(pk, jobs=1):
             on_verdict=report.add,
             on_progress=progress,
             jobs=jobs,
+            user=run.user,
         )
         _finish(run, result, report)
     except BaseException:

@@ -12,6 +12,11 @@ from tests.stores import stores  # noqa: F401 (a fixture)
 
 CHROMIUM = "/usr/bin/chromium"
 
+UNPROTECT = {
+    "sqlite": "DROP TRIGGER audit_no_delete",
+    "postgresql": "DROP TRIGGER audit_no_truncate ON connections_accessevent",
+}
+
 # The browser's fixtures run an event loop beside the ORM, which is fine in a test.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
 
@@ -25,9 +30,8 @@ def django_db_setup(django_db_setup, django_db_blocker):
     with django_db_blocker.unblock():
         keyring.require()
         # Tests that commit are followed by emptying every table.
-        where = " ON connections_accessevent" if connection.vendor == "postgresql" else ""
         with connection.cursor() as cursor:
-            cursor.execute(f"DROP TRIGGER audit_no_delete{where}")
+            cursor.execute(UNPROTECT[connection.vendor])
 
 
 @pytest.fixture(autouse=True)

@@ -4,29 +4,29 @@ from django.db import migrations, models
 
 # A later migration that alters the table has to call protect() again on SQLite, which then makes
 # the table anew, without its triggers.
-REFUSE_ON_SQLITE = """
-CREATE TRIGGER audit_no_{name} BEFORE {event} ON connections_accessevent
+ON_SQLITE = """
+CREATE TRIGGER audit_no_{event} BEFORE {event} ON connections_accessevent
 BEGIN SELECT RAISE(ABORT, 'The audit log is append-only.'); END
 """
 FUNCTION = """
 CREATE OR REPLACE FUNCTION audit_refuse() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN RAISE EXCEPTION 'The audit log is append-only.'; END $$
 """
-REFUSE_ON_POSTGRESQL = """
-CREATE TRIGGER audit_no_{name} BEFORE {event} ON connections_accessevent
-FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse()
+ON_POSTGRESQL = """
+CREATE TRIGGER audit_no_{event} BEFORE {event} ON connections_accessevent
+FOR EACH {unit} EXECUTE FUNCTION audit_refuse()
 """
 
 
 def protect(apps, schema_editor):
     """Have the database refuse to change or delete entries, whoever asks."""
-    events = {"update": "UPDATE", "delete": "DELETE"}
-    statement = REFUSE_ON_SQLITE
-    if schema_editor.connection.vendor == "postgresql":
+    if schema_editor.connection.vendor == "sqlite":
+        for event in ("update", "delete"):
+            schema_editor.execute(ON_SQLITE.format(event=event))
+    else:
         schema_editor.execute(FUNCTION)
-        statement, events["delete"] = REFUSE_ON_POSTGRESQL, "DELETE OR TRUNCATE"
-    for name, event in events.items():
-        schema_editor.execute(statement.format(name=name, event=event))
+        for event, unit in {"update": "ROW", "delete": "ROW", "truncate": "STATEMENT"}.items():
+            schema_editor.execute(ON_POSTGRESQL.format(event=event, unit=unit))
 
 
 class Migration(migrations.Migration):

@@ -97,7 +97,8 @@ def export(request):
     options = exporting.Options(
         **{name: form.cleaned_data[name] for name in ("shape", "naming", "format", "secrets")}
     )
-    pieces = exporting.stream(chosen(request, query, ids), options, exporting.Tally())
+    records = chosen(request, query, ids)
+    pieces = exporting.stream(records, options, exporting.Tally(), request=request)
     kind = "application/x-ndjson" if options.format == "ndjson" else "application/json"
     response = StreamingHttpResponse(pieces, content_type=kind)
     name = f"connections-{timezone.now():%Y-%m-%d}.{options.format}"

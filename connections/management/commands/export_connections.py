@@ -84,19 +84,17 @@ class Command(LatchkeyCommand):
         names = exporting.Options.__dataclass_fields__
         chosen = {name: options[name] for name in names if name in options}
         tally = exporting.Tally()
-        pieces = exporting.stream(
-            queryset, exporting.Options(**chosen, ascii=is_terminal), tally, options["jobs"]
-        )
+        how = exporting.Options(**chosen, ascii=is_terminal)
         try:
             if to_stdout:
-                for piece in pieces:
+                for piece in exporting.stream(queryset, how, tally, options["jobs"]):
                     self.stdout.write(piece, ending="")
             else:
                 with (
                     exporting.whole_file(output, overwrite) as file,
                     tqdm(total=queryset.count(), unit=" records", disable=None) as bar,
                 ):
-                    for piece in pieces:
+                    for piece in exporting.stream(queryset, how, tally, options["jobs"]):
                         file.write(piece)
                         bar.update(tally.exported - bar.n)
         except FileExistsError:
