@@ -8,15 +8,9 @@ from . import audit
 class AuditedAdmin(admin.ModelAdmin):
     """Audits what is added and changed; deleting has ways of its own, which do so too."""
 
-    def save_form(self, request, form, change):
-        request.audited_fields = (*getattr(form, "changed_names", form.changed_data),)
-        return super().save_form(request, form, change)
-
-    def log_addition(self, request, obj, message):
-        audit.record("add", request=request, record=obj, fields=request.audited_fields)
-        return super().log_addition(request, obj, message)
-
-    def log_change(self, request, obj, message):
-        if request.audited_fields:
-            audit.record("change", request=request, record=obj, fields=request.audited_fields)
-        return super().log_change(request, obj, message)
+    def save_related(self, request, form, formsets, change):
+        super().save_related(request, form, formsets, change)
+        fields = getattr(form, "changed_names", form.changed_data)
+        if fields or not change:
+            action = "change" if change else "add"
+            audit.record(action, request=request, record=form.instance, fields=fields)
