@@ -90,7 +90,9 @@ def throw_away_old():
     """
     ImportRun.throw_away_old()
     now = timezone.now()
-    purge(ConnectionAuth.all_objects.filter(binned_at__lte=now - KEPT_FOR), NOBODY)
+    records = ConnectionAuth.all_objects.filter(binned_at__lte=now - KEPT_FOR)
+    if records.exists():
+        purge(records, NOBODY)
     old = ReplacedAuth.objects.filter(replaced_at__lte=now - ReplacedAuth.KEPT_FOR)
     if old.exists():
         old.delete()

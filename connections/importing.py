@@ -8,6 +8,7 @@ from collections import deque
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
+from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
@@ -27,7 +28,9 @@ ACTIONS = ("created", "updated", "unchanged", "skipped", "rejected")
 
 @dataclass(frozen=True)
 class Options:
-    """How to import. `integration` and `environment` are for entries that name none."""
+    """How to import. `integration` and `environment` are for entries that name none; `run` and
+    `by` are the ids of an ImportRun and of a user: what is stored remembers them.
+    """
 
     on_conflict: str = "update"
     allow_older: bool = False
@@ -37,6 +40,8 @@ class Options:
     environment: str | None = None
     may_add: bool = True
     may_change: bool = True
+    run: UUID | None = None
+    by: int | None = None
 
 
 @dataclass

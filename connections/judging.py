@@ -187,6 +187,7 @@ class Judge:
                 rows.seal_auth(record_id, auth),
                 {
                     "id": record_id,
+                    "made_by_run": self.options.run,
                     "content_digest": digest or content_digest(auth, self.digest_key),
                     "identity_digest": judged.identities.get(position),
                     "created_at": self.now,

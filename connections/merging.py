@@ -21,6 +21,7 @@ class Merge:
 
     changes: dict = field(default_factory=dict)
     auth: dict = field(default_factory=dict)  # the whole auth object afterwards, opened
+    former: dict = field(default_factory=dict)  # what it was before
     unreadable: list = field(default_factory=list)  # what still does not open afterwards
     keeps_secret: bool = False
 
@@ -66,7 +67,7 @@ def merge(record, entry, *, replace):
     that it lacks stay. Masked values keep what is stored, in both.
     """
     auth, unreadable = record.open_auth()
-    outcome = Merge(auth=dict(auth), unreadable=list(unreadable))
+    outcome = Merge(auth=dict(auth), former=auth, unreadable=list(unreadable))
     if entry.auth is not None:
         for name in payload.PLAIN_FIELDS:
             if not same(entry.auth.get(name), auth.get(name)):

@@ -253,6 +253,8 @@ def _options(run):
         **{name: run.options[name] for name in OPTIONS},
         may_add=run.user.has_perm("connections.add_connectionauth"),
         may_change=run.user.has_perm("connections.change_connectionauth"),
+        run=run.pk,
+        by=run.user_id,
     )
 
 

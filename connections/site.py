@@ -7,7 +7,7 @@ from django.utils import timezone
 from . import bin, dashboard
 from .models import ConnectionAuth
 from .pages import bin as bin_pages
-from .pages import exports, imports, integrations
+from .pages import exports, imports, integrations, versions
 
 
 class LatchkeyAdminSite(AdminSite):
@@ -31,6 +31,11 @@ class LatchkeyAdminSite(AdminSite):
             ("import/<uuid:pk>/report/", imports.import_report, "connections_import_report"),
             ("import/integrations/", integrations.import_page, "connections_import_integrations"),
             ("export/", exports.export, "connections_export"),
+            (
+                "connections/connectionauth/<uuid:pk>/versions/",
+                versions.versions,
+                "connections_connectionauth_versions",
+            ),
             ("bin/", bin_pages.bin_page, "connections_bin"),
             ("bin/<uuid:pk>/restore/", bin_pages.restore, "connections_bin_restore"),
             ("bin/<uuid:pk>/purge/", bin_pages.purge, "connections_bin_purge"),

@@ -5,10 +5,16 @@ from itertools import chain
 
 from django.db import IntegrityError, OperationalError, transaction
 
-from . import payload, rows
+from . import payload, replacing, rows
 from .issues import CODES, Issue
 from .merging import TOKENS, guard_age, guard_endpoints, merge
-from .models import DERIVED_COLUMNS, SEALED_COLUMNS, ConnectionAuth, Integration
+from .models import (
+    DERIVED_COLUMNS,
+    SEALED_COLUMNS,
+    ConnectionAuth,
+    Integration,
+    ReplacedAuth,
+)
 from .repeats import BITS_64, Numbers
 
 
@@ -34,6 +40,7 @@ class Writer:
         self.result, self.on_verdict = result, on_verdict
         self.now = judge.now
         self.known_integrations = set()
+        self.replaced = []  # of the records that are changed together
         self.one_by_one = one_by_one  # each piece is written before the next one is judged
         # The marks of what was accepted in the pieces before. The store can't tell them: a preview
         # writes nothing, and what was there before the run says nothing of what the files repeat.
@@ -164,12 +171,15 @@ class Writer:
         if not self.options.dry_run:
             found = found.select_for_update().order_by("pk")  # one order, so no deadlock
         records = found.in_bulk()
+        self.replaced = []
         for position, (entry, pk) in differing.items():
             if pk not in records:
                 raise Gone
             verdict = verdicts[position]
             verdict.issues = entry.issues
             self._judge_change(verdict, entry, records[pk])
+        if not self.options.dry_run:
+            ReplacedAuth.objects.bulk_create(self.replaced)
 
     def _judge_change(self, verdict, entry, record):
         outcome = merge(record, entry, replace=self.options.on_conflict == "replace")
@@ -201,8 +211,11 @@ class Writer:
 
     def _update(self, record, outcome):
         changed = dict(outcome.changes)
+        if not self.options.dry_run:
+            by, run = self.options.by, self.options.run
+            self.replaced.append(replacing.former(record, changed, outcome.former, by=by, run=run))
         if record.binned_at is not None:
-            changed["binned_at"] = None
+            changed["binned_at"] = changed["binned_by_id"] = None
         if TOKENS & set(changed):
             changed["received_at"] = self.now
         for name, value in changed.items():
@@ -229,7 +242,7 @@ class Writer:
             self.known_integrations |= missing
 
 
-COLUMN_FIELDS = {"integration_id": "integration"}
+COLUMN_FIELDS = {"integration_id": "integration", "binned_by_id": "binned_by"}
 
 
 def integration_title(kind):

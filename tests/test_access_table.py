@@ -13,10 +13,11 @@ from django.contrib.auth.models import Group, User
 from django.db import transaction
 from django.test import Client
 from django.urls import get_resolver, reverse
+from django.utils import timezone
 
 from connections.models import ImportRun, Integration
 
-from .helpers import NOW, SECRET, make
+from .helpers import SECRET, make
 
 pytestmark = pytest.mark.django_db
 
@@ -91,6 +92,8 @@ connections/connectionauth/add/          GET  login   403   403   200   200   40
 connections/connectionauth/add/          POST login   403   403   302   302   403   302
 connections/connectionauth/<id>/history/ GET  login   403   200   200   200   200   200
 connections/connectionauth/<id>/history/ POST login   403   200   200   200   200   200
+connections/connectionauth/<id>/versions/ GET login   403   200   200   200   200   200
+connections/connectionauth/<id>/versions/ POST login  403   403   302   302   403   302
 connections/connectionauth/<id>/delete/  GET  login   403   403   200   200   403   200
 connections/connectionauth/<id>/delete/  POST login   403   403   200   200   403   200
 connections/connectionauth/<id>/change/  GET  login   403   200   200   200   200   200
@@ -109,8 +112,8 @@ connections/integration/<id>/change/     GET  login   403   200   200   200   20
 connections/integration/<id>/change/     POST login   403   403   302   302   403   302
 connections/integration/<id>/            GET  login   302   302   302   302   302   302
 connections/integration/<id>/            POST login   302   302   302   302   302   302
-^(?P<app_label>auth|connections)/$       GET  login   404   200   200   200   200   200
-^(?P<app_label>auth|connections)/$       POST login   404   200   200   200   200   200
+^(?P<app_label>connections|auth)/$       GET  login   404   200   200   200   200   200
+^(?P<app_label>connections|auth)/$       POST login   404   200   200   200   200   200
 (?P<url>.*)$                             GET  login   404   404   404   404   404   404
 (?P<url>.*)$                             POST login   404   404   404   404   404   404
 """
@@ -146,7 +149,7 @@ def things():
         "connections/integration/<id>": integration.pk,
         "auth/group/<id>": Group.objects.get(name="Viewer").pk,
         "auth/user/<id>": owner.pk,
-        "bin/<id>": make(name="B", environment="Outside", binned_at=NOW).pk,
+        "bin/<id>": make(name="B", environment="Outside", binned_at=timezone.now()).pk,
         "import/<id>": ImportRun.objects.create(user=owner, file_name="a", size=1, sha256="").pk,
     }
 
@@ -157,7 +160,7 @@ def address(route, things):
             route = f"{begin.rpartition('<')[0]}{value}{route.removeprefix(begin)}"
     for pattern, example in (
         ("(index)", ""),
-        ("^(?P<app_label>auth|connections)/$", "connections/"),
+        ("^(?P<app_label>connections|auth)/$", "connections/"),
         ("(?P<url>.*)$", "nothing/such/"),
     ):
         if route == pattern:

@@ -1,0 +1,79 @@
+"""What a connection held before the changes of the last days: names of fields, and a way back."""
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.db import IntegrityError, transaction
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.utils.html import format_html
+from django.views.decorators.http import require_http_methods
+
+from .. import bin, replacing
+from ..keyring import SealError
+from ..models import ConnectionAuth, ReplacedAuth
+from ..writing import field_name
+from . import context_for
+from .bin import say_in_history
+
+
+@require_http_methods(["GET", "POST"])
+def versions(request, pk):
+    """GET lists what is kept of a record, POST puts one of it back."""
+    if not request.user.has_perm("connections.view_connectionauth"):
+        raise PermissionDenied
+    may_change = request.user.has_perm("connections.change_connectionauth")
+    if request.method == "POST":
+        if not may_change:
+            raise PermissionDenied
+        return _put_back(request, pk)
+    bin.throw_away_old()
+    record = get_object_or_404(ConnectionAuth.objects.listed(), pk=pk)
+    rows = [
+        (held, [field_name(name) for name in held.fields], [field_name(name) for name in since])
+        for held, since in replacing.of_record(record)
+    ]
+    context = context_for(
+        request,
+        "Former versions",
+        record=record,
+        rows=rows,
+        may_change=may_change,
+        days=ReplacedAuth.KEPT_FOR.days,
+    )
+    return TemplateResponse(request, "admin/connections/versions.html", context)
+
+
+def _put_back(request, pk):
+    here = redirect("admin:connections_connectionauth_versions", pk)
+    try:
+        with transaction.atomic():
+            record = get_object_or_404(ConnectionAuth.objects.select_for_update(), pk=pk)
+            wanted = request.POST.get("held", "")
+            held = next((held for held in record.replaced.all() if str(held.pk) == wanted), None)
+            if held is None:
+                messages.error(request, "That version is not kept any more.")
+                return here
+            if request.POST.get("version") != str(record.version):
+                messages.error(
+                    request,
+                    f"{record} was changed by somebody else meanwhile. Nothing is put back.",
+                )
+                return here
+            names = [
+                field_name(name) for name in replacing.put_back(held, record, user=request.user)
+            ]
+            if names:
+                say_in_history(request, record, [{"changed": {"fields": names}}])
+    except SealError:
+        messages.error(request, "What is kept does not open with any key that we have.")
+        return here
+    except IntegrityError:
+        messages.error(
+            request, "Another connection without an id holds exactly that. Nothing is put back."
+        )
+        return here
+    detail = f"Changed: {', '.join(names)}." if names else "Nothing was different."
+    messages.success(
+        request, format_html("<b>Put back version {} of {}.</b> {}", held.version, record, detail)
+    )
+    return redirect("admin:connections_connectionauth_change", pk)
