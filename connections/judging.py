@@ -71,6 +71,7 @@ class Judge:
     def __init__(self, scanned, options, now):
         self.scanned, self.options, self.now = scanned, options, now
         self.digest_key, self.fingerprint_key = keyring.digest_key(), keyring.fingerprint_key()
+        self.newest_key = keyring.key_ids()[0]
 
     def judge(self, task):
         """Judge a task: (index of the source, Piece, number of the first id). Gives a Judged."""
@@ -180,12 +181,14 @@ class Judge:
             judged.fingerprints[position] = rows.fingerprints(
                 record_id, fingerprints_of(auth, self.fingerprint_key)
             )
+            sealed = rows.seal_auth(record_id, auth)
             judged.new[position] = rows.row(
                 {name: auth[name] for name in payload.PLAIN_FIELDS if name in auth},
                 entry.connection,
                 values,
-                rows.seal_auth(record_id, auth),
+                sealed,
                 {
+                    "sealed_under": self.newest_key if sealed else None,
                     "id": record_id,
                     "made_by_run": self.options.run,
                     "content_digest": digest or content_digest(auth, self.digest_key),

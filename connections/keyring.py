@@ -7,6 +7,7 @@ value belongs to (`<record id>/<field>`), so a token that is copied elsewhere do
 
 import base64
 import binascii
+import hashlib
 import secrets
 from datetime import datetime, timezone
 from functools import lru_cache
@@ -175,6 +176,64 @@ def audit_key():
     """The key (32 bytes) of the audit log's chain. As digest_key()."""
     token = _stored_key("audit", lambda: secrets.token_hex(32))
     return bytes.fromhex(_open(token, "key/audit"))
+
+
+def key_id(key):
+    """The short public name (8 hex digits) of one of FERNET_KEYS: tells keys apart, no more."""
+    return hashlib.sha256(key.encode()).hexdigest()[:8]
+
+
+def key_ids():
+    """The names of the keys, newest first."""
+    return [key_id(key) for key in settings.FERNET_KEYS]
+
+
+def key_of(token):
+    """The name of the key that made a token, by its signature; None where none of ours did."""
+    _usable_ring()
+    for key in settings.FERNET_KEYS:
+        try:
+            _fernet(key).extract_timestamp(token)
+            return key_id(key)
+        except (InvalidToken, TypeError, ValueError):
+            pass
+    return None
+
+
+def oldest_key(tokens):
+    """The name of the oldest of our keys that made any of these tokens; "" where none did any."""
+    made = {key_of(token) for token in tokens}
+    return next((name for name in reversed(key_ids()) if name in made), "")
+
+
+@lru_cache(maxsize=16)
+def _fernet(key):
+    return Fernet(key)
+
+
+def reseal(token, binding):
+    """The token of the same value under the newest key. Raises SealError where it does not open."""
+    return seal(unseal(token, binding), binding)
+
+
+def reseal_stored_keys():
+    """Seal our own keys and the proof under the newest key, all or none. Returns how many."""
+    rows = apps.get_model("connections", "StoredKey").objects
+    newest, count = key_ids()[0], 0
+    with transaction.atomic():
+        for row in rows.select_for_update().order_by("name"):
+            if key_of(row.token) != newest:
+                row.token = reseal(row.token, f"key/{row.name}")
+                row.save(update_fields=["token"])
+                count += 1
+    return count
+
+
+def stored_keys_under_old():
+    """How many of our own keys and proofs are not under the newest key."""
+    rows = apps.get_model("connections", "StoredKey").objects
+    newest = key_ids()[0]
+    return sum(key_of(token) != newest for token in rows.values_list("token", flat=True))
 
 
 def _encrypt(ring, binding, text):

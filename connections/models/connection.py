@@ -104,6 +104,9 @@ class ConnectionAuth(models.Model):
     identity_digest = models.CharField(max_length=64, null=True, unique=True, editable=False)
 
     # Our own bookkeeping.
+    # The name of the oldest key that a value of this record is sealed under (see keyring); null
+    # where nothing is sealed, "" where no key that we have made any of it.
+    sealed_under = models.CharField(max_length=8, null=True, editable=False)
     version = models.PositiveIntegerField(default=1, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -131,6 +134,8 @@ class ConnectionAuth(models.Model):
         verbose_name = "connection"
         base_manager_name = "all_objects"
         indexes = [
+            # What a rotation of keys has still to do, and how much that is.
+            models.Index(fields=["sealed_under"], name="connection_sealed_under"),
             # Lists soonest first, bucket counts, breaking_within, the charts.
             models.Index(
                 fields=["breaks_at", "id"], condition=Q(binned_at=None), name="connection_breaks"
@@ -230,6 +235,8 @@ class ConnectionAuth(models.Model):
         ).items():
             setattr(self, name, value)
         self.unreadable_fields = list(unreadable) or None
+        tokens = [value.token for name in SEALED_COLUMNS if (value := getattr(self, name))]
+        self.sealed_under = keyring.oldest_key(tokens) if tokens else None
         self.content_digest = self.identity_digest = None
         if not unreadable:
             digest_key = digest_key or keyring.digest_key()
@@ -301,6 +308,7 @@ DERIVED_COLUMNS = (
     "content_digest",
     "identity_digest",
     "unreadable_fields",
+    "sealed_under",
 )
 DERIVED_FROM = {
     *payload.AUTH_FIELDS,

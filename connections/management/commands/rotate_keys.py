@@ -1,0 +1,83 @@
+"""`manage.py rotate_keys`: seal everything under the newest of FERNET_KEYS."""
+
+import json
+import sys
+import time
+from dataclasses import asdict
+
+from django.core.management import CommandError
+from tqdm import tqdm
+
+from connections import parallel, rotation
+from connections.management.base import LatchkeyCommand, positive
+from connections.models import ConnectionAuth
+
+
+class Command(LatchkeyCommand):
+    help = (
+        "Seal everything that is stored under the newest (first) of FERNET_KEYS. May be stopped "
+        "at any moment and run again; the console may stay in use. Exit status: 0 done, 1 some "
+        "values do not open (or, with --verify, an old key is still needed), 2 not done."
+    )
+
+    def add_arguments(self, parser):
+        what = parser.add_mutually_exclusive_group()
+        what.add_argument("--dry-run", action="store_true", help="Count, and change nothing.")
+        what.add_argument(
+            "--verify", action="store_true", help="Instead: say whether the old keys can go."
+        )
+        parser.add_argument(
+            "--jobs",
+            type=positive,
+            default=parallel.cores(),
+            metavar="N",
+            help="processes that open and seal (default: the cores, here %(default)s)",
+        )
+        parser.add_argument("--json", action="store_true", help="Print the result as JSON.")
+
+    def handle(self, *, dry_run, verify, jobs, **options):
+        if verify:
+            self.verify(jobs, options["json"])
+        else:
+            self.rotate(jobs, dry_run, options["json"])
+
+    def rotate(self, jobs, dry_run, as_json):
+        begun = time.monotonic()
+        total = ConnectionAuth.all_objects.count()
+        try:
+            with tqdm(total=total, unit=" records", disable=None) as bar:
+                result = rotation.rotate(jobs, dry_run, lambda done: bar.update(done - bar.n))
+        except parallel.ProcessDied:
+            raise CommandError("A process was killed: run it again.", returncode=2) from None
+        counts = {
+            name: getattr(result, name) for name in ("total", "rotated", "current", "unreadable")
+        }
+        seconds = round(time.monotonic() - begun, 3)
+        for model, pk, name in result.bad:
+            self.stderr.write(f"{model} {pk}: {name} does not open.")
+        if as_json:
+            self.stdout.write(json.dumps({**counts, "seconds": seconds}))
+        else:
+            would = "would be " if dry_run else ""
+            self.stdout.write(
+                f"{result.total} rows in {seconds:.1f} s: {result.rotated} {would}rotated, "
+                f"{result.current} current, {result.unreadable} unreadable."
+            )
+        if result.unreadable:
+            sys.exit(1)
+
+    def verify(self, jobs, as_json):
+        left = rotation.leftovers(jobs)
+        if as_json:
+            self.stdout.write(json.dumps({"needs_old": left.needs_old, **asdict(left)}))
+        elif left.needs_old:
+            self.stdout.write(
+                f"The old keys are still needed: by {left.rows} rows, {left.stored_keys} keys of "
+                f"our own and {left.uploads} pieces of uploads. Run rotate_keys."
+            )
+        else:
+            self.stdout.write("The old keys can go: nothing is sealed under them.")
+        if left.unreadable and not as_json:
+            self.stdout.write(f"{left.unreadable} rows hold values that no key opens.")
+        if left.needs_old or left.unreadable:
+            sys.exit(1)

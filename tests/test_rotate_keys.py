@@ -1,0 +1,216 @@
+"""rotate_keys: everything ends up under the newest key, whoever edits and whatever dies."""
+
+import io
+import json
+import os
+import random
+import signal
+import threading
+
+import pytest
+from cryptography.fernet import Fernet
+from django.core.management import call_command
+from django.db import connection, models
+
+from connections import integrity, keyring, rotation
+from connections.fields import SealedTextField
+from connections.models import SEALED_COLUMNS, ConnectionAuth, Integration, StoredKey
+
+from .helpers import FULL_AUTH, SECRET, export_text, import_text, make
+from .stores import VENDORS, wait, write
+
+OLD, NEW = keyring.generate_key(), keyring.generate_key()
+TABLE = ConnectionAuth._meta.db_table
+
+
+@pytest.fixture
+def keys(settings, db):
+    """Three records and our own keys under the old key; the new one is in front of it."""
+    StoredKey.objects.all().delete()
+    settings.FERNET_KEYS = [OLD]
+    import_text(
+        [{"id": f"conn-{n}", "integration_type": "hubspot", "auth": FULL_AUTH} for n in range(3)]
+    )
+    make(name="nothing sealed")
+    settings.FERNET_KEYS = [NEW, OLD]
+    return settings
+
+
+def run(*arguments):
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    try:
+        call_command("rotate_keys", *arguments, stdout=out, stderr=err)
+    except SystemExit as left:
+        code = left.code
+    return code, out.getvalue(), err.getvalue()
+
+
+def counts(*arguments):
+    code, out, _err = run("--json", *arguments)
+    found = json.loads(out)
+    assert found.pop("seconds") >= 0
+    return code, found
+
+
+def test_everything_is_under_the_new_key(keys):
+    before = export_text(shape="connection")
+    assert counts() == (0, {"total": 3, "rotated": 3, "current": 0, "unreadable": 0})
+    keys.FERNET_KEYS = [NEW]
+    keyring._proven.clear()
+    keyring.require()
+    assert export_text(shape="connection") == before
+    assert integrity.verify().bad == []
+    for record in ConnectionAuth.objects.exclude(connection_id=None):
+        for name in SEALED_COLUMNS:
+            if value := getattr(record, name):
+                Fernet(NEW).decrypt(value.token)
+
+
+def test_a_second_run_finds_nothing_to_do(keys):
+    run()
+    assert counts() == (0, {"total": 3, "rotated": 0, "current": 3, "unreadable": 0})
+
+
+def test_a_dry_run_changes_nothing(keys):
+    before = list(ConnectionAuth.all_objects.values_list("token", "sealed_under"))
+    assert counts("--dry-run") == (0, {"total": 3, "rotated": 3, "current": 0, "unreadable": 0})
+    assert list(ConnectionAuth.all_objects.values_list("token", "sealed_under")) == before
+
+
+def test_a_rotation_is_no_change_of_the_record(keys):
+    before = list(ConnectionAuth.objects.order_by("id").values("version", "updated_at"))
+    run()
+    assert list(ConnectionAuth.objects.order_by("id").values("version", "updated_at")) == before
+
+
+def test_verify_says_whether_the_old_key_can_go(keys):
+    code, out, _ = run("--verify")
+    assert code == 1 and "3 rows" in out
+    code, out, _ = run("--verify", "--json")
+    assert json.loads(out)["needs_old"] is True and json.loads(out)["stored_keys"] >= 2
+    run()
+    code, out, _ = run("--verify")
+    assert (code, out) == (0, "The old keys can go: nothing is sealed under them.\n")
+
+
+def test_a_row_knows_its_key(keys):
+    new, old = keyring.key_ids()
+    under = dict(ConnectionAuth.objects.values_list("name", "sealed_under"))
+    assert under == {FULL_AUTH["name"]: old, "nothing sealed": None}
+    record = ConnectionAuth.objects.get(connection_id="conn-0")
+    record.token = "synth-new"
+    record.save()
+    assert record.sealed_under == old  # of several keys the oldest
+    assert make(token=SECRET).sealed_under == new
+    run()
+    assert {*ConnectionAuth.objects.values_list("sealed_under", flat=True)} == {new, None}
+
+
+def put(connection_id, column, value):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f'UPDATE {TABLE} SET "{column}" = %s WHERE connection_id = %s', [value, connection_id]
+        )
+
+
+def test_what_does_not_open_is_named_and_the_rest_goes_on(keys):
+    put("conn-1", "token", "gAAAAA" + "x" * 114)
+    code, out, err = run("--json")
+    assert code == 1
+    assert json.loads(out)["rotated"] == 2 and json.loads(out)["unreadable"] == 1
+    record = ConnectionAuth.objects.get(connection_id="conn-1")
+    assert f"{record.pk}: token does not open." in err and SECRET not in out + err
+    assert record.unreadable_fields == ["token"]
+    assert keyring.key_of(record.key.token) == keyring.key_ids()[0]  # its other values are rotated
+
+
+def test_a_value_of_another_place_is_not_resealed(keys):
+    token = ConnectionAuth.objects.get(connection_id="conn-0").token.token
+    put("conn-1", "token", token)
+    code, _out, err = run()
+    assert code == 1 and "token does not open" in err
+    assert ConnectionAuth.objects.get(connection_id="conn-1").token.token == token
+
+
+def test_an_edit_between_reading_and_writing_is_not_lost(keys, monkeypatch):
+    """Somebody saves after a row was read: their value wins, and is rotated too."""
+    write = rotation._Resealer.write
+    edited = []
+
+    def edit_first(self, row):
+        if not edited:
+            edited.append(row.pk)
+            record = ConnectionAuth.objects.get(pk=row.pk)
+            keys.FERNET_KEYS = [OLD]  # another process that has not been restarted yet
+            record.token = "synth-edited"
+            record.save()
+            keys.FERNET_KEYS = [NEW, OLD]
+        return write(self, row)
+
+    monkeypatch.setattr(rotation._Resealer, "write", edit_first)
+    run()
+    record = ConnectionAuth.objects.get(pk=edited[0])
+    assert record.token.reveal() == "synth-edited"
+    assert keyring.key_of(record.token.token) == keyring.key_ids()[0]
+
+
+def test_sealed_fields_are_found_by_looking(keys):
+    found = {model: names for model, names in rotation.sealed_models()}
+    assert set(found[ConnectionAuth]) == set(SEALED_COLUMNS)
+    assert Integration not in found
+    for model, names in found.items():
+        for name in names:
+            assert isinstance(model._meta.get_field(name), SealedTextField)
+        assert isinstance(model._meta.pk, models.UUIDField)  # values are bound to it
+
+
+def entry(number):
+    auth = {"accessToken": f"synth-{number}", "refreshToken": f"synth-r-{number}"}
+    return {"id": f"conn-{number:05}", "integration_type": "hubspot", "auth": auth}
+
+
+EDITS = """
+import time, sys
+from connections.models import ConnectionAuth, VersionConflict
+end = time.monotonic() + 4
+number = 0
+while time.monotonic() < end:
+    record = ConnectionAuth.objects.get(connection_id=f"conn-{number % 20:05}")
+    record.access_token = f"synth-edited-{number}"
+    record.save()
+    number += 1
+print("edits", number)
+"""
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_killed_over_and_over_beside_an_editor(stores, tmp_path, vendor):
+    store, count = stores.make(vendor), 3000
+    old = store.keys
+    assert store.imports(write(tmp_path / "in.json", map(entry, range(count)))).code == 0
+    store.keys = f"{NEW},{old}"
+    editor = store.start("shell", "-c", EDITS)
+    chance = random.Random(7)
+    for _ in range(6):
+        process = store.start("rotate_keys", "--json", "--jobs", "2")
+        time_to_live = chance.uniform(0.3, 1.2)
+        threading.Event().wait(time_to_live)
+        os.killpg(process.pid, signal.SIGKILL)
+        wait(process)
+    edited = wait(editor)
+    assert edited.code == 0, edited.err
+    outcome = store.run("rotate_keys", "--json")
+    assert outcome.code == 0, outcome.err
+    assert outcome.json["total"] == count
+    outcome = store.run("rotate_keys", "--verify", "--json")
+    assert outcome.code == 0 and not outcome.json["needs_old"], outcome.out
+    store.keys = NEW
+    outcome = store.run("verify_records", "--json")
+    assert (outcome.code, outcome.json["checked"], outcome.json["bad"]) == (0, count, [])
+    number = int(edited.out.split()[-1])
+    assert number > 40
+    tokens = {one["id"]: one["auth"]["accessToken"] for one in store.exported()}
+    for n in range(count):
+        last = max((i for i in range(max(0, number - 20), number) if i % 20 == n), default=None)
+        assert tokens[f"conn-{n:05}"] == (f"synth-{n}" if n >= 20 else f"synth-edited-{last}")
