@@ -1,8 +1,9 @@
 """The filters of the list of connections. Their query parameters are also what exports take."""
 
 from django.contrib.admin import SimpleListFilter
+from django.db.models import Q
 
-from . import wording
+from . import keyring, wording
 from .dashboard import LABELS
 from .models import PRODUCTION, ConnectionAuth, Integration
 from .payload import parse_date
@@ -98,6 +99,27 @@ class UnreadableFilter(YesNoFilter):
         return self.value() is not None  # the dashboard leads here; rarely of use otherwise
 
 
+class OldKeyFilter(SimpleListFilter):
+    """What a rotation of keys has still to do. Shown while there is more than one key."""
+
+    title = "sealed under"
+    parameter_name = "old_key"
+
+    def lookups(self, request, model_admin):
+        return [("1", "An old key"), ("0", "The newest key")]
+
+    def has_output(self):
+        return self.value() is not None or len(keyring.key_ids()) > 1
+
+    def queryset(self, request, queryset):
+        newest = Q(sealed_under=keyring.key_ids()[0])
+        if self.value() == "0":
+            return queryset.filter(newest)
+        if self.value() == "1":
+            return queryset.filter(~newest, sealed_under__isnull=False)
+        return queryset
+
+
 class BreaksFilter(SimpleListFilter):
     """`breaks=<from>..<to>`: what a bar of the dashboard counts. Shown only where it is in use."""
 
@@ -137,5 +159,6 @@ LIST_FILTERS = (
     PausedFilter,
     RenewableFilter,
     UnreadableFilter,
+    OldKeyFilter,
     BreaksFilter,
 )

@@ -212,7 +212,7 @@ def _fernet(key):
 
 
 def reseal(token, binding):
-    """The token of the same value under the newest key. Raises SealError where it does not open."""
+    """The token of the same value under the newest key. Raises SealError if it does not open."""
     return seal(unseal(token, binding), binding)
 
 

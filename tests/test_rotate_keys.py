@@ -11,9 +11,10 @@ import pytest
 from cryptography.fernet import Fernet
 from django.core.management import call_command
 from django.db import connection, models
+from django.urls import reverse
 
 from connections import integrity, keyring, rotation
-from connections.fields import SealedTextField
+from connections.fields import Sealed, SealedTextField
 from connections.models import SEALED_COLUMNS, ConnectionAuth, Integration, StoredKey
 
 from .helpers import FULL_AUTH, SECRET, export_text, import_text, make
@@ -104,6 +105,21 @@ def test_a_row_knows_its_key(keys):
     assert make(token=SECRET).sealed_under == new
     run()
     assert {*ConnectionAuth.objects.values_list("sealed_under", flat=True)} == {new, None}
+
+
+def test_the_list_filters_by_key_without_opening(keys, admin_client, monkeypatch):
+    monkeypatch.setattr(Sealed, "reveal", None)
+    url = reverse("admin:connections_connectionauth_changelist")
+
+    def listed(value):
+        return admin_client.get(url, {"old_key": value}).context["cl"].result_count
+
+    assert "sealed under" in admin_client.get(url).content.decode().lower()
+    assert (listed("1"), listed("0")) == (3, 0)
+    monkeypatch.undo()
+    keys.FERNET_KEYS = [NEW, OLD]
+    run()
+    assert (listed("1"), listed("0")) == (0, 3)
 
 
 def put(connection_id, column, value):

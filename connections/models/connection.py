@@ -235,7 +235,8 @@ class ConnectionAuth(models.Model):
         ).items():
             setattr(self, name, value)
         self.unreadable_fields = list(unreadable) or None
-        tokens = [value.token for name in SEALED_COLUMNS if (value := getattr(self, name))]
+        values = [getattr(self, name) for name in SEALED_COLUMNS]
+        tokens = [value.token for value in values if isinstance(value, Sealed)]
         self.sealed_under = keyring.oldest_key(tokens) if tokens else None
         self.content_digest = self.identity_digest = None
         if not unreadable:
