@@ -6,8 +6,8 @@ from django.utils import timezone
 
 from . import bin, dashboard
 from .models import ConnectionAuth
+from .pages import audit, exports, imports, integrations, versions
 from .pages import bin as bin_pages
-from .pages import exports, imports, integrations, versions
 
 
 class LatchkeyAdminSite(AdminSite):
@@ -36,6 +36,8 @@ class LatchkeyAdminSite(AdminSite):
                 versions.versions,
                 "connections_connectionauth_versions",
             ),
+            ("audit/", audit.audit_page, "connections_audit"),
+            ("audit/export/", audit.audit_export, "connections_audit_export"),
             ("bin/", bin_pages.bin_page, "connections_bin"),
             ("bin/<uuid:pk>/restore/", bin_pages.restore, "connections_bin_restore"),
             ("bin/<uuid:pk>/purge/", bin_pages.purge, "connections_bin_purge"),

@@ -23,6 +23,14 @@ def visible(text):
     return CONTROLS.sub(lambda found: f"\\u{ord(found.group()):04x}", str(text))
 
 
+def csv_cell(value):
+    """A cell of a CSV file: text that a spreadsheet does not take for a formula."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = "" if value is None else str(value)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
+
+
 def place(issue):
     """Where in a record an issue is, such as `line 7 expiryDate`; of an issue as JSON."""
     line = f"line {issue['line']} " if issue["line"] else ""

@@ -42,6 +42,10 @@ import/integrations/                     GET  login   403   403   200   200   40
 import/integrations/                     POST login   403   403   200   200   403   200
 export/                                  GET  login   403   200   200   200   200   200
 export/                                  POST login   403   200   200   200   200   200
+audit/                                   GET  login   403   403   403   403   200   200
+audit/                                   POST login   405   405   405   405   405   405
+audit/export/                            GET  login   403   403   403   403   200   200
+audit/export/                            POST login   405   405   405   405   405   405
 bin/                                     GET  login   403   403   200   200   403   200
 bin/                                     POST login   405   405   405   405   405   405
 bin/<id>/restore/                        GET  login   405   405   405   405   405   405

@@ -58,7 +58,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'audit entry',
                 'verbose_name_plural': 'audit entries',
                 'default_permissions': (),
-                'indexes': [models.Index(fields=['at'], name='audit_at'), models.Index(fields=['user', 'id'], name='audit_user'), models.Index(fields=['action', 'id'], name='audit_action'), models.Index(fields=['record_id', 'id'], name='audit_record'), models.Index(fields=['result', 'id'], name='audit_result')],
+                'indexes': [models.Index(fields=['at'], name='audit_at'), models.Index(fields=['user', 'id'], name='audit_user'), models.Index(fields=['action', 'id'], name='audit_action'), models.Index(fields=['record_id', 'id'], name='audit_record'), models.Index(fields=['record_name', 'id'], name='audit_name'), models.Index(fields=['result', 'id'], name='audit_result')],
             },
         ),
         migrations.RunPython(protect, migrations.RunPython.noop),

@@ -73,6 +73,7 @@ class AccessEvent(models.Model):
             models.Index(fields=["user", "id"], name="audit_user"),
             models.Index(fields=["action", "id"], name="audit_action"),
             models.Index(fields=["record_id", "id"], name="audit_record"),
+            models.Index(fields=["record_name", "id"], name="audit_name"),
             models.Index(fields=["result", "id"], name="audit_result"),
         ]
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 from django.db import DatabaseError
 from django.utils import timezone
 
-from connections import bin, expiry
+from connections import bin, expiry, wording
 from connections.issues import printable
 from connections.management.base import LatchkeyCommand
 from connections.models import ConnectionAuth
@@ -105,15 +105,7 @@ def _print_csv(out, now, counts, records):
         return
     writer.writerow(COLUMNS)
     for row in records:
-        writer.writerow([_csv_cell(row[name]) for name in COLUMNS])
-
-
-def _csv_cell(value):
-    """Text that a spreadsheet does not take for a formula."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    text = "" if value is None else value
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
+        writer.writerow([wording.csv_cell(row[name]) for name in COLUMNS])
 
 
 def _print_table(out, now, counts, records):

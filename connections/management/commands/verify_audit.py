@@ -1,0 +1,81 @@
+"""`manage.py verify_audit`: is the audit log whole, and as it was written?"""
+
+import sys
+import time
+from json import dumps, loads
+
+from django.core.management import CommandError
+from tqdm import tqdm
+
+from connections import audit
+from connections.issues import printable
+from connections.management.base import LatchkeyCommand
+from connections.models import AccessEvent
+
+MOST_NAMED = 1000  # more are counted
+MOST_READ = 10_000  # characters of an anchor
+
+
+class Command(LatchkeyCommand):
+    help = (
+        "Verify the audit log: names the entries that were edited, removed or swapped. Exit "
+        "status: 0 it is whole, 1 it is not, 2 could not tell."
+    )
+
+    def add_arguments(self, parser):
+        parser.add_argument(
+            "--anchor",
+            metavar="FILE",
+            help="what --head printed before, kept elsewhere: shows a tail that was cut off",
+        )
+        what = parser.add_mutually_exclusive_group()
+        what.add_argument(
+            "--head", action="store_true", help="print the anchor for next time, if all is well"
+        )
+        what.add_argument("--json", action="store_true", help="print the result as JSON")
+
+    def handle(self, *, anchor, head, json: bool, **options):
+        started = time.monotonic()
+        anchor = _read_anchor(anchor) if anchor else None
+        tally, faults, count = audit.Tally(), [], 0
+        total = AccessEvent.objects.count()
+        with tqdm(total=total, unit=" entries", disable=None, file=sys.stderr) as bar:
+            for fault in audit.verify(tally, anchor, on_progress=bar.update):
+                count += 1
+                if count <= MOST_NAMED:
+                    faults.append(fault)
+        if json:
+            result = {"checked": tally.checked, "head": tally.head, "bad": faults}
+            seconds = round(time.monotonic() - started, 3)
+            self.stdout.write(dumps({**result, "bad_count": count, "seconds": seconds}))
+        else:
+            self.say(tally, faults, count, head)
+        if count:
+            sys.exit(1)
+
+    def say(self, tally, faults, count, head):
+        for fault in faults:
+            entries = f"Entry {fault['entry']}"
+            if fault["until"] != fault["entry"]:
+                entries = f"Entries {fault['entry']} to {fault['until']}"
+            self.stderr.write(f"{entries}: {fault['message']} [{fault['code']}]")
+        if count > len(faults):
+            self.stderr.write(f"… and {count - len(faults)} more.")
+        if not head:
+            verdict = f"{count} faults" if count else "whole, and as it was written"
+            self.stdout.write(f"{tally.checked} entries: {verdict}.")
+        elif not count:  # an anchor must not vouch for what is bad
+            self.stdout.write(dumps(tally.head))
+
+
+def _read_anchor(path):
+    try:
+        with open(path, encoding="utf-8") as file:
+            anchor = loads(file.read(MOST_READ))
+        if anchor["entry"] >= 0 and isinstance(anchor["mac"], str):
+            return anchor
+    except OSError as error:
+        raise CommandError(f"{printable(path)}: {error.strerror}.", returncode=2) from None
+    except (ValueError, TypeError, KeyError):
+        pass
+    raise CommandError(f"{printable(path)} is nothing that --head printed.", returncode=2)
