@@ -29,7 +29,7 @@ from .filters import LIST_FILTERS, BucketFilter
 from .forms import PLAIN_FIELDS, ConnectionAuthForm
 from .lookups import KnownLookups
 from .merging import CREDENTIALS, TOKENS
-from .models import ConnectionAuth, VersionConflict
+from .models import ConnectionAuth, Integration, VersionConflict, scope_of
 from .pages import exports
 from .writing import field_name
 
@@ -92,7 +92,7 @@ class ConnectionAuthAdmin(KnownLookups, AuditedAdmin):
         return ConnectionChangeList
 
     def get_queryset(self, request):
-        queryset = super().get_queryset(request)
+        queryset = super().get_queryset(request).visible_to(request.user)
         match = request.resolver_match
         if match and match.url_name == "connections_connectionauth_change":
             return queryset.select_related("integration")
@@ -218,7 +218,8 @@ class ConnectionAuthAdmin(KnownLookups, AuditedAdmin):
 
     def formfield_for_dbfield(self, db_field, request, **kwargs):
         if db_field.name == "integration":  # without the icons that open pop-ups
-            return db_field.formfield(empty_label="None")
+            visible = Integration.objects.visible_to(request.user)
+            return db_field.formfield(queryset=visible, empty_label="None")
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def get_object(self, request, object_id, from_field=None):
@@ -229,9 +230,15 @@ class ConnectionAuthAdmin(KnownLookups, AuditedAdmin):
             pk = ConnectionAuth._meta.pk.to_python(object_id)
         except forms.ValidationError:
             return None
-        if not ConnectionAuth.objects.select_for_update().filter(pk=pk).exists():
+        visible = ConnectionAuth.objects.visible_to(request.user)
+        if not visible.select_for_update().filter(pk=pk).exists():
             return None
         return super().get_object(request, object_id, from_field)
+
+    def get_form(self, request, obj=None, change=False, **kwargs):
+        form = super().get_form(request, obj, change=change, **kwargs)
+        form.scope = scope_of(request.user)
+        return form
 
     def get_changeform_initial_data(self, request):
         """Nothing: a secret has no place in an address, where logs and histories keep it."""

@@ -38,7 +38,7 @@ MOST_NEXT = 20
 HEAT_LEVELS = 4
 
 
-def context(queryset, now):
+def context(queryset, now, runs=None):
     """Everything that the dashboard shows of the records in `queryset` at `now`.
 
     Counts are int, moments aware datetimes in UTC, `url` leads to the list of what is counted
@@ -88,7 +88,7 @@ def context(queryset, now):
                     the filters of templates fail), `seconds` (int until then),
                     `when` (the same in words, such as "in 2 hours"),
                     `integration` (its name or ""), `renewable`, `step` (what to do, a sentence)
-    `last_import`   the latest finished ImportRun, or None
+    `last_import`   the latest finished ImportRun of `runs` (all of them), or None
     """
     now = now.astimezone(timezone.utc)  # so that + 24 hours is 24 hours, summer time or not
     counts = queryset.bucket_counts(now)
@@ -115,7 +115,8 @@ def context(queryset, now):
         "months": _chart(slots, now, months, _month_name, _month_span, charts.month_ticks),
         "integrations": _integrations(rows, counts),
         "next_to_break": _next_to_break(queryset, now),
-        "last_import": ImportRun.objects.exclude(finished_at=None)
+        "last_import": (ImportRun.objects.all() if runs is None else runs)
+        .exclude(finished_at=None)
         .defer("result")
         .order_by("-finished_at")
         .first(),

@@ -5,7 +5,7 @@ from django.db.models import Q
 
 from . import keyring, wording
 from .dashboard import LABELS
-from .models import PRODUCTION, ConnectionAuth, Integration
+from .models import PRODUCTION, ConnectionAuth, Integration, scope_of
 from .payload import parse_date
 
 
@@ -29,9 +29,12 @@ class IntegrationFilter(SimpleListFilter):
 
     def lookups(self, request, model_admin):
         known = [
-            (kind, name or kind) for kind, name in Integration.objects.values_list("type", "name")
+            (kind, name or kind)
+            for kind, name in Integration.objects.visible_to(request.user).values_list(
+                "type", "name"
+            )
         ]
-        return [*known, (self.NONE, "None")]
+        return known if scope_of(request.user).integrations else [*known, (self.NONE, "None")]
 
     def queryset(self, request, queryset):
         if self.value() == self.NONE:
@@ -55,9 +58,12 @@ class EnvironmentFilter(SimpleListFilter):
     parameter_name = "environment"
 
     def lookups(self, request, model_admin):
-        names = ConnectionAuth.objects.order_by().values_list("environment", flat=True).distinct()
+        visible = ConnectionAuth.objects.visible_to(request.user).order_by()
+        names = visible.values_list("environment", flat=True).distinct()
         others = {name for name in names if name} - {PRODUCTION}
-        return [(name, name) for name in (PRODUCTION, *sorted(others))]
+        allowed = scope_of(request.user).environments or (PRODUCTION,)
+        first = [PRODUCTION] if PRODUCTION in allowed else []
+        return [(name, name) for name in (*first, *sorted(others))]
 
     def queryset(self, request, queryset):
         return queryset.in_environment(self.value()) if self.value() else queryset

@@ -11,9 +11,9 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from . import payload, wording
-from .issues import CODES
+from .issues import CODES, OUTSIDE
 from .merging import CREDENTIALS, moved_endpoints
-from .models import SEALED_COLUMNS, ConnectionAuth
+from .models import EVERYTHING, SEALED_COLUMNS, ConnectionAuth
 from .reader import MAX_DEPTH
 
 # Groups of the page, by what the fields are for: (title, fields).
@@ -219,6 +219,7 @@ def inputs():
 class ConnectionAuthForm(forms.ModelForm):
     """`warnings` holds sentences about accepted oddities after is_valid()."""
 
+    scope = EVERYTHING  # of who fills it in; the admin sets it
     # The version that the person saw; another one in the store is a conflict.
     version = forms.IntegerField(required=False, widget=forms.HiddenInput)
     vars().update(inputs())
@@ -266,6 +267,9 @@ class ConnectionAuthForm(forms.ModelForm):
         if raw:
             self.judge(payload.read_entry(raw), typed)
         self.guard_endpoints(typed)
+        integration = cleaned.get("integration")
+        if not self.scope.reaches(integration and integration.type, cleaned.get("environment")):
+            self.add_error(None, OUTSIDE)
         return cleaned
 
     def guard_endpoints(self, typed):

@@ -17,6 +17,7 @@ from uuid_utils import uuid7
 from . import audit, parallel
 from .issues import COMMAND_ERRORS, FileRefused
 from .judging import Judge
+from .models import EVERYTHING, Scope
 from .reader import scan
 from .repeats import Repeats
 from .writing import Writer
@@ -38,6 +39,7 @@ class Options:
     atomic: bool = False
     integration: str | None = None
     environment: str | None = None
+    scope: Scope = EVERYTHING  # what lies outside is neither written nor told of
     may_add: bool = True
     may_change: bool = True
     run: UUID | None = None

@@ -10,7 +10,7 @@ from django.utils.http import urlencode
 from . import catalogue, wording
 from .audited import AuditedAdmin
 from .lookups import KnownLookups
-from .models import ConnectionAuth, Integration
+from .models import ConnectionAuth, Integration, scope_of
 
 MOST_NAMED = 20
 
@@ -81,8 +81,22 @@ class IntegrationAdmin(KnownLookups, AuditedAdmin):
     ordering = ("name", "type")
 
     def get_queryset(self, request):
-        in_use = Count("connections", filter=Q(connections__binned_at=None))
-        return super().get_queryset(request).annotate(in_use=in_use)
+        inside = scope_of(request.user).condition("connections__")
+        in_use = Count("connections", filter=Q(connections__binned_at=None) & inside)
+        return super().get_queryset(request).visible_to(request.user).annotate(in_use=in_use)
+
+    # Integrations are shared by all environments: who is limited only looks at them.
+
+    def has_add_permission(self, request):
+        return super().has_add_permission(request) and not scope_of(request.user).is_limited
+
+    def has_change_permission(self, request, obj=None):
+        may = super().has_change_permission(request, obj)
+        return may and not scope_of(request.user).is_limited
+
+    def has_delete_permission(self, request, obj=None):
+        may = super().has_delete_permission(request, obj)
+        return may and not scope_of(request.user).is_limited
 
     def get_readonly_fields(self, request, obj=None):
         closed = ["type"] if obj else []  # connections refer to it

@@ -69,6 +69,8 @@ WARNINGS = {
     "restored": "Was in the bin, and is restored.",
 }
 
+OUTSIDE = "This is outside what you may reach."  # not_permitted, where a scope says so
+
 # A command could not do its work at all.
 COMMAND_ERRORS = {
     "nothing_stored": "Some records were refused, so nothing was stored (--atomic).",

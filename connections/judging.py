@@ -12,7 +12,7 @@ from django.db.models import BooleanField, ExpressionWrapper, Q
 
 from . import expiry, keyring, payload, rows
 from .derivation import content_digest, derived, fingerprints_of, identity_digest
-from .issues import Issue
+from .issues import OUTSIDE, Issue
 from .merging import fresh_auth, same
 from .models import ConnectionAuth
 from .reader import read_piece
@@ -115,7 +115,7 @@ class Judge:
                 auths[position] = fresh_auth(entry)
                 if entry.auth is not None:
                     digests[position] = content_digest(auths[position], self.digest_key)
-        stored = _StoredRecords(entries.values(), digests.values(), self.now)
+        stored = _StoredRecords(entries.values(), digests.values(), self.now, self.options.scope)
         for position, entry in entries.items():
             verdict, digest = judged.verdicts[position], digests.get(position)
             verdict.name = (entry.auth or {}).get("name") or entry.connection.get(
@@ -125,12 +125,25 @@ class Judge:
             if digest and entry.connection.get("connection_id") is None:
                 judged.identities[position] = self._identity(entry, digest)
             row = stored.find(entry, digest)
-            if row is None:
+            if not self._is_permitted(row, entry):
+                # Whatever is stored there, and whatever else is wrong: the answer is the same.
+                judged.identities.pop(position, None)
+                verdict.action, verdict.issues = "rejected", []
+                verdict.say("not_permitted", OUTSIDE)
+            elif row is None:
                 self._judge_new(judged, position, entry, auths.get(position), digest, first_id)
             elif not self._is_unchanged(row, entry, digest):
                 judged.differing[position] = (entry, row.id)
             else:
                 verdict.action = "unchanged"
+
+    def _is_permitted(self, row, entry):
+        """Whether the record that is stored, and the place that the entry names, are in scope."""
+        stored = (row.integration_id, row.environment) if row else (None, None)
+        named = map(entry.connection.get, ("integration_id", "environment"), stored)
+        return self.options.scope.reaches(*named) and (
+            row is None or self.options.scope.reaches(*stored)
+        )
 
     def _identity(self, entry, digest):
         return identity_digest(
@@ -221,7 +234,7 @@ class _StoredRecords:
 
     HAS_EXTRA = ExpressionWrapper(Q(extra__isnull=False), output_field=BooleanField())
 
-    def __init__(self, entries, digests, begun):
+    def __init__(self, entries, digests, begun, scope):
         self.begun = begun
         stored = ConnectionAuth.all_objects.values_list(
             *payload.CONNECTION_COLUMNS, *OURS, self.HAS_EXTRA
@@ -236,7 +249,8 @@ class _StoredRecords:
             self.by_id = {row.connection_id: row for row in found}
         self.by_digest = {}
         if digests:
-            for row in map(Stored._make, stored.filter(content_digest__in=digests)):
+            inside = stored.filter(scope.condition())
+            for row in map(Stored._make, inside.filter(content_digest__in=digests)):
                 self.by_digest.setdefault(row.content_digest, []).append(row)
 
     def find(self, entry, digest):

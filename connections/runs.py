@@ -24,7 +24,7 @@ from django.db import (
 from django.utils import timezone
 
 from . import alive, importing, keyring
-from .models import ImportChunk, ImportRun
+from .models import ImportChunk, ImportRun, scope_of
 from .sources import read_chunks
 
 Status = ImportRun.Status
@@ -251,6 +251,7 @@ def _options(run):
     """importing.Options of a run, with what its user may do now."""
     return importing.Options(
         **{name: run.options[name] for name in OPTIONS},
+        scope=scope_of(run.user),
         may_add=run.user.has_perm("connections.add_connectionauth"),
         may_change=run.user.has_perm("connections.change_connectionauth"),
         run=run.pk,

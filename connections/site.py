@@ -5,7 +5,7 @@ from django.urls import path
 from django.utils import timezone
 
 from . import bin, dashboard
-from .models import ConnectionAuth
+from .models import ConnectionAuth, ImportRun
 from .pages import audit, exports, imports, integrations, versions
 from .pages import bin as bin_pages
 
@@ -19,7 +19,11 @@ class LatchkeyAdminSite(AdminSite):
         bin.throw_away_old()
         context = dict(extra_context or {})
         if self.get_model_admin(ConnectionAuth).has_view_permission(request):
-            context["dashboard"] = dashboard.context(ConnectionAuth.objects.all(), timezone.now())
+            context["dashboard"] = dashboard.context(
+                ConnectionAuth.objects.visible_to(request.user),
+                timezone.now(),
+                ImportRun.objects.visible_to(request.user),
+            )
         return super().index(request, context)
 
     def get_urls(self):
@@ -57,4 +61,4 @@ def _broken_count(user):
     """The figure beside Connections in the navigation, or None."""
     if not user.has_perm("connections.view_connectionauth"):
         return None
-    return ConnectionAuth.objects.in_bucket("broken").count()
+    return ConnectionAuth.objects.visible_to(user).in_bucket("broken").count()

@@ -6,7 +6,7 @@ from itertools import chain
 from django.db import IntegrityError, OperationalError, transaction
 
 from . import payload, replacing, rows
-from .issues import CODES, Issue
+from .issues import CODES, OUTSIDE, Issue
 from .merging import TOKENS, guard_age, guard_endpoints, merge
 from .models import (
     DERIVED_COLUMNS,
@@ -29,7 +29,7 @@ def _marks(index, judged, position):
 
 
 class Gone(Exception):
-    """A record that was there when a piece was judged is no more."""
+    """A record that was there when a piece was judged is no more, or out of reach."""
 
 
 class Writer:
@@ -182,6 +182,8 @@ class Writer:
             ReplacedAuth.objects.bulk_create(self.replaced)
 
     def _judge_change(self, verdict, entry, record):
+        if not self.options.scope.reaches(record.integration_id, record.environment):
+            raise Gone  # it was moved since it was judged: judge it again
         outcome = merge(record, entry, replace=self.options.on_conflict == "replace")
         verdict.bucket_before = verdict.bucket_after = record.bucket(self.now)
         if entry.is_refused:
@@ -205,6 +207,11 @@ class Writer:
             entry.say("exists", entry.spelled.get("id", ""))
         if not self.options.may_change:
             entry.say("not_permitted", "", "You may not change connections.")
+        if not self.options.scope.reaches(
+            outcome.changes.get("integration_id", record.integration_id),
+            outcome.changes.get("environment", record.environment),
+        ):
+            entry.say("not_permitted", "", OUTSIDE)
         if not self.options.allow_older:
             guard_age(record, entry)
         guard_endpoints(record, entry, outcome)

@@ -12,12 +12,14 @@ from .fingerprints import SecretFingerprint
 from .imports import ImportChunk, ImportRun
 from .integration import Integration, in_one_line
 from .keys import StoredKey
-from .queryset import PRODUCTION, ConnectionAuthQuerySet, in_bucket, stale_at
+from .queryset import ConnectionAuthQuerySet, in_bucket, stale_at
 from .replaced import ReplacedAuth
+from .scope import EVERYTHING, PRODUCTION, Scope, UserScope, scope_of
 
 __all__ = [
     "DERIVED_COLUMNS",
     "DERIVED_FROM",
+    "EVERYTHING",
     "PRODUCTION",
     "SEALED_COLUMNS",
     "AccessEvent",
@@ -28,10 +30,13 @@ __all__ = [
     "ImportRun",
     "Integration",
     "ReplacedAuth",
+    "Scope",
     "SecretFingerprint",
     "StoredKey",
+    "UserScope",
     "VersionConflict",
     "in_bucket",
     "in_one_line",
+    "scope_of",
     "stale_at",
 ]

@@ -11,7 +11,8 @@ from ..derivation import content_digest, derived, fingerprints_of, identity_dige
 from ..fields import Sealed, SealedJSONField, SealedTextField
 from ..keyring import SealError
 from .integration import Integration, in_one_line
-from .queryset import PRODUCTION, ConnectionAuthQuerySet, InUseManager, sealed_columns
+from .queryset import ConnectionAuthQuerySet, InUseManager, sealed_columns
+from .scope import PRODUCTION
 
 
 class VersionConflict(Exception):

@@ -9,6 +9,13 @@ from django.db.models import Q
 from django.utils import timezone
 
 from .. import alive
+from .scope import scope_of
+
+
+class ImportRunQuerySet(models.QuerySet):
+    def visible_to(self, user):
+        """All of them; to who is limited only the own ones: others tell of what lies outside."""
+        return self.filter(user=user) if scope_of(user).is_limited else self
 
 
 class ImportRun(models.Model):
@@ -48,6 +55,8 @@ class ImportRun(models.Model):
     result = models.JSONField(null=True)
     # What became of undoing it (see undoing.Undone), once somebody has.
     undone = models.JSONField(null=True)
+
+    objects = ImportRunQuerySet.as_manager()
 
     class Meta:
         default_permissions = ()

@@ -7,11 +7,19 @@ from django.db import models
 from .. import keyring
 from ..derivation import token_url_digest
 from ..issues import printable
+from .scope import scope_of
 
 
 def in_one_line(name):
     """A stored name as it is shown and logged: on one line, and all of it to be seen."""
     return printable(re.sub(r"[\t\r\n]", " ", name), 255)
+
+
+class IntegrationQuerySet(models.QuerySet):
+    def visible_to(self, user):
+        """Those inside the scope of a user."""
+        scope = scope_of(user)
+        return self.filter(type__in=scope.integrations) if scope.integrations else self
 
 
 class Integration(models.Model):
@@ -44,6 +52,8 @@ class Integration(models.Model):
 
     # So that an address that was put there behind our back is found before it is used.
     token_url_digest = models.CharField(max_length=64, null=True, editable=False)
+
+    objects = IntegrationQuerySet.as_manager()
 
     class Meta:
         ordering = ["name", "type"]

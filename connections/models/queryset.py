@@ -6,8 +6,7 @@ from django.utils import timezone
 
 from .. import expiry
 from ..fields import SealedTextField
-
-PRODUCTION = "Production"  # what an absent environment is shown as
+from .scope import in_environments, scope_of
 
 
 class ConnectionAuthQuerySet(models.QuerySet):
@@ -25,10 +24,11 @@ class ConnectionAuthQuerySet(models.QuerySet):
 
     def in_environment(self, name):
         """Those of an environment; absent counts as Production, as it is shown."""
-        condition = Q(environment=name)
-        if name == PRODUCTION:
-            condition |= Q(environment=None) | Q(environment="")
-        return self.filter(condition)
+        return self.filter(in_environments([name]))
+
+    def visible_to(self, user):
+        """Those inside the scope of a user: all that pages may count, show or change."""
+        return self.filter(scope_of(user).condition())
 
     def chosen(self, integration=None, environment=None, bucket=None):
         """The part that an export or a list asks for; None means any."""

@@ -19,7 +19,7 @@ def _binned(user):
     """The records in the bin, for those who may delete."""
     if not user.has_perm("connections.delete_connectionauth"):
         raise PermissionDenied
-    return ConnectionAuth.all_objects.binned()
+    return ConnectionAuth.all_objects.visible_to(user).binned()
 
 
 @require_safe

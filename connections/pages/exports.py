@@ -54,13 +54,14 @@ class ExportForm(forms.Form):
 def chosen(request, query, ids):
     """The queryset of an export: records by id, or all that a list's filter shows."""
     model_admin = admin.site.get_model_admin(ConnectionAuth)
+    reachable = ConnectionAuth.objects.visible_to(request.user)
     if ids:
         try:
-            return ConnectionAuth.objects.filter(pk__in=ids.split(","))
+            return reachable.filter(pk__in=ids.split(","))
         except (ValueError, forms.ValidationError):
             raise Http404 from None
     visible = model_admin.filtered(request, query)
-    return ConnectionAuth.objects.filter(pk__in=visible.order_by().values("pk"))
+    return reachable.filter(pk__in=visible.order_by().values("pk"))
 
 
 def export_page(request, query="", ids=()):

@@ -18,7 +18,7 @@ from .. import bin, importing, keyring, runs, wording
 from ..dashboard import LABELS
 from ..forms import WriteOnlyTextarea
 from ..issues import Issue
-from ..models import ImportRun
+from ..models import ImportRun, scope_of
 from ..sources import SpooledSource
 from ..uploads import MAX_UPLOAD
 from . import context_for
@@ -108,6 +108,7 @@ def options_from(data, user, **more):
         on_conflict=policy if policy in importing.POLICIES else "update",
         allow_older="allow_older" in data,
         atomic="atomic" in data,
+        scope=scope_of(user),
         may_add=user.has_perm("connections.add_connectionauth"),
         may_change=user.has_perm("connections.change_connectionauth"),
         **more,
@@ -276,7 +277,8 @@ def import_history(request):
     require_import_permission(request.user)
     bin.throw_away_old()
     confirmed = (
-        ImportRun.objects.exclude(status=ImportRun.Status.UPLOADED)
+        ImportRun.objects.visible_to(request.user)
+        .exclude(status=ImportRun.Status.UPLOADED)
         .select_related("user")
         .defer("result")  # with up to 20,000 issues
         .annotate(**{name: F(f"result__{name}") for name in (*importing.ACTIONS, "warnings")})

@@ -6,6 +6,7 @@ from django.views.decorators.http import require_http_methods
 
 from .. import catalogue
 from ..issues import FileRefused
+from ..models import scope_of
 from . import context_for
 from .imports import UploadForm
 
@@ -16,6 +17,8 @@ def import_page(request):
     for permission in ("add_integration", "change_integration"):
         if not request.user.has_perm(f"connections.{permission}"):
             raise PermissionDenied
+    if scope_of(request.user).is_limited:  # integrations are everybody's
+        raise PermissionDenied
     form = UploadForm(request.POST or None, request.FILES or None)
     result = None
     if request.method == "POST" and form.is_valid():

@@ -1,0 +1,69 @@
+"""What a user is limited to: environments and integrations. The one place for that rule."""
+
+from typing import NamedTuple
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+PRODUCTION = "Production"  # what an absent environment is shown as
+
+
+class Scope(NamedTuple):
+    """Names of environments and types of integrations; an empty tuple means any."""
+
+    environments: tuple = ()
+    integrations: tuple = ()
+
+    @property
+    def is_limited(self):
+        return bool(self.environments or self.integrations)
+
+    def condition(self, prefix=""):
+        """The records inside as a Q; `prefix` is the way to them, such as `connections__`."""
+        condition = Q()
+        if self.environments:
+            condition &= in_environments(self.environments, prefix)
+        if self.integrations:
+            condition &= Q(**{f"{prefix}integration__in": self.integrations})
+        return condition
+
+    def reaches(self, integration, environment):
+        """The same of one record: the type of its integration, and its environment."""
+        return (not self.environments or (environment or PRODUCTION) in self.environments) and (
+            not self.integrations or integration in self.integrations
+        )
+
+
+EVERYTHING = Scope()
+
+
+def in_environments(names, prefix=""):
+    """The records (Q) of some environments; absent counts as Production, as it is shown."""
+    condition = Q(**{f"{prefix}environment__in": names})
+    if PRODUCTION in names:
+        condition |= Q(**{f"{prefix}environment": None}) | Q(**{f"{prefix}environment": ""})
+    return condition
+
+
+class UserScope(models.Model):
+    """The limits of a user. Types, not rows, of integrations: deleting one widens nothing."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="scope"
+    )
+    environments = models.JSONField(default=list, blank=True)
+    integrations = models.JSONField(default=list, blank=True)
+
+    class Meta:
+        default_permissions = ()
+
+
+def scope_of(user):
+    """The Scope of a user, read once for each user object. A superuser has no limits."""
+    if user.is_superuser or user.pk is None:
+        return EVERYTHING
+    if not hasattr(user, "known_scope"):
+        row = UserScope.objects.filter(user=user).values_list("environments", "integrations")
+        user.known_scope = Scope(*map(tuple, row.first() or ()))
+    return user.known_scope
