@@ -30,7 +30,7 @@ def logged_out(request, user, **kwargs):
 def login_failed(credentials, request=None, **kwargs):
     """A name that nobody has is not written: it may be a password, typed a field too early."""
     typed = credentials.get(User.USERNAME_FIELD) or ""
-    known = "\0" not in typed and User.objects.filter(**{User.USERNAME_FIELD: typed}).exists()
+    known = User.objects.filter(**{User.USERNAME_FIELD: typed}).exists()
     audit.record(
         "login_failed",
         request=request,

@@ -48,9 +48,8 @@ def test_logins(client, admin_user):
     latest(action="logout", user="admin")
 
 
-@pytest.mark.parametrize("typed", [SECRET, f"{SECRET}\0"])
-def test_a_password_that_is_typed_as_the_name_is_not_written(client, typed):
-    client.login(username=typed, password="x")
+def test_a_password_that_is_typed_as_the_name_is_not_written(client):
+    client.login(username=SECRET, password="x")
     assert SECRET not in json.dumps(latest(action="login_failed", user="", result="failed"))
 
 
