@@ -247,6 +247,35 @@ def work(pk, jobs=1):
     return result
 
 
+def begin(names):
+    """A run for an import by the command, so that it can be undone."""
+    now = timezone.now()
+    return ImportRun.objects.create(
+        file_name=", ".join(names)[:255],
+        size=0,
+        sha256="",
+        status=Status.RUNNING,
+        started_at=now,
+        heartbeat_at=now,
+        process=alive.this_process(),
+    )
+
+
+def end(run, result, options):
+    """Note what became of a run of the command; one that stored nothing is forgotten."""
+    if not (result.created or result.updated):
+        run.delete()
+        return False
+    _own(run).update(
+        status=Status.DONE,
+        finished_at=timezone.now(),
+        done=result.read,
+        options={name: asdict(options)[name] for name in OPTIONS},
+        result={**result.as_json(), "issues": []},
+    )
+    return True
+
+
 def _options(run):
     """importing.Options of a run, with what its user may do now."""
     return importing.Options(

@@ -32,9 +32,9 @@ class Outcome:
 
     @property
     def verdicts(self):
-        """The result without the time that it took."""
+        """The result without the time that it took and the id of the run."""
         assert self.json, self.err
-        return {name: value for name, value in self.json.items() if name != "seconds"}
+        return {name: value for name, value in self.json.items() if name not in ("seconds", "run")}
 
 
 class Store:

@@ -10,7 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from connections import writing
-from connections.models import ConnectionAuth
+from connections.models import ConnectionAuth, ImportRun
 from tests.helpers import SECRET
 
 pytestmark = pytest.mark.django_db
@@ -50,6 +50,7 @@ def file(tmp_path):
 def test_all_stored_is_exit_0(file):
     outcome = Outcome(file(GOOD), "--json")
     seconds = outcome.json.pop("seconds")
+    assert outcome.json.pop("run") == str(ImportRun.objects.get().pk)
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.json == {
         "read": 2,

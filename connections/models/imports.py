@@ -82,11 +82,10 @@ class ImportRun(models.Model):
     @property
     def can_be_undone(self):
         """It has ended, and what it replaced is still kept."""
-        return (
-            self.finished_at is not None
-            and self.finished_at > timezone.now() - self.UNDONE_WITHIN
-            and bool((self.result or {}).get("created") or (self.result or {}).get("updated"))
-        )
+        if self.finished_at is None or self.finished_at <= timezone.now() - self.UNDONE_WITHIN:
+            return False
+        # One that was killed has left no result.
+        return self.result is None or bool(self.result["created"] or self.result["updated"])
 
     @property
     def is_waiting(self):

@@ -14,7 +14,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
-from .. import bin, importing, keyring, runs, wording
+from .. import bin, importing, keyring, runs, undoing, wording
 from ..dashboard import LABELS
 from ..forms import WriteOnlyTextarea
 from ..issues import Issue
@@ -25,6 +25,7 @@ from . import context_for
 
 REPORTED = tuple(Issue("", "").as_json())  # the keys of a line of the report
 NOTHING_YET = runs.Report().so_far(0)  # of a run that has not said how far it is
+UNDO_SECONDS = 10
 POLICIES = (
     ("update", "Update it", "Plain fields become the file's. Secrets that the file lacks stay."),
     ("replace", "Replace it", "Exactly what the file says. What it lacks is cleared."),
@@ -121,7 +122,7 @@ def import_run(request, pk):
     bin.throw_away_old()
     run = own_run(request, pk)
     if run.finished_at:
-        return _import_done(request, run)
+        return _undo(request, run) if "undo" in request.POST else _import_done(request, run)
     if request.method == "POST":
         return _act(request, run)
     if run.status == ImportRun.Status.RUNNING:
@@ -175,10 +176,26 @@ def _import_done(request, run):
         run=run,
         step=4,
         result=result,
+        may_undo=run.can_be_undone and _may_undo(request.user),
         refused=errors[: runs.SHOWN],
         hidden_refusals=max(0, len(errors) - runs.SHOWN),
     )
     return TemplateResponse(request, "admin/connections/import_done.html", context)
+
+
+def _may_undo(user):
+    return user.has_perms(
+        ["connections.change_connectionauth", "connections.delete_connectionauth"]
+    )
+
+
+def _undo(request, run):
+    """As much as fits into a request; its button goes on with the rest."""
+    if not _may_undo(request.user):
+        raise PermissionDenied
+    if run.can_be_undone:
+        undoing.undo(run, request.user, seconds=UNDO_SECONDS)
+    return redirect("admin:connections_import_run", run.pk)
 
 
 def _errors(issues):

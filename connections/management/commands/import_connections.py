@@ -6,6 +6,7 @@ import os
 import sys
 import uuid
 from contextlib import ExitStack
+from dataclasses import replace
 
 from django.core.management import CommandError
 from tqdm import tqdm
@@ -70,7 +71,7 @@ class Command(LatchkeyCommand):
     def handle(self, *, paths, report, run, **options):
         if bool(paths) == bool(run):
             raise CommandError("Name files to import, or --run ID, not both.", returncode=2)
-        self.shown = 0
+        self.shown, self.run = 0, None
         if run:
             self.do_run(run, options)
             return
@@ -109,13 +110,17 @@ class Command(LatchkeyCommand):
                 result = importing.Result(dry_run=options["dry_run"])
                 result.refuse_file(refusal)
             else:
+                chosen = _import_options(options)
+                run = None if chosen.dry_run else runs.begin([source.name for source in sources])
                 result = importing.run(
                     sources,
-                    _import_options(options),
+                    replace(chosen, run=run and run.pk),
                     on_verdict=self.say_issues,
                     on_progress=lambda done, total: _move(bar, done, total),
                     jobs=options["jobs"],
                 )
+                if run and runs.end(run, result, chosen):
+                    self.run = str(run.pk)
             if self.report and result.refused_file:
                 issue = Issue(**result.error, file=result.refused_file)
                 self.report.write(json.dumps(issue.as_json()) + "\n")
@@ -139,7 +144,8 @@ class Command(LatchkeyCommand):
         if self.shown > SHOWN:
             self.stderr.write(f"… and {self.shown - SHOWN} more; --report FILE names them all.")
         if as_json:
-            self.stdout.write(json.dumps(result.as_json()))
+            run = {"run": self.run} if self.run else {}
+            self.stdout.write(json.dumps({**result.as_json(), **run}))
         elif not (result.error and not result.read):
             would = "would be " if result.dry_run else ""
             self.stdout.write(
@@ -147,6 +153,7 @@ class Command(LatchkeyCommand):
                 f"{result.updated} {would}updated, {result.unchanged} unchanged, "
                 f"{result.skipped} skipped, {result.rejected} refused; "
                 f"{result.warnings} warnings."
+                + (f" `undo_import {self.run}` takes it back." if self.run else "")
             )
         if result.error:
             raise CommandError(

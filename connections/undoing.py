@@ -1,0 +1,136 @@
+"""Undoing an import: what it made goes to the bin, what it changed gets back what it held before.
+
+Batch by batch, each in one transaction; what is done is marked, so that an undo that was stopped
+goes on where it was. What was changed since is left as it is, and named.
+"""
+
+import time
+from collections import defaultdict
+from dataclasses import asdict, dataclass, field
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from . import audit, bin, replacing
+from .keyring import SealError
+from .models import ConnectionAuth, ImportRun, ReplacedAuth
+
+BATCH = 200
+MOST_NAMED = 100
+
+
+@dataclass
+class Undone:
+    """The outcome: counts, and ids and names of some that were left."""
+
+    binned: int = 0
+    put_back: int = 0
+    left: int = 0
+    named: list = field(default_factory=list)
+    finished: bool = False
+
+    def leave(self, record):
+        self.left += 1
+        if len(self.named) < MOST_NAMED:
+            self.named.append({"id": str(record.pk), "name": str(record)})
+
+    def as_json(self):
+        return asdict(self)
+
+
+def undo(run, user=None, seconds=None):
+    """Undo a run as far as it still can be, or as far as `seconds` go. Returns an Undone.
+
+    `user` is who does it, None for a command.
+    """
+    undone = Undone()
+    before = run.undone or {}
+    ends = None if seconds is None else time.monotonic() + seconds
+    for step in (_undo_new, _undo_changed):
+        last = None
+        while last := step(run, user, undone, last):
+            if ends and time.monotonic() > ends:
+                return _note(run, undone, before)
+    undone.finished = True
+    return _note(run, undone, before)
+
+
+def _note(run, undone, before):
+    total = undone.as_json()
+    for name in ("binned", "put_back"):
+        total[name] += before.get(name, 0)
+    run.undone = total
+    ImportRun.objects.filter(pk=run.pk).update(undone=total)
+    return undone
+
+
+@transaction.atomic
+def _undo_new(run, user, undone, last):
+    """Bin a batch of what the run made. Returns the last id, None where there are no more."""
+    made = ConnectionAuth.all_objects.filter(made_by_run=run.pk, binned_at=None).order_by("pk")
+    if last:
+        made = made.filter(pk__gt=last)
+    batch = list(made.select_for_update(of=("self",)).listed()[:BATCH])
+    if not batch:
+        return None
+    kept = _kept(run, batch)
+    chosen = []
+    for record in batch:
+        own = kept.get(record.pk, ())
+        if record.version == (own[-1].version + 1 if own else 1):
+            chosen.append(record.pk)
+        else:
+            undone.leave(record)
+    now = timezone.now()
+    ReplacedAuth.objects.filter(run=run, record__in=chosen).update(put_back_at=now)
+    undone.binned += ConnectionAuth.objects.filter(pk__in=chosen).update(
+        binned_at=now, binned_by=user, made_by_run=None, updated_at=now, version=F("version") + 1
+    )
+    if chosen:
+        audit.record("undo", user=user, count=len(chosen), reason=f"import {run.pk}, new ones")
+    return batch[-1].pk
+
+
+@transaction.atomic
+def _undo_changed(run, user, undone, last):
+    """Put back a batch of what the run changed. Returns the last id, None where there are none."""
+    waiting = ReplacedAuth.objects.filter(run=run, put_back_at=None)
+    if last:
+        waiting = waiting.filter(record__gt=last)
+    ids = waiting.order_by("record_id").values_list("record_id", flat=True).distinct()[:BATCH]
+    records = ConnectionAuth.all_objects.filter(pk__in=list(ids)).order_by("pk")
+    batch = list(records.select_for_update())
+    if not batch:
+        return None
+    kept = _kept(run, batch)
+    for record in batch:
+        if record.made_by_run == run.pk:  # named already, as one of the new ones
+            continue
+        own = kept[record.pk]
+        if record.version != own[-1].version + 1 or not _put_back(own[0], record, user):
+            undone.leave(record)
+            continue
+        ReplacedAuth.objects.filter(run=run, record=record).update(put_back_at=timezone.now())
+        undone.put_back += 1
+    return batch[-1].pk
+
+
+def _put_back(held, record, user):
+    try:
+        with transaction.atomic():
+            replacing.put_back(held, record, user=user, is_undo=True)
+            if held.content.reveal()["was_binned"]:
+                bin.move(ConnectionAuth.objects.filter(pk=record.pk), user)
+    except (SealError, IntegrityError):
+        return False
+    return True
+
+
+def _kept(run, records):
+    """What the run replaced of some records: id -> ReplacedAuths, oldest first."""
+    kept = defaultdict(list)
+    rows = ReplacedAuth.objects.filter(run=run, record__in=[record.pk for record in records])
+    for held in rows.order_by("version"):
+        kept[held.record_id].append(held)
+    return kept

@@ -1,0 +1,184 @@
+"""An import is taken back: what it made, what it changed, and what was changed since."""
+
+import json
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.urls import reverse
+from django.utils import timezone
+
+from connections import bin, undoing
+from connections.models import AccessEvent, ConnectionAuth, ImportRun, ReplacedAuth
+
+from .helpers import FULL_AUTH, SECRET, export_text
+from .test_bin import member_of
+
+pytestmark = pytest.mark.django_db
+
+
+def entry(number, **auth):
+    return {"id": f"c-{number}", "auth": {"name": f"N{number}", "token": SECRET, **auth}}
+
+
+@pytest.fixture
+def imports(tmp_path):
+    """Import entries with the command; the id of the run."""
+
+    def run(*entries):
+        path = tmp_path / "crm.json"
+        path.write_text(json.dumps(entries))
+        out = StringIO()
+        call_command("import_connections", str(path), json=True, stdout=out)
+        return json.loads(out.getvalue()).get("run")
+
+    return run
+
+
+def undo(run):
+    """The JSON of `undo_import`, and its exit status."""
+    out, code = StringIO(), 0
+    try:
+        call_command("undo_import", run, json=True, stdout=out)
+    except SystemExit as error:
+        code = error.code
+    return json.loads(out.getvalue()), code
+
+
+def whole():
+    return export_text(shape="connection")
+
+
+def test_what_it_made_goes_to_the_bin(imports):
+    imports(entry(1))
+    run = imports(entry(1), entry(2), entry(3))
+    undone, code = undo(run)
+    assert (undone["binned"], undone["put_back"], undone["left"], code) == (2, 0, 0, 0)
+    assert [record.name for record in ConnectionAuth.objects.all()] == ["N1"]
+    assert ConnectionAuth.all_objects.binned().count() == 2
+
+
+def test_what_it_changed_gets_back_every_byte(imports):
+    imports(entry(1, **FULL_AUTH), entry(2))
+    before = whole()
+    run = imports(entry(1, token="new", appId="9"), entry(2, key="new"), entry(3))
+    undone, _ = undo(run)
+    assert (undone["binned"], undone["put_back"]) == (1, 2)
+    assert whole() == before
+
+
+def test_what_was_changed_since_is_left_and_named(imports):
+    imports(entry(1))
+    run = imports(entry(1, key="new"), entry(2), entry(3))
+    for name in ("N1", "N2"):
+        record = ConnectionAuth.objects.get(name=name)
+        record.app_id = "mine"
+        record.save(update_fields=["app_id"])
+    undone, code = undo(run)
+    assert (undone["binned"], undone["put_back"], undone["left"], code) == (1, 0, 2, 1)
+    assert sorted(left["name"] for left in undone["named"]) == ["N1", "N2"]
+    assert {*ConnectionAuth.objects.values_list("app_id", flat=True)} == {"mine"}
+
+
+def test_a_second_undo_changes_nothing_more(imports):
+    imports(entry(1))
+    run = imports(entry(1, key="new"), entry(2))
+    undo(run)
+    after = whole()
+    undone, _ = undo(run)
+    assert (undone["binned"], undone["put_back"], undone["left"]) == (0, 0, 0)
+    assert whole() == after
+
+
+def test_one_that_was_stopped_goes_on(imports, monkeypatch):
+    monkeypatch.setattr(undoing, "BATCH", 1)
+    imports(entry(1), entry(2))
+    before = whole()
+    run = ImportRun.objects.get(pk=imports(*(entry(n, key="new") for n in range(1, 5))))
+    steps = 0
+    while not undoing.undo(run, seconds=1e-9).finished:
+        steps += 1
+    assert steps >= 3
+    assert whole() == before
+    assert (run.undone["binned"], run.undone["put_back"]) == (2, 2)
+
+
+def test_an_undone_record_can_be_put_back_again(imports):
+    imports(entry(1))
+    run = imports(entry(1, key="new"))
+    undo(run)
+    held = ReplacedAuth.objects.filter(run=None).get()
+    assert held.content.reveal()["auth"]["key"] == "new"
+
+
+def test_what_it_took_out_of_the_bin_goes_back_there(imports):
+    imports(entry(1))
+    bin.move(ConnectionAuth.objects.all(), None)
+    run = imports(entry(1, key="new"))
+    assert ConnectionAuth.objects.exists()
+    undo(run)
+    (record,) = ConnectionAuth.all_objects.binned()
+    assert record.key is None
+
+
+def test_one_that_was_killed_can_be_undone(imports):
+    run = imports(entry(1))
+    ImportRun.objects.update(
+        status="running",
+        finished_at=None,
+        result=None,
+        process="",
+        heartbeat_at=timezone.now() - ImportRun.SILENT_FOR,
+    )
+    assert undo(run)[0]["binned"] == 1
+
+
+def test_only_imports_of_the_last_week_that_stored_something(imports):
+    run = imports(entry(1))
+    assert imports(entry(1)) is None
+    ImportRun.objects.update(finished_at=timezone.now() - ImportRun.UNDONE_WITHIN)
+    for wrong in (run, "00000000-0000-0000-0000-000000000000"):
+        with pytest.raises(CommandError) as error:
+            undo(wrong)
+        assert error.value.returncode == 2
+
+
+def test_recent_imports_are_listed(imports):
+    run = imports(entry(1))
+    out = StringIO()
+    call_command("undo_import", json=True, stdout=out)
+    (listed,) = json.loads(out.getvalue())["runs"]
+    assert (listed["run"], listed["created"], listed["undone"]) == (run, 1, False)
+
+
+def test_undoing_is_audited(imports):
+    run = imports(entry(1), entry(2))
+    undo(run)
+    event = AccessEvent.objects.get(action="undo")
+    assert event.count == 2
+    assert run in event.reason
+
+
+@pytest.fixture
+def own_run(imports):
+    """A client, and the page of a run that is hers."""
+    client = member_of("Operator")
+    run = ImportRun.objects.get(pk=imports(entry(1)))
+    run.user_id = client.session["_auth_user_id"]
+    run.save()
+    return client, reverse("admin:connections_import_run", args=[run.pk])
+
+
+def test_the_result_page_undoes(own_run):
+    client, url = own_run
+    assert "Undo this import" in client.get(url).content.decode()
+    content = client.post(url, {"undo": "1"}, follow=True).content.decode()
+    assert "Undone." in content
+    assert "Undo this import" not in content
+    assert not ConnectionAuth.objects.exists()
+
+
+def test_the_history_names_imports_of_the_command_line(imports):
+    imports(entry(1))
+    url = reverse("admin:connections_import_history")
+    assert "Command line" in member_of("Operator").get(url).content.decode()
