@@ -5,7 +5,7 @@ from django.urls import path
 from django.utils import timezone
 
 from . import bin, dashboard
-from .models import ConnectionAuth, ImportRun
+from .models import ConnectionAuth, ImportRun, scope_of
 from .pages import audit, exports, imports, integrations, versions
 from .pages import bin as bin_pages
 
@@ -54,7 +54,11 @@ class LatchkeyAdminSite(AdminSite):
         return ours + kept
 
     def each_context(self, request):
-        return {**super().each_context(request), "nav_broken": _broken_count(request.user)}
+        return {
+            **super().each_context(request),
+            "nav_broken": _broken_count(request.user),
+            "is_limited": scope_of(request.user).is_limited,
+        }
 
 
 def _broken_count(user):

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from django.contrib.auth.models import Group
 
 from connections import payload
 from project.settings import BASE_DIR
@@ -73,3 +74,20 @@ def test_security_names_every_sealed_and_every_plain_field():
     sealed = set(re.findall(r"`(\w+)`", row[0]))
     assert sealed == {*payload.SEALED_FIELDS, "extra"}
     assert not sealed & set(re.findall(r"`(\w+)`", row[1]))
+
+
+@pytest.mark.django_db
+def test_the_table_of_roles_is_what_the_groups_may():
+    head, _, *rows = re.findall(r"^\| .* \|$", SECURITY.split("## Roles")[1].split("##")[0], re.M)
+    names = [cell.strip() for cell in head.strip("|").split("|")][1:]
+    documented = {name: set() for name in names}
+    for row in rows:
+        what, *cells = [cell.strip() for cell in row.strip("|").split("|")]
+        for name, cell in zip(names, cells, strict=True):
+            if cell == "yes":
+                documented[name] |= set(re.findall(r"`(\w+)`", what))
+    granted = {
+        group.name: {*group.permissions.values_list("codename", flat=True)}
+        for group in Group.objects.all()
+    }
+    assert documented == granted

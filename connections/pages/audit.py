@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from .. import audit
-from ..models import AccessEvent
+from ..models import AccessEvent, scope_of
 from ..wording import csv_cell
 from . import context_for
 
@@ -57,7 +57,8 @@ def _moment(day, hour):
 
 
 def _require_permission(user):
-    if not user.has_perm("connections.view_audit"):
+    # The log is about everything: it is not for who is limited.
+    if not user.has_perm("connections.view_audit") or scope_of(user).is_limited:
         raise PermissionDenied
 
 

@@ -27,7 +27,7 @@ def versions(request, pk):
             raise PermissionDenied
         return _put_back(request, pk)
     bin.throw_away_old()
-    record = get_object_or_404(ConnectionAuth.objects.listed(), pk=pk)
+    record = get_object_or_404(ConnectionAuth.objects.visible_to(request.user).listed(), pk=pk)
     rows = [
         (held, [field_name(name) for name in held.fields], [field_name(name) for name in since])
         for held, since in replacing.of_record(record)
@@ -47,7 +47,8 @@ def _put_back(request, pk):
     here = redirect("admin:connections_connectionauth_versions", pk)
     try:
         with transaction.atomic():
-            record = get_object_or_404(ConnectionAuth.objects.select_for_update(), pk=pk)
+            visible = ConnectionAuth.objects.visible_to(request.user)
+            record = get_object_or_404(visible.select_for_update(), pk=pk)
             wanted = request.POST.get("held", "")
             held = next((held for held in record.replaced.all() if str(held.pk) == wanted), None)
             if held is None:
