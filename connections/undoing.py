@@ -68,7 +68,7 @@ def _note(run, undone, before):
 @transaction.atomic
 def _undo_new(run, user, undone, last):
     """Bin a batch of what the run made. Returns the last id, None where there are no more."""
-    made = ConnectionAuth.all_objects.filter(made_by_run=run.pk, binned_at=None).order_by("pk")
+    made = _reach(user).filter(made_by_run=run.pk, binned_at=None).order_by("pk")
     if last:
         made = made.filter(pk__gt=last)
     batch = list(made.select_for_update(of=("self",)).listed()[:BATCH])
@@ -96,6 +96,8 @@ def _undo_new(run, user, undone, last):
 def _undo_changed(run, user, undone, last):
     """Put back a batch of what the run changed. Returns the last id, None where there are none."""
     waiting = ReplacedAuth.objects.filter(run=run, put_back_at=None)
+    if user:
+        waiting = waiting.filter(record__in=_reach(user).values("pk"))
     if last:
         waiting = waiting.filter(record__gt=last)
     ids = waiting.order_by("record_id").values_list("record_id", flat=True).distinct()[:BATCH]
@@ -114,6 +116,12 @@ def _undo_changed(run, user, undone, last):
         ReplacedAuth.objects.filter(run=run, record=record).update(put_back_at=timezone.now())
         undone.put_back += 1
     return batch[-1].pk
+
+
+def _reach(user):
+    """The records that a user may undo anything of; all of them for a command."""
+    records = ConnectionAuth.all_objects.all()
+    return records.visible_to(user) if user else records
 
 
 def _put_back(held, record, user):

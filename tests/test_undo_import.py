@@ -4,12 +4,13 @@ import json
 from io import StringIO
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.urls import reverse
 from django.utils import timezone
 
 from connections import bin, undoing
-from connections.models import AccessEvent, ConnectionAuth, ImportRun, ReplacedAuth
+from connections.models import AccessEvent, ConnectionAuth, ImportRun, ReplacedAuth, UserScope
 
 from .helpers import FULL_AUTH, SECRET, export_text
 from .test_bin import member_of
@@ -182,3 +183,20 @@ def test_the_history_names_imports_of_the_command_line(imports):
     imports(entry(1))
     url = reverse("admin:connections_import_history")
     assert "Command line" in member_of("Operator").get(url).content.decode()
+
+
+def test_nothing_outside_the_scope_of_who_undoes_is_touched(imports):
+    imports({**entry(1), "environment": "Theirs"})
+    run = ImportRun.objects.get(
+        pk=imports(
+            {**entry(1, key="new"), "environment": "Theirs"},
+            {**entry(2), "environment": "Theirs"},
+            {**entry(3), "environment": "Ours"},
+        )
+    )
+    member_of("Operator")
+    user = User.objects.get(username="Operator")
+    UserScope.objects.create(user=user, environments=["Ours"])
+    undone = undoing.undo(run, user)
+    assert (undone.binned, undone.put_back, undone.left) == (1, 0, 0)
+    assert {*ConnectionAuth.objects.values_list("name", flat=True)} == {"N1", "N2"}
