@@ -189,7 +189,8 @@ def test_the_login_page(db):
 def test_pages_about_errors(objects, admin_client, monkeypatch):
     admin_client.raise_request_exception = False
     list_url = reverse("admin:connections_connectionauth_changelist")
-    assert_error(admin_client.get(list_url, headers={"host": "elsewhere.example"}), 400)
+    too_many = {f"field{number}": "" for number in range(1001)}
+    assert_error(admin_client.post(list_url, too_many), 400)
     assert_error(admin_client.get("/admin/import/00000000-0000-0000-0000-000000000000/"), 404)
     assert_error(admin_client.get("/admin/no/such/page/"), 404)
     csrf = Client(enforce_csrf_checks=True)
