@@ -204,4 +204,5 @@ def _say(entry):
     structlog.get_logger().info("audit", **entry.shown())
 
 
-log_to(sys.stderr)  # stdout is for what a command prints; a server moves it there
+# Stdout is for what a command prints; a server moves it there. At a terminal nobody reads JSON.
+log_to(open(os.devnull, "w") if sys.stderr.isatty() else sys.stderr)

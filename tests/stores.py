@@ -24,10 +24,13 @@ VENDORS = ["sqlite", *(["postgresql"] if SERVER.startswith("postgres") else [])]
 
 
 class Outcome:
-    """How a command ended: `code`, `out`, `err`, and its result where it printed one."""
+    """How a command ended: `code`, `out`, `err`, `log`, and its result where it printed one."""
 
     def __init__(self, code, out, err):
-        self.code, self.out, self.err = code, out, err
+        self.code, self.out = code, out
+        lines = err.splitlines(keepends=True)
+        self.log = [line for line in lines if line.endswith('"event": "audit"}\n')]
+        self.err = "".join(line for line in lines if line not in self.log)
         self.json = json.loads(out) if out.startswith("{") else None
 
     @property
