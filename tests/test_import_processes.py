@@ -62,6 +62,14 @@ RUN = "FROM connections_importrun ORDER BY created_at DESC LIMIT 1"
 
 
 @pytest.mark.crash
+def has_ended(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
 def test_killed_half_way_and_continued(console, tmp_path):
     browser = Browser(console.url)
     browser.open("/admin/login/")
@@ -82,6 +90,7 @@ def test_killed_half_way_and_continued(console, tmp_path):
         assert SECRET not in text
     wait_for(lambda: console.value("SELECT EXISTS (SELECT 1 FROM connections_connectionauth)"))
     os.kill(int(pid), signal.SIGKILL)
+    wait_for(lambda: has_ended(pid))  # until then it may still write that it lives
     stored = console.value("SELECT count(*) FROM connections_connectionauth")
     assert 0 < stored < 30_000
     console.ask(
