@@ -50,7 +50,12 @@ def workers(function, jobs):
         yield lambda items: map(function, items)
         return
     connections.close_all()  # a forked process must not go on with this one's
-    started = [_start(function) for _ in range(jobs)]  # before there are threads
+    # Before there are threads; and deaf to Ctrl-C from the first moment on: we answer to that.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        started = [_start(function) for _ in range(jobs)]
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     free = queue.SimpleQueue()
     for _, pipe in started:
         free.put(pipe)
@@ -111,7 +116,6 @@ def _serve(function, pipe, parent):
     # What is there already is never garbage: leave its memory shared. What comes is short-lived.
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers to Ctrl-C
     # A parent that is killed takes its processes along.
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
