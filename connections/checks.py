@@ -4,9 +4,11 @@ import ipaddress
 import sys
 
 from django.conf import settings
-from django.core.checks import Error, Tags, register
+from django.core.checks import Error, Tags, Warning, register
+from django.db import OperationalError, ProgrammingError, transaction
 
 from . import keyring
+from .models import ConnectionAuth
 
 
 @register(Tags.security)
@@ -20,6 +22,33 @@ def check_keys(app_configs, **kwargs):
         sentence, _, hint = str(error).partition(". ")
         return [Error(sentence.rstrip(".") + ".", hint=hint or None, id="connections.E001")]
     return []
+
+
+@register(Tags.security)
+def check_order_of_keys(app_configs, **kwargs):
+    """connections.W001: most of what is stored is sealed under another key than the first."""
+    if check_keys(app_configs) or keyring.is_keyless(sys.argv):
+        return []
+    names = keyring.key_ids()
+    if len(names) == 1:
+        return []
+    try:
+        with transaction.atomic():
+            counts = ConnectionAuth.all_objects.counts_by_key()
+    except (OperationalError, ProgrammingError):  # before the first `migrate`
+        return []
+    most = max(names, key=lambda name: counts.get(name, 0))
+    if counts.get(most, 0) <= counts.get(names[0], 0):
+        return []
+    return [
+        Warning(
+            f"Most connections are sealed under key {names.index(most) + 1} in FERNET_KEYS, and "
+            "new values under the first.",
+            hint="If you have just put a new key in front, run `python manage.py rotate_keys`. "
+            "If not, the order is swapped: the newest key comes first.",
+            id="connections.W001",
+        )
+    ]
 
 
 @register(Tags.security)

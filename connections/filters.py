@@ -1,7 +1,6 @@
 """The filters of the list of connections. Their query parameters are also what exports take."""
 
 from django.contrib.admin import SimpleListFilter
-from django.db.models import Q
 
 from . import keyring, wording
 from .dashboard import LABELS
@@ -106,24 +105,27 @@ class UnreadableFilter(YesNoFilter):
 
 
 class OldKeyFilter(SimpleListFilter):
-    """What a rotation of keys has still to do. Shown while there is more than one key."""
+    """What a rotation of keys has still to do, and what was sealed under a key that is gone.
+
+    Shown while there is more than one key, or where one is missing. Opens nothing.
+    """
 
     title = "sealed under"
     parameter_name = "old_key"
 
     def lookups(self, request, model_admin):
-        return [("1", "An old key"), ("0", "The newest key")]
-
-    def has_output(self):
-        return self.value() is not None or len(keyring.key_ids()) > 1
+        choices = [("1", "An old key"), ("0", "The newest key")]
+        visible = ConnectionAuth.objects.visible_to(request.user)
+        if self.value() == "missing" or visible.under_missing_key().exists():
+            return [*choices, ("missing", "A missing key")]
+        return choices if self.value() is not None or len(keyring.key_ids()) > 1 else []
 
     def queryset(self, request, queryset):
-        newest = Q(sealed_under=keyring.key_ids()[0])
         if self.value() == "0":
-            return queryset.filter(newest)
+            return queryset.filter(sealed_under=keyring.key_ids()[0])
         if self.value() == "1":
-            return queryset.filter(~newest, sealed_under__isnull=False)
-        return queryset
+            return queryset.under_old_key()
+        return queryset.under_missing_key() if self.value() == "missing" else queryset
 
 
 class BreaksFilter(SimpleListFilter):

@@ -178,6 +178,7 @@ def audit_key():
     return bytes.fromhex(_open(token, "key/audit"))
 
 
+@lru_cache(maxsize=16)
 def key_id(key):
     """The short public name (8 hex digits) of one of FERNET_KEYS: tells keys apart, no more."""
     return hashlib.sha256(key.encode()).hexdigest()[:8]
@@ -202,8 +203,12 @@ def key_of(token):
 
 def oldest_key(tokens):
     """The name of the oldest of our keys that made any of these tokens; "" where none did any."""
-    made = {key_of(token) for token in tokens}
-    return next((name for name in reversed(key_ids()) if name in made), "")
+    return oldest_of({key_of(token) for token in tokens})
+
+
+def oldest_of(names):
+    """Which of these names of keys is the oldest; "" where none is ours."""
+    return next((name for name in reversed(key_ids()) if name in names), "")
 
 
 @lru_cache(maxsize=16)
@@ -216,24 +221,26 @@ def reseal(token, binding):
     return seal(unseal(token, binding), binding)
 
 
-def reseal_stored_keys():
-    """Seal our own keys and the proof under the newest key, all or none. Returns how many."""
+def reseal_stored_keys(dry_run=False):
+    """Seal our own keys and the proof under the newest key, in one transaction.
+
+    Returns the names of those that were (or would be) sealed anew, and of those that don't open.
+    """
     rows = apps.get_model("connections", "StoredKey").objects
-    newest, count = key_ids()[0], 0
+    newest, old, bad = key_ids()[0], [], []
     with transaction.atomic():
         for row in rows.select_for_update().order_by("name"):
-            if key_of(row.token) != newest:
+            if key_of(row.token) == newest:
+                continue
+            try:
                 row.token = reseal(row.token, f"key/{row.name}")
+            except SealError:
+                bad.append(row.name)
+                continue
+            old.append(row.name)
+            if not dry_run:
                 row.save(update_fields=["token"])
-                count += 1
-    return count
-
-
-def stored_keys_under_old():
-    """How many of our own keys and proofs are not under the newest key."""
-    rows = apps.get_model("connections", "StoredKey").objects
-    newest = key_ids()[0]
-    return sum(key_of(token) != newest for token in rows.values_list("token", flat=True))
+    return old, bad
 
 
 def _encrypt(ring, binding, text):

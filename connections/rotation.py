@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from django.apps import apps
 from django.db import connection, transaction
 
-from . import keyring, parallel
+from . import audit, keyring, parallel
 from .fields import SealedTextField, canonical_id
 from .keyring import SealError
-from .models import ImportChunk
+from .models import ImportChunk, StoredKey
 
 CHUNK = 500  # rows that are read and sealed at a time
 MOST_NAMED = 1000  # unreadable values that are named
@@ -27,7 +27,16 @@ class Result:
     rotated: int = 0
     current: int = 0
     unreadable: int = 0
+    under_old: int = 0  # rows that needed an old key, those with an unreadable value included
     bad: list = field(default_factory=list)  # (model, id, field)
+    unnamed: int = 0  # unreadable values beyond MOST_NAMED
+
+    def name(self, model, pk, names):
+        """Count a row with values that do not open, and name them."""
+        self.unreadable += 1
+        self.bad += [(model._meta.label, pk, name) for name in names]
+        self.unnamed += len(self.bad[MOST_NAMED:])
+        del self.bad[MOST_NAMED:]
 
 
 @dataclass
@@ -37,7 +46,7 @@ class Leftovers:
     rows: int = 0
     stored_keys: int = 0
     uploads: int = 0
-    unreadable: int = 0  # rows with values that no key of ours opens
+    unreadable: int = 0  # rows, own keys and chunks with values that do not open
 
     @property
     def needs_old(self):
@@ -54,36 +63,72 @@ def sealed_models():
     return found
 
 
+def count_rows():
+    """How many rows a rotation reads."""
+    return sum(model._base_manager.count() for model, _ in sealed_models())
+
+
 def rotate(jobs=1, dry_run=False, on_progress=None):
     """Seal everything under the newest key that is not. Returns a Result.
 
-    `on_progress(rows)` is called with the number of rows done.
+    `on_progress(rows)` is called with how many of count_rows() were read since the last call.
     """
-    result = Result()
-    for model, names in sealed_models():
-        resealer = _Resealer(model, names)
-        processes = parallel.processes(jobs, model._base_manager.count()) if jobs > 1 else 1
-        with parallel.workers(resealer, processes) as in_order:
-            for rows in in_order(_ranges(model)):
-                _take(result, resealer, rows, dry_run)
-                if on_progress:
-                    on_progress(result.total)
-    if not dry_run:
-        keyring.reseal_stored_keys()  # last: what they protect is under the newest key by now
+    result = _each_row(jobs, dry_run, on_progress)
+    # Last: what our own keys protect is under the newest key by now. All of them and the entry of
+    # the audit log are one transaction, so that a kill leaves them all under one key.
+    with transaction.atomic():
+        _, bad = keyring.reseal_stored_keys(dry_run)
+        _count_bad_keys(result, bad)
+        if not dry_run and "audit" not in bad:
+            outcome = "failed" if result.unreadable else "done"
+            audit.record("rotate", count=result.under_old, result=outcome)
     return result
 
 
 def leftovers(jobs=1):
     """What still needs an old key, as Leftovers. Changes nothing."""
-    found = rotate(jobs, dry_run=True)
+    result = _each_row(jobs, dry_run=True)
     newest = keyring.key_ids()[0]
+    old_keys, bad_keys = keyring.reseal_stored_keys(dry_run=True)
     chunks = ImportChunk.objects.values_list("token", flat=True).iterator(chunk_size=10)
+    under = [keyring.key_of(bytes(token)) for token in chunks]
     return Leftovers(
-        rows=found.rotated,
-        stored_keys=keyring.stored_keys_under_old(),
-        uploads=sum(keyring.key_of(bytes(token)) != newest for token in chunks),
-        unreadable=found.unreadable,
+        rows=result.under_old,
+        stored_keys=len(old_keys),
+        uploads=sum(name not in (None, newest) for name in under),
+        unreadable=result.unreadable + len(bad_keys) + under.count(None),
     )
+
+
+def _count_bad_keys(result, names):
+    for name in names:
+        result.total += 1
+        result.name(StoredKey, name, ["token"])
+
+
+def _each_row(jobs, dry_run, on_progress=None):
+    result = Result()
+    for model, names in sealed_models():
+        resealer = _Resealer(model, names)
+        processes = parallel.processes(jobs, model._base_manager.count()) if jobs > 1 else 1
+        with parallel.workers(resealer, processes) as in_order:
+            for read, rows in in_order(_ranges(model)):
+                for row in rows if dry_run else resealer.store(rows):
+                    _count(result, model, row)
+                if on_progress:
+                    on_progress(read)
+    return result
+
+
+def _count(result, model, row):
+    result.total += 1
+    result.under_old += bool(row.new)
+    if row.bad:
+        result.name(model, row.pk, row.bad)
+    elif row.new:
+        result.rotated += 1
+    else:
+        result.current += 1
 
 
 @dataclass
@@ -91,31 +136,11 @@ class _Row:
     """A row with sealed values, and what it needs."""
 
     pk: object
-    tokens: dict  # field -> (token that was read, the same value under the newest key)
+    read: dict  # field -> the token that was read, or None
+    new: dict  # field -> the same value under the newest key, where it was under another
     bad: list  # fields that don't open
     under: str  # for its column `sealed_under`
     is_noted: bool  # whether that column says so already
-
-
-def _take(result, resealer, rows, dry_run):
-    result.total += len(rows)
-    if not dry_run:
-        waiting = rows
-        while waiting:  # until nobody was faster
-            with transaction.atomic():
-                lost = [row.pk for row in waiting if not resealer.write(row)]
-            waiting = resealer.read(resealer.model._base_manager.filter(pk__in=lost))
-    for row in rows:
-        if row.bad:
-            result.unreadable += 1
-            result.bad += [(resealer.model._meta.label, row.pk, name) for name in row.bad]
-            del result.bad[MOST_NAMED:]
-            if not dry_run and hasattr(resealer.model, "note_unreadable"):
-                resealer.model._base_manager.get(pk=row.pk).note_unreadable(row.bad)
-        elif row.tokens:
-            result.rotated += 1
-        else:
-            result.current += 1
 
 
 def _ranges(model):
@@ -138,55 +163,100 @@ class _Resealer:
         self.notes_key = any(field.name == "sealed_under" for field in fields)
 
     def __call__(self, ids):
+        """For a range of ids: how many rows it has, and the _Rows among them."""
         after, until = ids
         rows = self.model._base_manager.filter(pk__lte=until)
-        return self.read(rows if after is None else rows.filter(pk__gt=after))
+        return self._read(rows if after is None else rows.filter(pk__gt=after))
 
-    def read(self, rows):
-        """The _Rows of a queryset; those without a sealed value are left out."""
+    def _read(self, rows):
         columns = ("pk", *self.names, *(["sealed_under"] if self.notes_key else []))
-        found = []
+        count, found = 0, []
         for pk, *values in rows.order_by("pk").values_list(*columns):
-            sealed = {
-                n: v.token for n, v in zip(self.names, values, strict=False) if v is not None
-            }
-            if sealed:
-                found.append(self._row(pk, sealed, values[-1]))
-        return found
+            count += 1
+            sealed = values[: len(self.names)]
+            if any(sealed):
+                tokens = [value.token if value is not None else None for value in sealed]
+                found.append(self._row(pk, dict(zip(self.names, tokens, strict=True)), values[-1]))
+        return count, found
 
-    def _row(self, pk, sealed, noted):
-        tokens, bad, made = {}, [], []
-        for name, token in sealed.items():
-            made.append(token)
-            if keyring.key_of(token) == self.newest:
+    def _row(self, pk, read, noted):
+        new, bad, under = {}, [], set()
+        for name, token in read.items():
+            if token is None:
                 continue
-            try:
-                new = keyring.reseal(token, f"{canonical_id(pk)}/{name}")
-            except SealError:
-                bad.append(name)
-            else:
-                tokens[name] = (token, new)
-                made[-1] = new
-        under = keyring.oldest_key(made)
-        return _Row(pk, tokens, bad, under, not self.notes_key or noted == under)
+            made_by = keyring.key_of(token)
+            if made_by != self.newest:
+                try:
+                    new[name] = keyring.reseal(token, f"{canonical_id(pk)}/{name}")
+                    made_by = self.newest
+                except SealError:
+                    bad.append(name)
+            under.add(made_by)
+        under = keyring.oldest_of(under)
+        return _Row(pk, read, new, bad, under, not self.notes_key or noted == under)
 
-    def write(self, row):
+    def store(self, rows):
+        """Write _Rows; those that somebody changed meanwhile are read again first.
+
+        Returns them as they were written, without those that are gone.
+        """
+        stored = {row.pk: row for row in rows}
+        with transaction.atomic():
+            free = self._lock([row.pk for row in rows if self._needs_writing(row)])
+            lost = [pk for pk in stored if not self._write(stored[pk], free)]
+        while lost:
+            _, again = self._read(self.model._base_manager.filter(pk__in=lost))
+            for pk in lost:
+                del stored[pk]
+            stored |= {row.pk: row for row in again}
+            lost = []
+            for row in again:
+                with transaction.atomic():  # of its own: it may wait, but never holds another row
+                    if not self._write(row):
+                        lost.append(row.pk)
+        return stored.values()
+
+    def _lock(self, ids):
+        """Those of the ids that nobody else writes now. None: any.
+
+        Never waits, so that no two that lock several rows, each in its order, end in a deadlock.
+        """
+        if not connection.features.has_select_for_update_skip_locked:
+            return None
+        rows = self.model._base_manager.filter(pk__in=ids).order_by("pk")
+        return set(
+            rows.select_for_update(skip_locked=True, no_key=True).values_list("pk", flat=True)
+        )
+
+    def _needs_writing(self, row):
+        return bool(row.new or (self.notes_key and (row.bad or not row.is_noted)))
+
+    def _write(self, row, free=None):
         """Compare and set: write where the row still holds what was read. False where not.
 
         No version is counted: what the record says has not changed.
         """
-        if not row.tokens and row.is_noted:
+        if not self._needs_writing(row):
             return True
+        if free is not None and row.pk not in free:
+            return False
         meta, quote = self.model._meta, connection.ops.quote_name
-        new = {meta.get_field(name).column: pair[1] for name, pair in row.tokens.items()}
+        new = {meta.get_field(name).column: token for name, token in row.new.items()}
         if self.notes_key:
             new["sealed_under"] = row.under
-        old = {meta.get_field(name).column: pair[0] for name, pair in row.tokens.items()}
+        old = {meta.get_field(name).column: token for name, token in row.read.items()}
         old[meta.pk.column] = meta.pk.get_db_prep_value(row.pk, connection)
         sets = ", ".join(f"{quote(column)} = %s" for column in new)
-        wheres = " AND ".join(f"{quote(column)} = %s" for column in old)
-        table = quote(meta.db_table)
+        wheres = " AND ".join(
+            f"{quote(column)} {'IS NULL' if value is None else '= %s'}"
+            for column, value in old.items()
+        )
+        values = [*new.values(), *(value for value in old.values() if value is not None)]
         with connection.cursor() as cursor:
-            statement = f"UPDATE {table} SET {sets} WHERE {wheres}"  # noqa: S608 (own names)
-            cursor.execute(statement, [*new.values(), *old.values()])
-            return cursor.rowcount == 1
+            statement = f"UPDATE {quote(meta.db_table)} SET {sets} WHERE {wheres}"  # noqa: S608
+            cursor.execute(statement, values)
+            is_written = cursor.rowcount == 1
+        if is_written and row.bad and hasattr(self.model, "note_unreadable"):
+            # The row is ours until the transaction ends: nobody has mended it meanwhile.
+            self.model._base_manager.get(pk=row.pk).note_unreadable(row.bad)
+        return is_written

@@ -30,6 +30,8 @@ class Env(environ.Env):
                     cls.ENVIRON[plain] = Path(cls.ENVIRON[name]).read_text().strip()
                 except OSError as error:
                     raise ImproperlyConfigured(f"{name}: {error.strerror}.") from None
+                except UnicodeDecodeError:  # its `object` may be a key: do not chain it
+                    raise ImproperlyConfigured(f"{name}: what it holds is no text.") from None
         return cls()
 
 
@@ -47,7 +49,10 @@ def texts(name, default=""):
 
 # Keys. Nothing is checked here: connections.keyring.require() does that, with a sentence.
 SECRET_KEY = env.ENVIRON.get("SECRET_KEY", "")  # not env(): a key may begin with "$"
-FERNET_KEYS = texts("FERNET_KEYS")
+# A blank between two commas is refused like any other bad key, and not left out.
+FERNET_KEYS = [key.strip() for key in env.ENVIRON.get("FERNET_KEYS", "").split(",")]
+if FERNET_KEYS == [""]:
+    FERNET_KEYS = []
 FERNET_USE_HKDF = False  # tokens are standard Fernet under FERNET_KEYS, readable by any library
 
 DEBUG = env.bool("DEBUG", default=False)

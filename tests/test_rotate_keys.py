@@ -6,22 +6,23 @@ import os
 import random
 import signal
 import threading
+from contextlib import contextmanager
 
 import pytest
 from cryptography.fernet import Fernet
 from django.core.management import call_command
 from django.db import connection, models
-from django.urls import reverse
 
 from connections import integrity, keyring, rotation
-from connections.fields import Sealed, SealedTextField
-from connections.models import SEALED_COLUMNS, ConnectionAuth, Integration, StoredKey
+from connections.fields import SealedTextField
+from connections.models import SEALED_COLUMNS, AccessEvent, ConnectionAuth, Integration, StoredKey
 
 from .helpers import FULL_AUTH, SECRET, export_text, import_text, make
 from .stores import VENDORS, wait, write
 
 OLD, NEW = keyring.generate_key(), keyring.generate_key()
 TABLE = ConnectionAuth._meta.db_table
+BROKEN = "gAAAAA" + "x" * 114
 
 
 @pytest.fixture
@@ -94,34 +95,6 @@ def test_verify_says_whether_the_old_key_can_go(keys):
     assert (code, out) == (0, "The old keys can go: nothing is sealed under them.\n")
 
 
-def test_a_row_knows_its_key(keys):
-    new, old = keyring.key_ids()
-    under = dict(ConnectionAuth.objects.values_list("name", "sealed_under"))
-    assert under == {FULL_AUTH["name"]: old, "nothing sealed": None}
-    record = ConnectionAuth.objects.get(connection_id="conn-0")
-    record.token = "synth-new"
-    record.save()
-    assert record.sealed_under == old  # of several keys the oldest
-    assert make(token=SECRET).sealed_under == new
-    run()
-    assert {*ConnectionAuth.objects.values_list("sealed_under", flat=True)} == {new, None}
-
-
-def test_the_list_filters_by_key_without_opening(keys, admin_client, monkeypatch):
-    monkeypatch.setattr(Sealed, "reveal", None)
-    url = reverse("admin:connections_connectionauth_changelist")
-
-    def listed(value):
-        return admin_client.get(url, {"old_key": value}).context["cl"].result_count
-
-    assert "sealed under" in admin_client.get(url).content.decode().lower()
-    assert (listed("1"), listed("0")) == (3, 0)
-    monkeypatch.undo()
-    keys.FERNET_KEYS = [NEW, OLD]
-    run()
-    assert (listed("1"), listed("0")) == (0, 3)
-
-
 def put(connection_id, column, value):
     with connection.cursor() as cursor:
         cursor.execute(
@@ -130,7 +103,7 @@ def put(connection_id, column, value):
 
 
 def test_what_does_not_open_is_named_and_the_rest_goes_on(keys):
-    put("conn-1", "token", "gAAAAA" + "x" * 114)
+    put("conn-1", "token", BROKEN)
     code, out, err = run("--json")
     assert code == 1
     assert json.loads(out)["rotated"] == 2 and json.loads(out)["unreadable"] == 1
@@ -148,26 +121,104 @@ def test_a_value_of_another_place_is_not_resealed(keys):
     assert ConnectionAuth.objects.get(connection_id="conn-1").token.token == token
 
 
+@contextmanager
+def meanwhile(monkeypatch, connection_id, action):
+    """Do something to a record after it was read and before it is written."""
+    write, done = rotation._Resealer._write, []
+
+    def act_first(self, row, free=None):
+        if self.model is ConnectionAuth and not done:
+            record = ConnectionAuth.objects.get(connection_id=connection_id)
+            if record.pk == row.pk:
+                done.append(record.pk)
+                action(record)
+        return write(self, row, free)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rotation._Resealer, "_write", act_first)
+        yield
+    assert done
+
+
+def edit(keys, **values):
+    """An edit by a process that has not been restarted with the new key yet."""
+
+    def save(record):
+        keys.FERNET_KEYS = [OLD]
+        for name, value in values.items():
+            setattr(record, name, value)
+        record.save()
+        keys.FERNET_KEYS = [NEW, OLD]
+
+    return save
+
+
 def test_an_edit_between_reading_and_writing_is_not_lost(keys, monkeypatch):
     """Somebody saves after a row was read: their value wins, and is rotated too."""
-    write = rotation._Resealer.write
-    edited = []
-
-    def edit_first(self, row):
-        if not edited:
-            edited.append(row.pk)
-            record = ConnectionAuth.objects.get(pk=row.pk)
-            keys.FERNET_KEYS = [OLD]  # another process that has not been restarted yet
-            record.token = "synth-edited"
-            record.save()
-            keys.FERNET_KEYS = [NEW, OLD]
-        return write(self, row)
-
-    monkeypatch.setattr(rotation._Resealer, "write", edit_first)
-    run()
-    record = ConnectionAuth.objects.get(pk=edited[0])
+    with meanwhile(monkeypatch, "conn-1", edit(keys, token="synth-edited")):
+        run()
+    record = ConnectionAuth.objects.get(connection_id="conn-1")
     assert record.token.reveal() == "synth-edited"
     assert keyring.key_of(record.token.token) == keyring.key_ids()[0]
+
+
+def test_a_value_that_was_not_there_when_its_row_was_read_is_rotated_too(keys, monkeypatch):
+    put("conn-1", "dev_api_key", None)
+    with meanwhile(monkeypatch, "conn-1", edit(keys, dev_api_key="synth-added")):
+        run()
+    record = ConnectionAuth.objects.get(connection_id="conn-1")
+    newest = keyring.key_ids()[0]
+    assert (keyring.key_of(record.dev_api_key.token), record.sealed_under) == (newest, newest)
+
+
+def test_what_is_mended_meanwhile_is_not_called_unreadable(keys, monkeypatch):
+    put("conn-1", "token", BROKEN)
+    with meanwhile(monkeypatch, "conn-1", edit(keys, token="synth-mended")):
+        code, _out, err = run()
+    record = ConnectionAuth.objects.get(connection_id="conn-1")
+    assert (code, err, record.unreadable_fields) == (0, "", None)
+    assert record.content_digest and record.token.reveal() == "synth-mended"
+
+
+@pytest.mark.parametrize("token", [None, BROKEN], ids=["good", "broken"])
+def test_what_is_deleted_meanwhile_is_left_alone(keys, monkeypatch, token):
+    if token:
+        put("conn-1", "token", token)
+    with meanwhile(monkeypatch, "conn-1", lambda record: record.delete()):
+        assert counts() == (0, {"total": 2, "rotated": 2, "current": 0, "unreadable": 0})
+
+
+def test_the_old_key_is_needed_by_a_row_of_which_a_part_does_not_open(keys):
+    for number in range(3):
+        put(f"conn-{number}", "token", BROKEN)
+    _code, out, _err = run("--verify", "--json")
+    left = json.loads(out)
+    assert left["needs_old"] and (left["rows"], left["unreadable"]) == (3, 3)
+    run()
+    code, out, _err = run("--verify", "--json")
+    left = json.loads(out)
+    assert code == 1 and not left["needs_old"] and (left["rows"], left["unreadable"]) == (0, 3)
+
+
+def test_a_key_of_our_own_that_does_not_open_is_named_and_the_rest_goes_on(keys):
+    StoredKey.objects.filter(name="fingerprint").update(token=BROKEN)
+    code, _out, err = run()
+    assert code == 1 and err.startswith("connections.StoredKey fingerprint: token does not open.")
+    newest = keyring.key_ids()[0]
+    others = StoredKey.objects.exclude(name="fingerprint")
+    assert {keyring.key_of(key.token) for key in others} == {newest}
+
+
+def test_a_rotation_stands_in_the_audit_log(keys):
+    run("--dry-run")
+    run("--verify")
+    assert not AccessEvent.objects.filter(action="rotate").exists()
+    run()
+    entry = AccessEvent.objects.get(action="rotate")
+    assert (entry.count, entry.result) == (3, "done")
+    put("conn-1", "token", BROKEN)
+    run()
+    assert AccessEvent.objects.filter(action="rotate").latest("id").result == "failed"
 
 
 def test_sealed_fields_are_found_by_looking(keys):

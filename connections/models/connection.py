@@ -271,6 +271,8 @@ class ConnectionAuth(models.Model):
         has_new_secrets = update_fields is None or {*SEALED_COLUMNS} & set(update_fields)
         if update_fields is not None:
             update_fields = {*update_fields, *DERIVED_COLUMNS}
+            if not has_new_secrets:  # its tokens may be of before a rotation
+                update_fields.discard("sealed_under")
         with transaction.atomic():
             self.store(update_fields, **kwargs)
             if has_new_secrets:

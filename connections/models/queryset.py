@@ -1,10 +1,12 @@
 """Questions that the dashboard, the lists and the commands ask of the connections."""
 
+from itertools import pairwise
+
 from django.db import models
 from django.db.models import Count, Q
 from django.utils import timezone
 
-from .. import expiry
+from .. import expiry, keyring
 from ..fields import SealedTextField
 from .scope import in_environments, scope_of
 
@@ -52,6 +54,22 @@ class ConnectionAuthQuerySet(models.QuerySet):
 
     def unreadable(self):
         return self.filter(unreadable_fields__isnull=False)
+
+    def under_old_key(self):
+        """Those with a value under a key that is not the newest, but there."""
+        return self.filter(sealed_under__in=keyring.key_ids()[1:])
+
+    def under_missing_key(self):
+        """Those where no key that we have made a value. Asked as ranges, which an index has."""
+        names = sorted(keyring.key_ids())
+        condition = Q(sealed_under__lt=names[0]) | Q(sealed_under__gt=names[-1])
+        for name, following in pairwise(names):
+            condition |= Q(sealed_under__gt=name, sealed_under__lt=following)
+        return self.filter(condition)
+
+    def counts_by_key(self):
+        """How many are sealed under which key: name of the key -> count."""
+        return dict(self.order_by().values_list("sealed_under").annotate(Count("pk")))
 
     def id_ranges(self, size):
         """Ranges of ids that hold `size` records each, as `(after, until)`; see in_range()."""

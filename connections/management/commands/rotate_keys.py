@@ -10,7 +10,6 @@ from tqdm import tqdm
 
 from connections import parallel, rotation
 from connections.management.base import LatchkeyCommand, positive
-from connections.models import ConnectionAuth
 
 
 class Command(LatchkeyCommand):
@@ -43,10 +42,9 @@ class Command(LatchkeyCommand):
 
     def rotate(self, jobs, dry_run, as_json):
         begun = time.monotonic()
-        total = ConnectionAuth.all_objects.count()
         try:
-            with tqdm(total=total, unit=" records", disable=None) as bar:
-                result = rotation.rotate(jobs, dry_run, lambda done: bar.update(done - bar.n))
+            with tqdm(total=rotation.count_rows(), unit=" rows", disable=None) as bar:
+                result = rotation.rotate(jobs, dry_run, bar.update)
         except parallel.ProcessDied:
             raise CommandError("A process was killed: run it again.", returncode=2) from None
         counts = {
@@ -55,6 +53,8 @@ class Command(LatchkeyCommand):
         seconds = round(time.monotonic() - begun, 3)
         for model, pk, name in result.bad:
             self.stderr.write(f"{model} {pk}: {name} does not open.")
+        if result.unnamed:
+            self.stderr.write(f"{result.unnamed} further values do not open.")
         if as_json:
             self.stdout.write(json.dumps({**counts, "seconds": seconds}))
         else:
@@ -78,6 +78,6 @@ class Command(LatchkeyCommand):
         else:
             self.stdout.write("The old keys can go: nothing is sealed under them.")
         if left.unreadable and not as_json:
-            self.stdout.write(f"{left.unreadable} rows hold values that no key opens.")
+            self.stdout.write(f"{left.unreadable} rows hold values that do not open.")
         if left.needs_old or left.unreadable:
             sys.exit(1)
