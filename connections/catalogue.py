@@ -4,10 +4,11 @@ from dataclasses import dataclass, field
 
 from django.db import transaction
 
-from . import audit, payload
+from . import audit, payload, schema
 from .issues import RECORD_ERRORS, Issue, printable
 from .models import Integration
 from .reader import entries, scan
+from .values import MAX_SHORT_TEXT
 
 # Name in the JSON -> whether it is a list of texts. camelCase is read too.
 FIELDS = {
@@ -80,7 +81,7 @@ def _read(raw):
         path = printable(name, 100)
         return None, None, ("conflicting_keys", path, RECORD_ERRORS["conflicting_keys"])
     kind = value.get("type")
-    if not isinstance(kind, str) or not kind.strip() or len(kind) > payload.MAX_SHORT_TEXT:
+    if not isinstance(kind, str) or not kind.strip() or len(kind) > MAX_SHORT_TEXT:
         return None, None, ("wrong_type", "type", "A text of up to 255 characters belongs here.")
     if not _is_storable(kind):
         return None, None, ("bad_text", "type", RECORD_ERRORS["bad_text"])
@@ -88,7 +89,7 @@ def _read(raw):
     for name, is_list in FIELDS.items():
         given = value.get(name)
         if given is None:
-            given = value.get(payload.camel(name))
+            given = value.get(schema.camel(name))
         if given is None:
             continue
         items = given if is_list else [given]
@@ -97,8 +98,8 @@ def _read(raw):
             return None, None, ("wrong_type", name, f"{wanted} belongs here.")
         if not all(_is_storable(item) for item in items):
             return None, None, ("bad_text", name, RECORD_ERRORS["bad_text"])
-        if not is_list and len(given) > payload.MAX_SHORT_TEXT:
-            return None, None, ("too_long", name, f"Over {payload.MAX_SHORT_TEXT} characters.")
+        if not is_list and len(given) > MAX_SHORT_TEXT:
+            return None, None, ("too_long", name, f"Over {MAX_SHORT_TEXT} characters.")
         values[name] = given
     return kind, values, None
 

@@ -17,9 +17,9 @@ from cryptography.x509.oid import NameOID
 from django.db import transaction
 
 from . import audit, importing, keyring
+from .dates import iso
 from .expiry import BUCKETS
 from .models import ConnectionAuth, Integration
-from .payload import iso
 from .sources import SpooledSource
 
 ID_PREFIX = "demo_"

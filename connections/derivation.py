@@ -2,11 +2,11 @@
 
 import hmac
 
-from . import expiry, payload
+from . import expiry, schema, wire
 
 SHORTEST = 8  # characters of a text inside an object, to count as a secret
 # Addresses of people are no secrets.
-SECRETS = (*(name for name in payload.SEALED_FIELDS if name != "emails"), "extra")
+SECRETS = (*(name for name in schema.SEALED_FIELDS if name != "emails"), "extra")
 
 
 def derived(auth, *, issued_at, received_at):
@@ -24,12 +24,12 @@ def content_digest(auth, digest_key):
         auth = {**auth, "extra": auth["extra"].get("auth", {})}
         if not auth["extra"]:
             del auth["extra"]
-    return hmac.digest(digest_key, payload.canonical(auth), "sha256").hex()
+    return hmac.digest(digest_key, wire.canonical(auth), "sha256").hex()
 
 
 def identity_digest(digest, integration, environment, digest_key):
     """Keyed digest (hex) that stands for a record without a connection_id."""
-    place = payload.canonical([digest, integration, environment])
+    place = wire.canonical([digest, integration, environment])
     return hmac.digest(digest_key, place, "sha256").hex()
 
 
@@ -37,7 +37,7 @@ def token_url_digest(integration, digest_key):
     """Keyed digest (hex) of the token address of an integration; None where it has none."""
     if not integration.token_url:
         return None
-    place = payload.canonical(["token_url", integration.type, integration.token_url])
+    place = wire.canonical(["token_url", integration.type, integration.token_url])
     return hmac.digest(digest_key, place, "sha256").hex()
 
 

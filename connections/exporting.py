@@ -7,7 +7,7 @@ import secrets
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from . import audit, parallel, payload
+from . import audit, parallel, schema, wire
 from .fields import IsToken
 from .issues import COMMAND_ERRORS, printable
 from .keyring import SealError
@@ -79,9 +79,9 @@ class _Writer:
     def __init__(self, queryset, options, separator):
         self.options, self.separator = options, separator
         self.sealed = () if options.secrets == "omit" else SEALED_COLUMNS
-        kinds = payload.AUTH_FIELDS.items() if options.secrets == "mask" else ()
-        self.masks = {name: payload.mask(name, ()) for name, kind in kinds if kind in WHOLE_MASKED}
-        plain = (*payload.CONNECTION_COLUMNS, *payload.PLAIN_FIELDS)
+        kinds = schema.AUTH_FIELDS.items() if options.secrets == "mask" else ()
+        self.masks = {name: wire.mask(name, ()) for name, kind in kinds if kind in WHOLE_MASKED}
+        plain = (*schema.CONNECTION_COLUMNS, *schema.PLAIN_FIELDS)
         self.columns = ("id", "unreadable_fields", *plain, *self.sealed)
         # Of what is masked whole, only whether it is there.
         asked = [IsToken(name) if name in self.masks else name for name in self.columns]
@@ -133,14 +133,14 @@ class _Writer:
         extra = sealed.pop("extra", {})
         if self.options.secrets == "mask":
             for name in ARRAYS & sealed.keys():
-                sealed[name] = payload.mask(name, sealed[name])
-            extra = {part: {payload.MASK: True} for part in extra}
+                sealed[name] = wire.mask(name, sealed[name])
+            extra = {part: {wire.MASK: True} for part in extra}
         naming = self.options.naming
         values.update(sealed)
-        written = payload.auth_json(values, extra.get("auth"), naming)
+        written = wire.auth_json(values, extra.get("auth"), naming)
         if self.options.shape == "auth":
             return written
-        return payload.connection_json(values, written, extra.get("connection"), naming)
+        return wire.connection_json(values, written, extra.get("connection"), naming)
 
 
 def left_out_message(tally):

@@ -4,8 +4,8 @@ from django.contrib.admin import SimpleListFilter
 
 from . import keyring, wording
 from .dashboard import LABELS
+from .dates import parse_date
 from .models import PRODUCTION, ConnectionAuth, Integration, scope_of
-from .payload import parse_date
 
 
 class BucketFilter(SimpleListFilter):

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.db.models import Count
 
-from . import keyring, payload
+from . import keyring, schema
 from .derivation import fingerprint
 from .models import ConnectionAuth, SecretFingerprint
+from .values import MAX_TEXT
 
-LONGEST = payload.MAX_TEXT  # bytes: no stored text is longer
+LONGEST = MAX_TEXT  # bytes: no stored text is longer
 CHUNK = 500  # records whose fingerprints are made anew at a time
 
 
@@ -42,7 +43,7 @@ def find(secret, records=None):
     records = ConnectionAuth.objects.all() if records is None else records
     by_id = records.listed().in_bulk([record for record, _ in found])
     holders = [
-        Holder(by_id[record], payload.camel(field)) for record, field in found if record in by_id
+        Holder(by_id[record], schema.camel(field)) for record, field in found if record in by_id
     ]
     return sorted(holders, key=lambda holder: (holder.record.pk, holder.field))
 
@@ -66,7 +67,7 @@ def shared(field=None, records=None):
     for number in numbers.iterator():
         found = list(chosen.filter(number=number).values_list("record", "field"))
         by_id = records.listed().in_bulk([record for record, _ in found])
-        yield [Holder(by_id[record], payload.camel(name)) for record, name in sorted(found)]
+        yield [Holder(by_id[record], schema.camel(name)) for record, name in sorted(found)]
 
 
 def rebuild(on_progress=None):

@@ -10,11 +10,12 @@ from datetime import timedelta, timezone
 from django import forms
 from django.core.exceptions import ValidationError
 
-from . import payload, wording
+from . import dates, payload, schema, wire, wording
 from .issues import CODES, OUTSIDE
 from .merging import CREDENTIALS, moved_endpoints
 from .models import EVERYTHING, SEALED_COLUMNS, ConnectionAuth
 from .reader import MAX_DEPTH
+from .values import MASKED, MAX_SHORT_TEXT
 
 # Groups of the page, by what the fields are for: (title, fields).
 MAIN_GROUPS = (
@@ -157,7 +158,7 @@ class PlainInput(forms.CharField):
 
 class SecondsInput(forms.FloatField):
     def prepare_value(self, value):
-        return payload.plain_number(value)
+        return wire.plain_number(value)
 
 
 class InstantInput(forms.CharField):
@@ -178,7 +179,7 @@ class InstantInput(forms.CharField):
         if not value:
             return None
         try:
-            moment, has_zone = payload.parse_date(value)
+            moment, has_zone = dates.parse_date(value)
         except ValueError:
             raise ValidationError(
                 "There is no such date. Write a whole instant, such as 2026-11-30 14:20 +01:00."
@@ -198,14 +199,14 @@ def inputs():
     """The declared fields of the form, by name: how each field of the record is typed."""
     fields = {"is_paused": forms.BooleanField(required=False)}
     for name in (*PLAIN_FIELDS, "connection_id"):
-        kind = payload.AUTH_FIELDS.get(name)
+        kind = schema.AUTH_FIELDS.get(name)
         if kind == "date":
             fields[name] = InstantInput(required=False)
         elif kind == "number":
             number = forms.TextInput(attrs={"inputmode": "decimal"})
             fields[name] = SecondsInput(required=False, widget=number)
         elif name in ("environment", "external_xref", "connection_id"):
-            fields[name] = PlainInput(max_length=payload.MAX_SHORT_TEXT)
+            fields[name] = PlainInput(max_length=MAX_SHORT_TEXT)
         elif name not in ("integration", "is_paused"):
             fields[name] = PlainInput()
     for name in SEALED_COLUMNS:
@@ -290,14 +291,14 @@ class ConnectionAuthForm(forms.ModelForm):
         raw = {}
         for name in self.changed_data:
             value = self.cleaned_data.get(name)
-            if name in payload.PLAIN_FIELDS and value is not None:
-                raw[name] = payload.iso(value) if payload.AUTH_FIELDS[name] == "date" else value
+            if name in schema.PLAIN_FIELDS and value is not None:
+                raw[name] = dates.iso(value) if schema.AUTH_FIELDS[name] == "date" else value
         return raw
 
     def typed_sealed(self):
         """The new sealed values in their JSON form, by name."""
         typed = {}
-        for name in payload.SEALED_FIELDS:
+        for name in schema.SEALED_FIELDS:
             text = self.cleaned_data.get(name)
             if text is None:
                 continue
@@ -305,7 +306,7 @@ class ConnectionAuthForm(forms.ModelForm):
                 self.add_error(name, "Either a new value or the tick, not both.")
                 continue
             try:
-                typed[name] = parse_typed(payload.AUTH_FIELDS[name], text)
+                typed[name] = parse_typed(schema.AUTH_FIELDS[name], text)
             except ValueError as error:
                 self.add_error(name, str(error))
         return typed
@@ -318,7 +319,7 @@ class ConnectionAuthForm(forms.ModelForm):
             else:
                 self.add_error(name if name in self.fields else None, issue.message)
         for name, value in (entry.auth or {}).items():
-            if value is payload.MASKED or (isinstance(value, list) and payload.MASKED in value):
+            if value is MASKED or (isinstance(value, list) and MASKED in value):
                 self.add_error(name, "This is a mask and no value. Blank keeps what is stored.")
         self.sealed = {name: value for name, value in (entry.auth or {}).items() if name in typed}
 

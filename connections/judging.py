@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 
 from django.db.models import BooleanField, ExpressionWrapper, Q
 
-from . import expiry, keyring, payload, rows
+from . import expiry, keyring, payload, rows, schema
 from .derivation import content_digest, derived, fingerprints_of, identity_digest
 from .issues import OUTSIDE, Issue
 from .merging import fresh_auth, same
 from .models import ConnectionAuth
 from .reader import read_piece
+from .values import MASKED
 
 
 @dataclass
@@ -162,7 +163,7 @@ class Judge:
             return not entry.connection_extra
         if not all(
             same(entry.connection.get(column), stored)
-            for column, stored in zip(payload.CONNECTION_COLUMNS, row, strict=False)
+            for column, stored in zip(schema.CONNECTION_COLUMNS, row, strict=False)
         ):
             return False
         if entry.connection_extra or (row.has_extra and self.options.on_conflict == "replace"):
@@ -196,7 +197,7 @@ class Judge:
             )
             sealed = rows.seal_auth(record_id, auth)
             judged.new[position] = rows.row(
-                {name: auth[name] for name in payload.PLAIN_FIELDS if name in auth},
+                {name: auth[name] for name in schema.PLAIN_FIELDS if name in auth},
                 entry.connection,
                 values,
                 sealed,
@@ -216,8 +217,7 @@ class Judge:
 def _has_masks(entry):
     values = [*(entry.auth or {}).values(), entry.auth_extra, entry.connection_extra]
     return any(
-        value is payload.MASKED or (isinstance(value, list) and payload.MASKED in value)
-        for value in values
+        value is MASKED or (isinstance(value, list) and MASKED in value) for value in values
     )
 
 
@@ -225,7 +225,7 @@ def _has_masks(entry):
 OURS = ("id", "content_digest", "binned_at", "created_at", "updated_at")
 Stored = namedtuple(
     "Stored",
-    (*payload.CONNECTION_COLUMNS, *OURS, "has_extra"),
+    (*schema.CONNECTION_COLUMNS, *OURS, "has_extra"),
 )
 
 
@@ -237,7 +237,7 @@ class _StoredRecords:
     def __init__(self, entries, digests, begun, scope):
         self.begun = begun
         stored = ConnectionAuth.all_objects.values_list(
-            *payload.CONNECTION_COLUMNS, *OURS, self.HAS_EXTRA
+            *schema.CONNECTION_COLUMNS, *OURS, self.HAS_EXTRA
         )
         stored = stored.order_by("id")
         ids = {entry.connection.get("connection_id") for entry in entries}

@@ -3,16 +3,16 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from . import payload
-from .payload import MASKED
+from . import dates, endpoints, schema, wire
+from .values import MASKED
 
 # A new host must not get these without whoever changes it knowing them.
-CREDENTIALS = tuple(name for name in payload.SEALED_FIELDS if name not in ("emails", "state"))
+CREDENTIALS = tuple(name for name in schema.SEALED_FIELDS if name not in ("emails", "state"))
 # What `received_at` follows: the tokens and how long they last.
 TOKENS = {"access_token", "refresh_token", "token", "expires_in", "refresh_token_expires_in"}
 PLAIN_TYPES = (str, datetime)  # where equal values of one type are equal as they are written
 # Endpoints that are compared where a secret is kept.
-ENDPOINTS = payload.ENDPOINTS
+ENDPOINTS = schema.ENDPOINTS
 
 
 @dataclass
@@ -69,15 +69,15 @@ def merge(record, entry, *, replace):
     auth, unreadable = record.open_auth()
     outcome = Merge(auth=dict(auth), former=auth, unreadable=list(unreadable))
     if entry.auth is not None:
-        for name in payload.PLAIN_FIELDS:
+        for name in schema.PLAIN_FIELDS:
             if not same(entry.auth.get(name), auth.get(name)):
                 outcome.set(name, entry.auth.get(name))
-        for name in payload.SEALED_FIELDS:
+        for name in schema.SEALED_FIELDS:
             _merge_sealed(outcome, entry, name, auth, unreadable, replace)
     _merge_extra(outcome, entry, auth, unreadable, replace)
     if entry.connection.get("connection_id") is None:
         return outcome  # what is found by its content keeps what surrounds it
-    for column in payload.CONNECTION_COLUMNS:
+    for column in schema.CONNECTION_COLUMNS:
         value = entry.connection.get(column)
         if not same(value, getattr(record, column)):
             outcome.changes[column] = value
@@ -88,7 +88,7 @@ def same(one, other):
     """Equality as it is written: dates to the millisecond, 1 and true apart."""
     if one is other or (one == other and type(one) is type(other) in PLAIN_TYPES):
         return True
-    return payload.canonical(one) == payload.canonical(other)
+    return wire.canonical(one) == wire.canonical(other)
 
 
 def _merge_sealed(outcome, entry, name, auth, unreadable, replace):
@@ -151,11 +151,11 @@ def guard_endpoints(record, entry, outcome):
 
 def moved_endpoints(record, changes):
     """The names of the endpoints that `changes` (name -> new value) lead to another host."""
-    hosts = {name: payload.url_host(changes.get(name)) for name in ENDPOINTS}
+    hosts = {name: endpoints.url_host(changes.get(name)) for name in ENDPOINTS}
     return [
         name
         for name, host in hosts.items()
-        if host and host != payload.url_host(getattr(record, name))
+        if host and host != endpoints.url_host(getattr(record, name))
     ]
 
 
@@ -164,5 +164,5 @@ def guard_age(record, entry):
     updated_at = entry.connection.get("source_updated_at")
     known = [moment for moment in (record.source_updated_at, record.locally_changed_at) if moment]
     # To the millisecond, as it is written: a record's own export is never older than itself.
-    if updated_at and known and payload.iso(updated_at) < payload.iso(max(known)):
+    if updated_at and known and dates.iso(updated_at) < dates.iso(max(known)):
         entry.say("older", entry.spelled.get("updated_at", "updated_at"))

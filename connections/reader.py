@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .issues import FileRefused
-from .payload import AUTH_SPELLINGS, CONNECTION_SPELLINGS, ConflictingKeys, OversizedNumber, same
+from .schema import AUTH_SPELLINGS, CONNECTION_SPELLINGS
 from .sources import CHUNK
+from .values import ConflictingKeys, OversizedNumber
+from .wire import same
 
 MAX_ENTRY = 16 * 1024 * 1024  # bytes
 MAX_DEPTH = 200

@@ -1,6 +1,6 @@
 """What the page of one connection says: its head in words, and its fields in groups. No HTML."""
 
-from . import payload, wording
+from . import schema, wire, wording
 from .dashboard import LABELS, NEXT_STEPS
 from .fields import Sealed
 from .forms import MAIN_GROUPS, SIDE_GROUPS, label_of
@@ -180,10 +180,10 @@ def _shown(name, value):
         return ""
     if isinstance(value, bool):
         return "Yes" if value else "No"
-    kind = payload.AUTH_FIELDS.get(name)
+    kind = schema.AUTH_FIELDS.get(name)
     if kind == "date":
         return wording.exact(value, "D j M Y, H:i:s T")
-    return str(payload.plain_number(value)) if kind == "number" else wording.visible(value)
+    return str(wire.plain_number(value)) if kind == "number" else wording.visible(value)
 
 
 def _token_names(record):

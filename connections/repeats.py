@@ -6,7 +6,7 @@ from array import array
 from bisect import bisect_left
 from collections import Counter
 
-from . import payload
+from . import payload, wire
 from .reader import entries
 
 BITS_64 = 2**64 - 1
@@ -86,7 +86,7 @@ class Repeats:
 
     def _content(self, entry):
         parts = [entry.auth, entry.connection, entry.auth_extra, entry.connection_extra]
-        return hashlib.blake2b(payload.canonical(parts), digest_size=8, key=self._key).digest()
+        return hashlib.blake2b(wire.canonical(parts), digest_size=8, key=self._key).digest()
 
 
 def _id_of(raw):

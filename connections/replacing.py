@@ -5,14 +5,14 @@ from datetime import datetime
 from django.db import models
 from django.utils import timezone
 
-from . import audit, payload
+from . import audit, schema
 from .fields import Sealed
 from .merging import CREDENTIALS, same
 from .models import ConnectionAuth, Integration, ReplacedAuth
 
-AUTH = (*payload.AUTH_FIELDS, "extra")
+AUTH = (*schema.AUTH_FIELDS, "extra")
 OF_TOKENS = ("received_at", "locally_changed_at")
-AROUND = (*payload.CONNECTION_COLUMNS, *OF_TOKENS)
+AROUND = (*schema.CONNECTION_COLUMNS, *OF_TOKENS)
 
 
 def former(record, fields, auth=None, *, by=None, run=None):

@@ -5,7 +5,7 @@ from itertools import chain
 
 from django.db import IntegrityError, OperationalError, transaction
 
-from . import payload, replacing, rows
+from . import replacing, rows, schema
 from .issues import CODES, OUTSIDE, Issue
 from .merging import TOKENS, guard_age, guard_endpoints, merge
 from .models import (
@@ -259,7 +259,7 @@ def integration_title(kind):
 
 def field_name(attribute):
     """The API's camelCase name of an attribute of the record."""
-    for name, (column, _) in payload.CONNECTION_FIELDS.items():
+    for name, (column, _) in schema.CONNECTION_FIELDS.items():
         if column == attribute:
-            return payload.camel(name)
-    return payload.camel(attribute)
+            return schema.camel(name)
+    return schema.camel(attribute)

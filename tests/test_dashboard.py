@@ -14,8 +14,8 @@ from django.urls import reverse
 from django.utils.timezone import override
 
 from connections import charts, dashboard, expiry
+from connections.dates import parse_date
 from connections.models import SEALED_COLUMNS, ConnectionAuth, ImportRun, Integration
-from connections.payload import parse_date
 
 from .helpers import NOW, SECRET
 

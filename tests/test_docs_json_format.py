@@ -3,8 +3,9 @@
 import re
 from pathlib import Path
 
-from connections import exporting, importing, payload, reader
+from connections import exporting, importing, reader, schema, wire
 from connections.issues import COMMAND_ERRORS, FILE_ERRORS, RECORD_ERRORS, WARNINGS
+from connections.values import MAX_NAMED_KEYS, MAX_SECONDS, MAX_SHORT_TEXT, MAX_TEXT
 
 PAGE = (Path(__file__).parent.parent / "docs" / "json-format.md").read_text()
 ROWS = [
@@ -31,17 +32,17 @@ def test_every_code_is_in_the_table_with_its_meaning():
 def test_every_field_of_the_auth_object_is_in_the_table_in_order():
     expected = [
         [
-            f"`{payload.camel(name)}`",
+            f"`{schema.camel(name)}`",
             f"`{name}`",
-            "sealed" if name in payload.SEALED_FIELDS else "plain",
+            "sealed" if name in schema.SEALED_FIELDS else "plain",
         ]
-        for name in payload.AUTH_FIELDS
+        for name in schema.AUTH_FIELDS
     ]
     assert [[row[0], row[1], row[3]] for row in ROWS if len(row) == 4] == expected
 
 
 def test_every_field_of_a_connection_is_in_the_table_in_order():
-    expected = [[f"`{payload.camel(n)}`", f"`{n}`"] for n in (*payload.CONNECTION_FIELDS, "auth")]
+    expected = [[f"`{schema.camel(n)}`", f"`{n}`"] for n in (*schema.CONNECTION_FIELDS, "auth")]
     start = PAGE.index("### The Connection around it")
     section = PAGE[start : PAGE.index("### Unknown keys")]
     assert re.findall(r"^\| (`\w+`) \| (`\w+`) \|", section, re.M) == [tuple(e) for e in expected]
@@ -61,10 +62,10 @@ def test_every_choice_is_named():
 
 
 def test_the_limits_are_the_real_ones():
-    assert payload.MAX_TEXT == 128 * 1024 and "128 KiB" in PAGE
-    assert payload.MAX_SHORT_TEXT == 255 and "255 characters" in PAGE
-    assert payload.MAX_SECONDS == 100_000_000_000 and "100,000,000,000" in PAGE
-    assert payload.MAX_NAMED_KEYS == 20 and "up to 20" in PAGE
+    assert MAX_TEXT == 128 * 1024 and "128 KiB" in PAGE
+    assert MAX_SHORT_TEXT == 255 and "255 characters" in PAGE
+    assert MAX_SECONDS == 100_000_000_000 and "100,000,000,000" in PAGE
+    assert MAX_NAMED_KEYS == 20 and "up to 20" in PAGE
     assert reader.MAX_DEPTH == 200 and "200 levels" in PAGE
     assert reader.MAX_ENTRY == 16 * 1024 * 1024 and "16 MiB" in PAGE
-    assert f'"{payload.MASK}": true' in PAGE
+    assert f'"{wire.MASK}": true' in PAGE

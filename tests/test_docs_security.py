@@ -5,7 +5,7 @@ import re
 import pytest
 from django.contrib.auth.models import Group
 
-from connections import payload
+from connections import schema
 from project.settings import BASE_DIR
 
 from .installation import Installation
@@ -72,7 +72,7 @@ def test_a_store_whose_keys_are_lost_can_still_be_looked_at(installation):
 def test_security_names_every_sealed_and_every_plain_field():
     (row,) = re.findall(r"^\| (`access_token`.*?) \| (.*) \|$", SECURITY, re.M)
     sealed = set(re.findall(r"`(\w+)`", row[0]))
-    assert sealed == {*payload.SEALED_FIELDS, "extra"}
+    assert sealed == {*schema.SEALED_FIELDS, "extra"}
     assert not sealed & set(re.findall(r"`(\w+)`", row[1]))
 
 

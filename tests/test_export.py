@@ -12,7 +12,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection as database
 
-from connections import exporting, payload
+from connections import exporting, schema
 from connections.issues import COMMAND_ERRORS
 from connections.models import ConnectionAuth
 from tests.helpers import FULL_AUTH, SECRET, export_text, import_text, make
@@ -56,8 +56,8 @@ def in_snake(record):
 
 
 def test_the_table_of_fields_is_the_api_s():
-    assert [payload.camel(name) for name in payload.AUTH_FIELDS] == list(FULL_AUTH)
-    assert len(payload.AUTH_FIELDS) == 26
+    assert [schema.camel(name) for name in schema.AUTH_FIELDS] == list(FULL_AUTH)
+    assert len(schema.AUTH_FIELDS) == 26
 
 
 @pytest.mark.parametrize("format", exporting.FORMATS)
@@ -154,7 +154,7 @@ def test_secrets_can_be_left_out():
     text = export_text(shape="connection", secrets="omit")
     assert SECRET not in text and MASK not in text
     [written] = json.loads(text)
-    assert sorted(map(snake, written["auth"])) == sorted(payload.PLAIN_FIELDS)
+    assert sorted(map(snake, written["auth"])) == sorted(schema.PLAIN_FIELDS)
 
 
 def test_filters_choose_what_is_exported():

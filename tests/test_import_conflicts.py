@@ -8,7 +8,7 @@ import time_machine
 from django.db import connection as database
 from django.test.utils import CaptureQueriesContext
 
-from connections import importing, payload, rows
+from connections import importing, rows, schema
 from connections.keyring import SealError
 from connections.models import ConnectionAuth, Integration
 from tests.helpers import FULL_AUTH, NOW, SECRET, Text, codes, export_text, import_text
@@ -141,7 +141,7 @@ def test_update_takes_plain_fields_from_the_file_and_keeps_secrets_that_it_lacks
     store(FULL)
     verdict = verdict_of(connection({"accessToken": "new", "apiUrl": FULL_AUTH["apiUrl"]}))
     assert verdict.action == "updated"
-    secrets = {n: v for n, v in FULL["auth"].items() if snake(n) not in payload.PLAIN_FIELDS}
+    secrets = {n: v for n, v in FULL["auth"].items() if snake(n) not in schema.PLAIN_FIELDS}
     assert auth_now() == {**secrets, "accessToken": "new", "apiUrl": FULL_AUTH["apiUrl"]}
     record = ConnectionAuth.objects.get()
     assert record.expiry_date is None and record.access_expires_at is None

@@ -7,8 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
-from connections import payload
+from connections import payload, schema, wire
 from connections.models import ConnectionAuth, Integration
+from connections.values import MASK_TEXT
 from tests.helpers import export_text, import_text
 
 # All of Unicode but U+0000 and surrogates; line ends and such come up more often than by chance.
@@ -17,7 +18,7 @@ text = st.text(
     | st.sampled_from('\r\n\t \x1b\u2028\ufeff\u202e"\\é\u0301'),
     max_size=40,
 )
-secret = text.filter(lambda value: not payload.MASK_TEXT.fullmatch(value))
+secret = text.filter(lambda value: not MASK_TEXT.fullmatch(value))
 moment = st.datetimes().map(lambda value: value.isoformat(timespec="milliseconds") + "Z")
 seconds = st.integers(-(10**11), 10**11) | st.floats(-1e11, 1e11)
 anything = st.recursive(
@@ -29,7 +30,7 @@ anything = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3),
     max_leaves=8,
 )
-content = st.dictionaries(text.filter(lambda key: key != payload.MASK), anything, max_size=3)
+content = st.dictionaries(text.filter(lambda key: key != wire.MASK), anything, max_size=3)
 address = text.map(lambda value: "https://a.example/" + value) | st.sampled_from(["", "/x", "{y}"])
 
 VALUES = {
@@ -47,7 +48,7 @@ VALUES = {
     "object": content,
     "bool": st.booleans(),
 }
-KNOWN = {*payload.AUTH_SPELLINGS, *payload.CONNECTION_SPELLINGS, payload.MASK}
+KNOWN = {*schema.AUTH_SPELLINGS, *schema.CONNECTION_SPELLINGS, wire.MASK}
 unknown = st.dictionaries(
     text.filter(lambda key: key not in KNOWN), anything.filter(lambda value: value is not None),
     max_size=2,
@@ -56,18 +57,18 @@ unknown = st.dictionaries(
 
 @st.composite
 def auth_objects(draw):
-    names = draw(st.sets(st.sampled_from(list(payload.AUTH_FIELDS)), min_size=1, max_size=8))
-    spell = draw(st.sampled_from([payload.camel, str]))
-    auth = {spell(name): draw(VALUES[payload.AUTH_FIELDS[name]]) for name in names}
+    names = draw(st.sets(st.sampled_from(list(schema.AUTH_FIELDS)), min_size=1, max_size=8))
+    spell = draw(st.sampled_from([schema.camel, str]))
+    auth = {spell(name): draw(VALUES[schema.AUTH_FIELDS[name]]) for name in names}
     return {**auth, **draw(unknown)}
 
 
 @st.composite
 def connections(draw):
     fields = {}
-    chosen = draw(st.sets(st.sampled_from(list(payload.CONNECTION_FIELDS)), max_size=6))
+    chosen = draw(st.sets(st.sampled_from(list(schema.CONNECTION_FIELDS)), max_size=6))
     for name in chosen - {"id", "integration_type"}:
-        fields[name] = draw(VALUES[payload.CONNECTION_FIELDS[name][1]])
+        fields[name] = draw(VALUES[schema.CONNECTION_FIELDS[name][1]])
     fields["id"] = draw(st.uuids()).hex
     fields["integration_type"] = draw(text.filter(bool))
     if draw(st.booleans()):
@@ -102,8 +103,8 @@ class RoundTrip(TestCase):
         Integration.objects.all().delete()
         self.import_all(entries)
         first = export_text(shape=shape, naming=naming)
-        by_name = {payload.canonical(normal(entry)) for entry in entries}
-        assert {payload.canonical(normal(entry)) for entry in json.loads(first)} == by_name
+        by_name = {wire.canonical(normal(entry)) for entry in entries}
+        assert {wire.canonical(normal(entry)) for entry in json.loads(first)} == by_name
         again = self.import_all(first)
         assert again.unchanged == again.read
         ConnectionAuth.all_objects.all().delete()
@@ -116,13 +117,13 @@ class RoundTrip(TestCase):
 def normal(entry):
     """An entry with known keys in snake_case, numbers as they are written."""
     if payload.is_connection(entry):
-        fields = {payload.CONNECTION_SPELLINGS.get(k, k): v for k, v in entry.items()}
+        fields = {schema.CONNECTION_SPELLINGS.get(k, k): v for k, v in entry.items()}
         if "auth" in fields:
             fields["auth"] = normal(fields["auth"])
         return fields
     return {
-        payload.AUTH_SPELLINGS.get(name, name): payload.plain_number(value)
-        if payload.AUTH_FIELDS.get(payload.AUTH_SPELLINGS.get(name)) == "number"
+        schema.AUTH_SPELLINGS.get(name, name): wire.plain_number(value)
+        if schema.AUTH_FIELDS.get(schema.AUTH_SPELLINGS.get(name)) == "number"
         else value
         for name, value in entry.items()
     }

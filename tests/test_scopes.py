@@ -11,7 +11,7 @@ from django.urls import reverse
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from connections import exporting, payload, runs
+from connections import dates, exporting, runs
 from connections.models import ConnectionAuth, ImportRun, Integration, Scope, UserScope, scope_of
 
 from .helpers import NOW, SECRET, Text, import_text, make
@@ -159,7 +159,7 @@ def by_import(client, records):
             "id": record.connection_id,
             "integration_type": record.integration_id,
             "environment": record.environment,
-            "auth": {"appId": "new", "name": record.name, "expiryDate": payload.iso(NOW)},
+            "auth": {"appId": "new", "name": record.name, "expiryDate": dates.iso(NOW)},
         }
         for record in records
     ]

@@ -18,7 +18,7 @@ from django.db.models.functions import Concat, Length, Lower
 from django.template import Context, Template
 from django.test import override_settings
 
-from connections import keyring, payload
+from connections import keyring, schema
 from connections.fields import Sealed, SealedJSONField, SealedTextField
 from connections.keyring import KeyringError, SealError
 from connections.models import SEALED_COLUMNS, ConnectionAuth
@@ -70,7 +70,7 @@ def opened(monkeypatch):
 
 
 def test_the_sealed_columns_are_the_sealed_fields_and_the_unknown_keys():
-    assert set(SEALED_COLUMNS) == {*payload.SEALED_FIELDS, "extra"}
+    assert set(SEALED_COLUMNS) == {*schema.SEALED_FIELDS, "extra"}
 
 
 def test_the_database_holds_no_sealed_value_in_clear():

@@ -8,7 +8,7 @@ import pytest
 import time_machine
 from django.core.management import CommandError, call_command
 
-from connections import demo, expiry, payload
+from connections import demo, expiry, payload, schema
 from connections.management.commands.seed_demo import Command
 from connections.models import ConnectionAuth, Integration
 
@@ -41,7 +41,7 @@ def test_the_same_moment_makes_the_same_entries_however_many():
 def test_ids_are_marked_and_secrets_are_synthetic():
     for entry in entries(300):
         assert entry["id"].startswith("demo_")
-        for name in {*payload.SEALED_FIELDS} & {*entry["auth"]} - {"pem", "emails", "meta"}:
+        for name in {*schema.SEALED_FIELDS} & {*entry["auth"]} - {"pem", "emails", "meta"}:
             values = entry["auth"][name]
             for value in values if isinstance(values, list) else [values]:
                 assert value.startswith(("synth-", "eyJ", "-----BEGIN PRIVATE KEY-----"))
@@ -49,7 +49,7 @@ def test_ids_are_marked_and_secrets_are_synthetic():
 
 def test_addresses_lead_nowhere():
     for entry in entries(300):
-        for name in {*payload.ENDPOINTS} & {*entry["auth"]}:
+        for name in {*schema.ENDPOINTS} & {*entry["auth"]}:
             assert entry["auth"][name].split("/")[2].endswith(".example")
 
 

@@ -11,7 +11,7 @@ from django.db import connection
 
 from connections import integrity, keyring
 from connections.models import SEALED_COLUMNS, ConnectionAuth, Integration
-from connections.payload import AUTH_FIELDS, ENDPOINTS, PLAIN_FIELDS
+from connections.schema import AUTH_FIELDS, ENDPOINTS, PLAIN_FIELDS
 from tests.helpers import FULL_AUTH, SECRET, import_text, make
 
 pytestmark = pytest.mark.django_db

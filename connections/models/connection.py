@@ -6,7 +6,7 @@ from django.db.models import Q
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
-from .. import expiry, keyring, payload
+from .. import expiry, keyring, schema, wire
 from ..derivation import content_digest, derived, fingerprints_of, identity_digest
 from ..fields import Sealed, SealedJSONField, SealedTextField
 from ..keyring import SealError
@@ -197,15 +197,15 @@ class ConnectionAuth(models.Model):
         values; one that does not open stays a Sealed and is named in the list `unreadable`.
         """
         auth, unreadable = {}, []
-        for name in (*payload.AUTH_FIELDS, "extra"):
+        for name in (*schema.AUTH_FIELDS, "extra"):
             value = getattr(self, name)
             if isinstance(value, Sealed):
                 try:
                     value = value.reveal()
                 except SealError:
                     unreadable.append(name)
-            elif payload.AUTH_FIELDS.get(name) == "number":
-                value = payload.plain_number(value)
+            elif schema.AUTH_FIELDS.get(name) == "number":
+                value = wire.plain_number(value)
             if value is not None:
                 auth[name] = value
         return auth, unreadable
@@ -315,7 +315,7 @@ DERIVED_COLUMNS = (
     "sealed_under",
 )
 DERIVED_FROM = {
-    *payload.AUTH_FIELDS,
+    *schema.AUTH_FIELDS,
     "extra",
     "connection_id",
     "integration",

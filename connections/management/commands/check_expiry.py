@@ -10,10 +10,10 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from connections import bin, expiry, wording
+from connections.dates import iso
 from connections.issues import printable
 from connections.management.base import LatchkeyCommand
 from connections.models import ConnectionAuth
-from connections.payload import iso
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 DATES = ("breaks_at", "access_expires_at", "refresh_expires_at")

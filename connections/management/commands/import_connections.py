@@ -15,6 +15,7 @@ from connections import importing, keyring, parallel, payload, runs
 from connections.issues import FileRefused, Issue, printable
 from connections.management.base import LatchkeyCommand, positive
 from connections.sources import open_source
+from connections.values import READERS
 
 SHOWN = 20  # refusals on the terminal; --report has them all
 
@@ -179,7 +180,7 @@ def _check_default(name, value):
     """What stands in for a field has to keep the rules of that field."""
     entry = payload.Entry()
     if value is not None:
-        payload.READERS["short"](entry, value, name)
+        READERS["short"](entry, value, name)
     if entry.issues:
         raise CommandError(f"--{name}: {entry.issues[0].message}", returncode=2)
 
