@@ -14,8 +14,8 @@ from . import dates, payload, schema, wire, wording
 from .issues import CODES, OUTSIDE
 from .merging import CREDENTIALS, moved_endpoints
 from .models import EVERYTHING, SEALED_COLUMNS, ConnectionAuth
-from .reader import MAX_DEPTH
 from .values import MASKED, MAX_SHORT_TEXT
+from .window import MAX_DEPTH
 
 # Groups of the page, by what the fields are for: (title, fields).
 MAIN_GROUPS = (

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from connections import exporting, importing, reader, schema, wire
+from connections import exporting, importing, schema, window, wire
 from connections.issues import COMMAND_ERRORS, FILE_ERRORS, RECORD_ERRORS, WARNINGS
 from connections.values import MAX_NAMED_KEYS, MAX_SECONDS, MAX_SHORT_TEXT, MAX_TEXT
 
@@ -55,7 +55,7 @@ def test_every_choice_is_named():
         *exporting.NAMINGS,
         *exporting.FORMATS,
         *exporting.SECRETS,
-        *reader.WRAPPERS,
+        *window.WRAPPERS,
     ]
     for choice in choices:
         assert re.search(rf"`(--\w+ )?{choice}`", PAGE), choice
@@ -66,6 +66,6 @@ def test_the_limits_are_the_real_ones():
     assert MAX_SHORT_TEXT == 255 and "255 characters" in PAGE
     assert MAX_SECONDS == 100_000_000_000 and "100,000,000,000" in PAGE
     assert MAX_NAMED_KEYS == 20 and "up to 20" in PAGE
-    assert reader.MAX_DEPTH == 200 and "200 levels" in PAGE
-    assert reader.MAX_ENTRY == 16 * 1024 * 1024 and "16 MiB" in PAGE
+    assert window.MAX_DEPTH == 200 and "200 levels" in PAGE
+    assert window.MAX_ENTRY == 16 * 1024 * 1024 and "16 MiB" in PAGE
     assert f'"{wire.MASK}": true' in PAGE

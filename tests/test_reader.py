@@ -10,6 +10,7 @@ import tracemalloc
 import pytest
 
 from connections import reader, sources
+from connections import window as window_room
 from connections.issues import FILE_ERRORS, FileRefused
 from tests.helpers import Text
 
@@ -467,13 +468,15 @@ def test_an_endless_text_is_refused_before_all_of_it_is_read():
 )
 def test_chunk_borders_may_lie_anywhere(monkeypatch, size, window, text, name):
     expected = values(text, name)
-    monkeypatch.setattr(reader, "CHUNK", window)
+    for room in (reader, window_room):
+        monkeypatch.setattr(room, "CHUNK", window)
     assert values(Pieces(text, size, name)) == expected
 
 
 @pytest.mark.parametrize("window", [1, 2, 5])
 def test_faults_are_found_with_chunk_borders_anywhere(monkeypatch, window):
-    monkeypatch.setattr(reader, "CHUNK", window)
+    for room in (reader, window_room):
+        monkeypatch.setattr(room, "CHUNK", window)
     for text, code in [
         ('[{"token":"a"}]x', "trailing_garbage"),
         ('[{"token":"a"},]', "json5"),
@@ -609,4 +612,4 @@ def test_what_is_refused_at_its_beginning_is_not_read_on():
     stream = Endless()
     source = sources.open_source("-", stream, lambda data, _: data, lambda token, _: token)
     assert refusal(source) == "entry_too_large"
-    assert stream.served <= 3 * reader.MAX_ENTRY
+    assert stream.served <= 3 * window_room.MAX_ENTRY
