@@ -65,7 +65,7 @@ def store(source):
         record="integrations",
         count=result.created + result.updated,
         reason=f"{result.created} created, {result.updated} updated, "
-        f"{result.unchanged} unchanged, {result.refused} rejected: {source.name}",
+        f"{result.unchanged} unchanged, {result.refused} refused: {source.name}",
     )
     return result
 

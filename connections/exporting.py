@@ -60,7 +60,7 @@ def _pieces(queryset, options, tally, processes):
         opening, separator, closing = ("", "\n", "\n")
     writer = _Writer(queryset, options, separator)
     with parallel.workers(writer.write, processes) as in_order:
-        for text, count, unreadable in in_order(queryset.id_ranges(CHUNK)):
+        for text, count, unreadable in in_order(parallel.id_ranges(queryset, CHUNK)):
             for pk, name, fields in unreadable:
                 tally.left_out.append((name, fields))
                 ConnectionAuth.all_objects.get(pk=pk).note_unreadable(fields)
@@ -96,7 +96,7 @@ class _Writer:
         That is a list of `(id, name, names of fields)`.
         """
         texts, unreadable = [], []
-        for row in self.rows.in_range(*ids):
+        for row in parallel.in_range(self.rows, *ids):
             values = dict(zip(self.columns, row, strict=True))
             sealed, faults = self._open(values)
             if faults:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.db.models import Count
 
-from . import keyring, schema
+from . import keyring, parallel, schema
 from .derivation import fingerprint
 from .models import ConnectionAuth, SecretFingerprint
 from .values import MAX_TEXT
@@ -77,9 +77,10 @@ def rebuild(on_progress=None):
     """
     key = keyring.fingerprint_key()
     done = 0
-    for ids in ConnectionAuth.all_objects.id_ranges(CHUNK):
+    for ids in parallel.id_ranges(ConnectionAuth.all_objects.all(), CHUNK):
         with transaction.atomic():
-            for record in ConnectionAuth.all_objects.select_for_update().in_range(*ids):
+            rows = ConnectionAuth.all_objects.select_for_update()
+            for record in parallel.in_range(rows, *ids):
                 record.store_fingerprints(*record.open_auth(), key)
                 done += 1
         if on_progress:

@@ -132,7 +132,10 @@ def run(sources, options=None, on_verdict=None, on_progress=None, jobs=1, user=N
 def _audit(result, sources, options, user, outcome):
     if options.dry_run:
         return
-    counts = ", ".join(f"{getattr(result, action)} {action}" for action in ACTIONS)
+    counts = (
+        f"{result.created} created, {result.updated} updated, {result.unchanged} unchanged, "
+        f"{result.skipped} skipped, {result.rejected} refused"
+    )
     files = ", ".join(source.name for source in sources)
     audit.record(
         "import",

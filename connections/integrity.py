@@ -111,7 +111,7 @@ def verify(jobs=1, on_progress=None):
     records = ConnectionAuth.all_objects.order_by("id")
     processes = parallel.processes(jobs, records.count()) if jobs > 1 else 1
     with parallel.workers(_Checker(digest_key), processes) as in_order:
-        for checked, bad in in_order(records.id_ranges(CHUNK)):
+        for checked, bad in in_order(parallel.id_ranges(records, CHUNK)):
             result.checked += checked
             result.bad += bad
             if on_progress:
@@ -126,7 +126,7 @@ class _Checker:
         self.digest_key = digest_key
 
     def __call__(self, ids):
-        records = list(ConnectionAuth.all_objects.in_range(*ids))
+        records = list(parallel.in_range(ConnectionAuth.all_objects.all(), *ids))
         return len(records), [
             Fault(str(record.pk), record.connection_id, name, code)
             for record in records

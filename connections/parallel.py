@@ -35,6 +35,23 @@ def processes(jobs, records):
     return jobs if can_fork and is_shared and records >= WORTH_IT else 1
 
 
+def id_ranges(rows, size):
+    """Ranges of ids that hold `size` rows of a queryset each, as `(after, until)`."""
+    ids = rows.order_by("pk").values_list("pk", flat=True)
+    after, last = None, ids.last()
+    while after != last:
+        rest = ids if after is None else ids.filter(pk__gt=after)
+        until = rest.filter(pk__lte=last)[size - 1 : size].first() or last
+        yield after, until
+        after = until
+
+
+def in_range(rows, after, until):
+    """The rows with an id above `after` (None: from the first one) up to `until`, in order."""
+    chosen = rows.order_by("pk").filter(pk__lte=until)
+    return chosen if after is None else chosen.filter(pk__gt=after)
+
+
 class ProcessDied(Exception):
     """One of the processes was killed, as the kernel does where memory runs out."""
 

@@ -112,7 +112,7 @@ def _each_row(jobs, dry_run, on_progress=None):
         resealer = _Resealer(model, names)
         processes = parallel.processes(jobs, model._base_manager.count()) if jobs > 1 else 1
         with parallel.workers(resealer, processes) as in_order:
-            for read, rows in in_order(_ranges(model)):
+            for read, rows in in_order(parallel.id_ranges(model._base_manager.all(), CHUNK)):
                 for row in rows if dry_run else resealer.store(rows):
                     _count(result, model, row)
                 if on_progress:
@@ -143,16 +143,6 @@ class _Row:
     is_noted: bool  # whether that column says so already
 
 
-def _ranges(model):
-    ids = model._base_manager.order_by("pk").values_list("pk", flat=True)
-    after, last = None, ids.last()
-    while after != last:
-        rest = ids if after is None else ids.filter(pk__gt=after)
-        until = rest.filter(pk__lte=last)[CHUNK - 1 : CHUNK].first() or last
-        yield after, until
-        after = until
-
-
 class _Resealer:
     """Reads rows of a model and seals anew what needs it; writes one where nobody was faster."""
 
@@ -164,14 +154,12 @@ class _Resealer:
 
     def __call__(self, ids):
         """For a range of ids: how many rows it has, and the _Rows among them."""
-        after, until = ids
-        rows = self.model._base_manager.filter(pk__lte=until)
-        return self._read(rows if after is None else rows.filter(pk__gt=after))
+        return self._read(parallel.in_range(self.model._base_manager.all(), *ids))
 
     def _read(self, rows):
         columns = ("pk", *self.names, *(["sealed_under"] if self.notes_key else []))
         count, found = 0, []
-        for pk, *values in rows.order_by("pk").values_list(*columns):
+        for pk, *values in rows.values_list(*columns):
             count += 1
             sealed = values[: len(self.names)]
             if any(sealed):

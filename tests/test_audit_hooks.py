@@ -187,7 +187,7 @@ class _Upload(Text):
 def test_an_import_of_integrations():
     catalogue.store(Text([{"type": "hubspot"}, {"type": 7}], "kinds.json"))
     shown = latest(action="import", record_type="integrations", count=1)
-    assert shown["reason"] == "1 created, 0 updated, 0 unchanged, 1 rejected: kinds.json"
+    assert shown["reason"] == "1 created, 0 updated, 0 unchanged, 1 refused: kinds.json"
 
 
 def test_an_export_is_one_entry_before_anything_is_opened(admin_client):

@@ -6,7 +6,6 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-import time
 from datetime import timedelta
 
 import pytest
@@ -14,6 +13,7 @@ from django.utils import timezone
 
 from .helpers import SECRET
 from .installation import Installation
+from .stores import wait_for
 from .test_first_start import PASSWORD, SERVE, free_port
 from .test_import_runs import entries
 from .test_no_plaintext import Browser
@@ -50,14 +50,7 @@ def console(tmp_path_factory):
     served.server.communicate(timeout=30)
 
 
-def wait_for(what, seconds=90):
-    deadline = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.005)
-    return found
-
-
+PATIENCE = 90  # seconds
 RUN = "FROM connections_importrun ORDER BY created_at DESC LIMIT 1"
 
 
@@ -81,16 +74,20 @@ def test_killed_half_way_and_continued(console, tmp_path):
     browser.submit(url, on_conflict="update")
     assert "Importing" in browser.text
 
-    _, pid, _ = wait_for(lambda: console.value(f"SELECT process {RUN}")).split(" ")
+    _, pid, _ = wait_for(lambda: console.value(f"SELECT process {RUN}"), PATIENCE).split(" ")
     command = open(f"/proc/{pid}/cmdline").read()
     variables = open(f"/proc/{pid}/environ").read()
     assert "import_connections\0--run\0" in command
     for text in (command, variables):
         assert console.installation.dotenv()["FERNET_KEYS"] not in text
         assert SECRET not in text
-    wait_for(lambda: console.value("SELECT EXISTS (SELECT 1 FROM connections_connectionauth)"))
+    assert wait_for(
+        lambda: console.value("SELECT EXISTS (SELECT 1 FROM connections_connectionauth)"), PATIENCE
+    )
     os.kill(int(pid), signal.SIGKILL)
-    wait_for(lambda: has_ended(pid))  # until then it may still write that it lives
+    assert wait_for(
+        lambda: has_ended(pid), PATIENCE
+    )  # until then it may still write that it lives
     stored = console.value("SELECT count(*) FROM connections_connectionauth")
     assert 0 < stored < 30_000
     console.ask(
@@ -100,13 +97,13 @@ def test_killed_half_way_and_continued(console, tmp_path):
     browser.open(url)
     assert "Import interrupted" in browser.text
     browser.submit(url, **{"continue": "1"})
-    wait_for(lambda: console.value(f"SELECT status {RUN}") == "done")
+    assert wait_for(lambda: console.value(f"SELECT status {RUN}") == "done", PATIENCE)
     browser.open(url)
     assert "Imported" in browser.text
     assert console.value("SELECT count(*) FROM connections_connectionauth") == 30_000
     assert console.value("SELECT count(*) FROM connections_importchunk") == 0
     assert not any(SECRET in text for text in browser.seen)
-    wait_for(lambda: not os.path.exists(f"/proc/{pid}"))  # no zombie stays
+    assert wait_for(lambda: not os.path.exists(f"/proc/{pid}"), PATIENCE)  # no zombie stays
 
 
 def test_a_worker_of_celery_does_it(tmp_path):
@@ -125,7 +122,9 @@ def test_a_worker_of_celery_does_it(tmp_path):
     worker = installation.start("-m", "celery", "-A", "project", "worker", "-c", "1", **queue)
     try:
         database = sqlite3.connect(installation.path / "db.sqlite3")
-        wait_for(lambda: database.execute(f"SELECT status {RUN}").fetchone() == ("done",))
+        assert wait_for(
+            lambda: database.execute(f"SELECT status {RUN}").fetchone() == ("done",), PATIENCE
+        )
         stored = "SELECT count(*) FROM connections_connectionauth"
         assert database.execute(stored).fetchone() == (50,)
     finally:
@@ -156,14 +155,16 @@ def test_a_worker_that_is_killed_leaves_an_import_that_another_one_continues(tmp
     try:
         asked = installation.run("manage.py", "shell", "-c", CONFIRM, FILE=str(tmp_path), **queue)
         assert asked.returncode == 0, asked.stderr
-        wait_for(lambda: value("SELECT EXISTS (SELECT 1 FROM connections_connectionauth)"))
+        assert wait_for(
+            lambda: value("SELECT EXISTS (SELECT 1 FROM connections_connectionauth)"), PATIENCE
+        )
         worker.kill()
         worker.communicate(timeout=30)
         assert 0 < value("SELECT count(*) FROM connections_connectionauth") < 20_000
         continued = installation.run("manage.py", "shell", "-c", CONTINUE, **queue)
         assert continued.returncode == 0, continued.stderr
         worker = start_worker()
-        wait_for(lambda: value(f"SELECT status {RUN}") == "done")
+        assert wait_for(lambda: value(f"SELECT status {RUN}") == "done", PATIENCE)
         assert value("SELECT count(*) FROM connections_connectionauth") == 20_000
     finally:
         worker.terminate()

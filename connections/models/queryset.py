@@ -71,21 +71,6 @@ class ConnectionAuthQuerySet(models.QuerySet):
         """How many are sealed under which key: name of the key -> count."""
         return dict(self.order_by().values_list("sealed_under").annotate(Count("pk")))
 
-    def id_ranges(self, size):
-        """Ranges of ids that hold `size` records each, as `(after, until)`; see in_range()."""
-        ids = self.order_by("id").values_list("id", flat=True)
-        after, last = None, ids.last()
-        while after != last:
-            rest = ids if after is None else ids.filter(id__gt=after)
-            until = rest.filter(id__lte=last)[size - 1 : size].first() or last
-            yield after, until
-            after = until
-
-    def in_range(self, after, until):
-        """Those with an id above `after` (None: from the first one) up to `until`, in order."""
-        chosen = self.order_by("id").filter(id__lte=until)
-        return chosen if after is None else chosen.filter(id__gt=after)
-
     def listed(self):
         """Without the sealed columns: what lists need."""
         return self.defer(*sealed_columns(self.model)).select_related("integration")
