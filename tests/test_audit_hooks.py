@@ -150,7 +150,7 @@ def test_an_import_is_one_entry_with_its_counts(tmp_path):
         call_command("import_connections", str(path), "--json")
     assert count_after(before) == 1
     shown = latest(action="import", user=ME, count=2, result="done")
-    assert shown["reason"].startswith("2 created, 0 updated, 0 unchanged, 0 skipped, 1 rejected")
+    assert shown["reason"].startswith("2 created, 0 updated, 0 unchanged, 0 skipped, 1 refused")
     assert "crm.json" in shown["reason"]
     assert SECRET not in json.dumps(shown)
 
