@@ -18,17 +18,18 @@ from ..wording import csv_cell
 from . import context_for
 
 ON_A_PAGE = 50
+SHORT = forms.TextInput({"size": 12})
 DATE = forms.DateInput({"type": "date"})
 # Any that a time zone can't push out of the calendar.
 DATES = [MinValueValidator(date(1970, 1, 1)), MaxValueValidator(date(9998, 12, 31))]
 
 
 class FilterForm(forms.Form):
-    user = forms.CharField(required=False, label="Who")
+    user = forms.CharField(required=False, label="Who", widget=SHORT)
     action = forms.ChoiceField(
         required=False, label="What", choices=[("", "Anything"), *AccessEvent.ACTIONS.items()]
     )
-    record = forms.CharField(required=False, label="Record", help_text="Its whole name or id")
+    record = forms.CharField(required=False, label="Record", help_text="Name or id", widget=SHORT)
     since = forms.DateField(required=False, widget=DATE, validators=DATES)
     until = forms.DateField(required=False, widget=DATE, validators=DATES)
     result = forms.ChoiceField(required=False, choices=[("", "Any"), *AccessEvent.RESULTS.items()])
