@@ -183,8 +183,8 @@ def _key_to_verify():
         return keyring.audit_key()
     if AccessEvent.objects.exists():
         raise keyring.KeyringError(
-            "The key of the audit log is gone from the database, so nothing can be verified: "
-            "bring back the row `audit` of connections_storedkey from a backup."
+            "The key of the audit log is gone from the database, so nothing can be verified",
+            "bring back the row `audit` of connections_storedkey from a backup",
         )
     return None
 

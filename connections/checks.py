@@ -19,8 +19,8 @@ def check_keys(app_configs, **kwargs):
     try:
         keyring.require()
     except keyring.KeyringError as error:
-        sentence, _, hint = str(error).partition(". ")
-        return [Error(sentence.rstrip(".") + ".", hint=hint or None, id="connections.E001")]
+        hint = f"{error.remedy[0].upper()}{error.remedy[1:]}."
+        return [Error(f"{error.what}.", hint=hint, id="connections.E001")]
     return []
 
 

@@ -22,11 +22,15 @@ from django.db import IntegrityError, OperationalError, ProgrammingError, transa
 FERNET_OVERHEAD = 1 + 8 + 16 + 32
 
 KEYLESS_COMMANDS = {"help", "version", "generate_key", "makemigrations", "collectstatic"}
-MAKE_ONE = "Make one with `python manage.py generate_key`"
+MAKE_ONE = "make one with `python manage.py generate_key`"
 
 
 class KeyringError(Exception):
-    """The keys can't be used. The message is one sentence that says what to do."""
+    """The keys can't be used. One sentence: `what` is wrong, and what to do (`remedy`)."""
+
+    def __init__(self, what, remedy):
+        self.what, self.remedy = what, remedy
+        super().__init__(f"{what}: {remedy}.")
 
 
 class SealError(Exception):
@@ -54,44 +58,54 @@ def _is_weak(raw):
 
 
 def _check_key(key, position):
-    where = f"Key {position} in FERNET_KEYS"
     try:
         raw = base64.b64decode(key, altchars=b"-_", validate=True)
     except (ValueError, binascii.Error):
         raw = b""
     if len(raw) != 32 or base64.urlsafe_b64encode(raw).decode() != key or _is_weak(raw):
-        raise KeyringError(f"{where} is not a key that `generate_key` made. {MAKE_ONE}.")
+        what = f"Key {position} in FERNET_KEYS is not a key that `generate_key` made"
+        raise KeyringError(what, MAKE_ONE)
+
+
+def _spellings(secret_key):
+    """SECRET_KEY as a key: as it is, from base64's other alphabet, and hashed as in many recipes."""
+    other = secret_key.translate(str.maketrans("+/", "-_")).rstrip("=") + "="
+    hashed = hashlib.sha256(secret_key.encode(errors="surrogateescape")).digest()
+    return {secret_key, other, base64.urlsafe_b64encode(hashed).decode()}
 
 
 @lru_cache(maxsize=8)
 def _ring(keys, secret_key):
     """The checked MultiFernet for a tuple of keys. Cached by value: a changed setting counts."""
     if not keys:
-        raise KeyringError(f"FERNET_KEYS is not set. {MAKE_ONE} and put it into FERNET_KEYS.")
+        raise KeyringError("FERNET_KEYS is not set", f"{MAKE_ONE} and put it there")
+    forbidden = _spellings(secret_key)
     for position, key in enumerate(keys, 1):
-        if key and key == secret_key:
-            raise KeyringError(
-                f"Key {position} in FERNET_KEYS equals SECRET_KEY; they must differ. {MAKE_ONE}."
-            )
         if not key:
-            raise KeyringError(f"Key {position} in FERNET_KEYS is empty. {MAKE_ONE}.")
+            what = f"Key {position} in FERNET_KEYS is empty"
+            raise KeyringError(what, "put a key there, or take the comma out")
+        if key in forbidden:
+            what = f"Key {position} in FERNET_KEYS equals SECRET_KEY or is made of it"
+            raise KeyringError(what, MAKE_ONE)
         _check_key(key, position)
     if len(set(keys)) != len(keys):
-        raise KeyringError("FERNET_KEYS names one key twice; leave each key in once.")
+        raise KeyringError("FERNET_KEYS names one key twice", "leave each key in once")
     return MultiFernet([Fernet(key) for key in keys])
 
 
 def _current_ring():
     keys = getattr(settings, "FERNET_KEYS", None) or ()
     if isinstance(keys, (str, bytes)):
-        raise KeyringError("FERNET_KEYS must be a list of keys, not one text; see .env.example.")
+        raise KeyringError("FERNET_KEYS must be a list of keys, not one text", "see .env.example")
     try:
-        secret_key = settings.SECRET_KEY
+        secret_key = settings.SECRET_KEY.strip()
     except ImproperlyConfigured:
+        secret_key = ""
+    if not secret_key:
         raise KeyringError(
-            "SECRET_KEY is not set. Put a long random text into SECRET_KEY; "
-            "`python manage.py generate_key` prints one that will do."
-        ) from None
+            "SECRET_KEY is not set",
+            "put a long random text there; `python manage.py generate_key` prints one",
+        )
     return _ring(tuple(keys), secret_key)
 
 
@@ -117,8 +131,8 @@ def require():
         _decrypt(ring, token)
     except InvalidToken:
         raise KeyringError(
-            "None of the keys in FERNET_KEYS opens what is stored in this database. "
-            "Bring back the key that sealed it, after the newer ones."
+            "None of the keys in FERNET_KEYS opens what is stored in this database",
+            "bring back the key that sealed it, after the newer ones",
         ) from None
     _proven.add(ring)
 

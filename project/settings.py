@@ -25,13 +25,16 @@ class Env(environ.Env):
             cls.read_env(dotenv)
         for name in [name for name in cls.ENVIRON if name.endswith("_FILE")]:
             plain = name.removesuffix("_FILE")
-            if plain in SETTINGS and (name in given or plain not in given):
-                try:
-                    cls.ENVIRON[plain] = Path(cls.ENVIRON[name]).read_text().strip()
-                except OSError as error:
-                    raise ImproperlyConfigured(f"{name}: {error.strerror}.") from None
-                except UnicodeDecodeError:  # its `object` may be a key: do not chain it
-                    raise ImproperlyConfigured(f"{name}: what it holds is no text.") from None
+            if plain not in SETTINGS or (plain in given and name not in given):
+                continue
+            if (name in given) == (plain in given) and cls.ENVIRON.get(plain, "").strip():
+                raise ImproperlyConfigured(f"{plain} and {name} are both set: leave one in.")
+            try:
+                cls.ENVIRON[plain] = Path(cls.ENVIRON[name]).read_text().strip()
+            except OSError as error:
+                raise ImproperlyConfigured(f"{name}: {error.strerror}.") from None
+            except UnicodeDecodeError:  # its `object` may be a key: do not chain it
+                raise ImproperlyConfigured(f"{name}: what it holds is no text.") from None
         return cls()
 
 

@@ -1,0 +1,26 @@
+"""How a server begins: with good keys, or not at all."""
+
+import os
+import sys
+
+import django
+from django.core.exceptions import ImproperlyConfigured
+
+from connections import keyring
+
+
+def start():
+    """Set Django up. Ends the process with one sentence where the settings are no good."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+    try:
+        django.setup(set_prefix=False)
+        keyring.require()
+    except (ImproperlyConfigured, keyring.KeyringError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    from connections import audit, checks  # models can't be imported before setup()
+
+    # A server runs no system checks; of this one its log is the place to hear.
+    for warning in checks.check_order_of_keys(None):
+        print(warning.msg, warning.hint, file=sys.stderr)
+    audit.log_to(sys.stdout)  # a server has no other use for it
