@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from . import bin, dashboard
 from .models import ConnectionAuth, ImportRun, scope_of
-from .pages import audit, exports, imports, integrations, versions
+from .pages import audit, exports, imports, integrations, secrets, versions
 from .pages import bin as bin_pages
 
 
@@ -35,6 +35,8 @@ class LatchkeyAdminSite(AdminSite):
             ("import/<uuid:pk>/report/", imports.import_report, "connections_import_report"),
             ("import/integrations/", integrations.import_page, "connections_import_integrations"),
             ("export/", exports.export, "connections_export"),
+            ("find-secret/", secrets.find_page, "connections_find_secret"),
+            ("find-secret/shared/", secrets.shared_page, "connections_shared_secrets"),
             (
                 "connections/connectionauth/<uuid:pk>/versions/",
                 versions.versions,

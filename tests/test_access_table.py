@@ -53,6 +53,10 @@ import/integrations/                      GET  login   403   403   200   200   4
 import/integrations/                      POST login   403   403   200   200   403   200   403
 export/                                   GET  login   403   200   200   200   200   200   200
 export/                                   POST login   403   200   200   200   200   200   200
+find-secret/                              GET  login   403   403   403   200   403   200   200
+find-secret/                              POST login   403   403   403   200   403   200   200
+find-secret/shared/                       GET  login   403   403   403   200   403   200   200
+find-secret/shared/                       POST login   405   405   405   405   405   405   405
 connections/connectionauth/<id>/versions/ GET  login   403   200   200   200   200   200   404
 connections/connectionauth/<id>/versions/ POST login   403   403   302   302   403   302   404
 audit/                                    GET  login   403   403   403   403   200   200   403

@@ -7,16 +7,22 @@ from unittest import mock
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connections import fingerprints, keyring
+from connections import finding, fingerprints, keyring, replacing
 from connections.derivation import SECRETS, fingerprint
 from connections.fields import Sealed
-from connections.models import SEALED_COLUMNS, ConnectionAuth, SecretFingerprint
+from connections.models import (
+    SEALED_COLUMNS,
+    AccessEvent,
+    ConnectionAuth,
+    ReplacedAuth,
+    SecretFingerprint,
+)
 
 from .helpers import FULL_AUTH, SECRET, import_text, make
 
@@ -164,6 +170,92 @@ def run(*arguments, secret=""):
         except CommandError as error:
             return error.returncode, str(error)
     return code, out.getvalue()
+
+
+def replaced(count=1, **fields):
+    """A record whose token was replaced `count` times, last by `synth-now`."""
+    record = make(token=SECRET, **fields)
+    for number in range(count):
+        held = replacing.former(record, ["token"])
+        record.token = f"synth-{number}" if number + 1 < count else "synth-now"
+        record.save(update_fields=["token"])
+        held.save()
+    return record
+
+
+def test_former_versions_are_looked_through_when_asked_for():
+    record = replaced(3, name="Acme")
+    replaced(name="Other", key="synth-other")
+    make(token=SECRET)
+    assert len(finding.look(SECRET)) == 1
+    found = finding.look("synth-0", former=True)
+    assert [(place.record, place.field, place.version) for place in found.former] == [
+        (record, "token", 2)
+    ]
+    found = finding.look(SECRET, former=True)
+    assert [place.version for place in found.former] == [1, 1]
+    assert (len(found.holders), len(found), found.records()) == (1, 3, 3)
+    assert finding.look("synth-nowhere", former=True) == finding.Found([])
+
+
+def test_a_former_version_that_does_not_open_is_counted():
+    replaced()
+    ReplacedAuth.objects.update(content=Sealed("gAAAAA", "content", "", is_json=True))
+    found = finding.look(SECRET, former=True)
+    assert (found.former, found.unopened) == ([], 1)
+
+
+@pytest.mark.parametrize("stored", ["\n", "\r\n"])
+@pytest.mark.parametrize("given_", ["\n", "\r\n"])
+def test_lines_may_end_in_either_way(stored, given_):
+    lines = ["-----BEGIN X-----", SECRET, "-----END X-----"]
+    make(pem=stored.join(lines))
+    assert len(finding.look(given_.join(lines))) == 1
+
+
+def test_a_look_is_audited_without_the_value_before_its_answer(monkeypatch):
+    make(token=SECRET, key=SECRET)
+    finding.look(SECRET)
+    entry = AccessEvent.objects.latest("id")
+    assert (entry.action, entry.count, entry.fields) == ("find", 2, ["key", "token"])
+    assert SECRET not in json.dumps(entry.shown())
+
+    def fail(*args, **kwargs):
+        raise DatabaseError
+
+    monkeypatch.setattr("connections.audit.record", fail)
+    with pytest.raises(DatabaseError):
+        finding.look(SECRET)
+
+
+def test_groups_of_shared_secrets_name_some_of_their_records(monkeypatch):
+    monkeypatch.setattr(finding, "NAMED", 2)
+    for number in range(3):
+        make(name=f"R{number}", refresh_token=SECRET)
+    for number in range(2):
+        make(name=f"C{number}", client_secret="synth-c", key="synth-c", token=f"own-{number}")
+    make(name="twice", key="synth-both", token="synth-both")
+    binned = make(client_secret="synth-c")
+    ConnectionAuth.all_objects.filter(pk=binned.pk).update(binned_at=timezone.now())
+    first, second = finding.groups(finding.shared())
+    assert [str(record) for record in first.records] == ["R0", "R1"]
+    assert (first.count, first.others, first.fields) == (3, 1, ["refreshToken"])
+    assert (second.count, second.others, second.fields) == (2, 0, ["clientSecret", "key"])
+    assert [group.count for group in finding.groups(finding.shared(field="key"), field="key")] == [
+        2
+    ]
+    assert list(finding.shared(field="pem")) == []
+
+
+def test_the_command_and_former_versions():
+    replaced(name="Acme", connection_id="conn-1")
+    assert run(secret=SECRET) == (0, "Found nowhere.\n")
+    code, out = run("--former", secret=SECRET)
+    assert code == 1 and "Acme: token (conn-1), in version 1" in out
+    code, out = run("--former", "--json", secret=SECRET)
+    (place,) = json.loads(out)["former"]
+    assert (code, place["name"], place["field"], place["version"]) == (1, "Acme", "token", 1)
+    assert SECRET not in out
 
 
 def test_the_command():

@@ -7,7 +7,7 @@ import sys
 from django.core.management import CommandError
 from tqdm import tqdm
 
-from connections import fingerprints
+from connections import finding, fingerprints, parallel
 from connections.derivation import SECRETS
 from connections.issues import printable
 from connections.management.base import LatchkeyCommand
@@ -17,8 +17,8 @@ from connections.models import ConnectionAuth
 class Command(LatchkeyCommand):
     help = (
         "Tell which connections hold the secret that is given on standard input, and in which "
-        "field. Opens nothing. Exit status: 0 it is nowhere (or none is shared), 1 it was found, "
-        "2 it could not be looked for."
+        "field. Opens nothing that is in use. Exit status: 0 it is nowhere (or none is shared), "
+        "1 it was found, 2 it could not be looked for."
     )
 
     def add_arguments(self, parser):
@@ -33,12 +33,17 @@ class Command(LatchkeyCommand):
             action="store_true",
             help="Instead: make the fingerprints of all connections anew.",
         )
+        other.add_argument(
+            "--former",
+            action="store_true",
+            help="Look in the former versions of the last seven days as well; opens each of them.",
+        )
         parser.add_argument(
             "--field", choices=SECRETS, help="With --shared: look at this field alone."
         )
         parser.add_argument("--json", action="store_true", help="Print the result as JSON.")
 
-    def handle(self, *, shared, rebuild, field, json, **options):
+    def handle(self, *, shared, rebuild, former, field, json, **options):
         if field and not shared:
             raise CommandError("--field goes with --shared.", returncode=2)
         if rebuild:
@@ -46,17 +51,25 @@ class Command(LatchkeyCommand):
         elif shared:
             self.list_shared(field, json)
         else:
-            self.find(json)
+            self.find(former, json)
 
-    def find(self, as_json):
-        found = fingerprints.find(read_secret())
+    def find(self, former, as_json):
+        found = finding.look(read_secret(), former=former, jobs=parallel.cores())
         if as_json:
-            self.stdout.write(json.dumps({"found": [holder.as_json() for holder in found]}))
+            written = {"found": [holder.as_json() for holder in found.holders]}
+            if former:
+                written["former"] = [place.as_json() for place in found.former]
+                written["unopened"] = found.unopened
+            self.stdout.write(json.dumps(written))
         else:
-            for holder in found:
+            for holder in found.holders:
                 self.stdout.write(line(holder))
+            for place in found.former:
+                self.stdout.write(f"{line(place)}, in version {place.version}")
             self.stdout.write(f"Found in {len(found)} places." if found else "Found nowhere.")
-        if found:
+        if found.unopened:
+            self.stderr.write(f"{found.unopened} former versions hold what does not open.")
+        if found or found.unopened:
             sys.exit(1)
 
     def list_shared(self, field, as_json):
