@@ -68,7 +68,7 @@ def _check_key(key, position):
 
 
 def _spellings(secret_key):
-    """SECRET_KEY as a key: as it is, from base64's other alphabet, and hashed as in many recipes."""
+    """SECRET_KEY as a key: as it is, from the other alphabet, and hashed as in many recipes."""
     other = secret_key.translate(str.maketrans("+/", "-_")).rstrip("=") + "="
     hashed = hashlib.sha256(secret_key.encode(errors="surrogateescape")).digest()
     return {secret_key, other, base64.urlsafe_b64encode(hashed).decode()}
