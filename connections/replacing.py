@@ -1,12 +1,14 @@
 """What a change replaces is kept, sealed, for a week, and can be put back."""
 
+import json
 from datetime import datetime
 
 from django.db import models
 from django.utils import timezone
 
-from . import audit, schema
+from . import audit, keyring, schema
 from .fields import Sealed
+from .keyring import SealError
 from .merging import CREDENTIALS, same
 from .models import ConnectionAuth, Integration, ReplacedAuth
 
@@ -39,6 +41,26 @@ def former(record, fields, auth=None, *, by=None, run=None):
         fields=sorted(names),
         content=content,
     )
+
+
+def reseal_closed(text, record):
+    """Seal anew, within the JSON text of a `content`, what did not open then and does now.
+
+    `record` is the record's id. Returns the text, the same where nothing is new, and the names of
+    the values that still don't open.
+    """
+    content = json.loads(text)
+    newest, new, closed = keyring.key_ids()[0], {}, []
+    for name, token in content.get("closed", {}).items():
+        try:
+            if keyring.key_of(token) != newest:
+                new[name] = keyring.reseal(token, f"{record}/{name}")
+        except SealError:
+            closed.append(name)
+    if new:
+        content["closed"] |= new
+        text = ReplacedAuth._meta.get_field("content").encode(content)
+    return text, closed
 
 
 def _touches_auth(names):

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from django.apps import apps
 from django.db import connection, transaction
 
-from . import audit, keyring, parallel
+from . import audit, keyring, parallel, replacing, runs
 from .fields import SealedTextField, canonical_id
 from .keyring import SealError
-from .models import ImportChunk, StoredKey
+from .models import ImportChunk, ReplacedAuth, StoredKey
 
 CHUNK = 500  # rows that are read and sealed at a time
 MOST_NAMED = 1000  # unreadable values that are named
@@ -21,7 +21,7 @@ MOST_NAMED = 1000  # unreadable values that are named
 
 @dataclass
 class Result:
-    """Counts of rows with sealed values; `bad` names values that do not open."""
+    """Counts of rows with sealed values, pieces of uploads too; `bad` names what does not open."""
 
     total: int = 0
     rotated: int = 0
@@ -65,7 +65,7 @@ def sealed_models():
 
 def count_rows():
     """How many rows a rotation reads."""
-    return sum(model._base_manager.count() for model, _ in sealed_models())
+    return sum(m._base_manager.count() for m in (ImportChunk, *dict(sealed_models())))
 
 
 def rotate(jobs=1, dry_run=False, on_progress=None):
@@ -73,7 +73,9 @@ def rotate(jobs=1, dry_run=False, on_progress=None):
 
     `on_progress(rows)` is called with how many of count_rows() were read since the last call.
     """
-    result = _each_row(jobs, dry_run, on_progress)
+    result = Result()
+    _each_row(result, jobs, dry_run, on_progress)
+    _each_chunk(result, dry_run, on_progress)
     # Last: what our own keys protect is under the newest key by now. All of them and the entry of
     # the audit log are one transaction, so that a kill leaves them all under one key.
     with transaction.atomic():
@@ -87,16 +89,15 @@ def rotate(jobs=1, dry_run=False, on_progress=None):
 
 def leftovers(jobs=1):
     """What still needs an old key, as Leftovers. Changes nothing."""
-    result = _each_row(jobs, dry_run=True)
-    newest = keyring.key_ids()[0]
+    rows, chunks = Result(), Result()
+    _each_row(rows, jobs, dry_run=True)
+    _each_chunk(chunks, dry_run=True)
     old_keys, bad_keys = keyring.reseal_stored_keys(dry_run=True)
-    chunks = ImportChunk.objects.values_list("token", flat=True).iterator(chunk_size=10)
-    under = [keyring.key_of(bytes(token)) for token in chunks]
     return Leftovers(
-        rows=result.under_old,
+        rows=rows.under_old,
         stored_keys=len(old_keys),
-        uploads=sum(name not in (None, newest) for name in under),
-        unreadable=result.unreadable + len(bad_keys) + under.count(None),
+        uploads=chunks.under_old,
+        unreadable=rows.unreadable + chunks.unreadable + len(bad_keys),
     )
 
 
@@ -106,8 +107,7 @@ def _count_bad_keys(result, names):
         result.name(StoredKey, name, ["token"])
 
 
-def _each_row(jobs, dry_run, on_progress=None):
-    result = Result()
+def _each_row(result, jobs, dry_run, on_progress=None):
     for model, names in sealed_models():
         resealer = _Resealer(model, names)
         processes = parallel.processes(jobs, model._base_manager.count()) if jobs > 1 else 1
@@ -117,7 +117,31 @@ def _each_row(jobs, dry_run, on_progress=None):
                     _count(result, model, row)
                 if on_progress:
                     on_progress(read)
-    return result
+
+
+def _each_chunk(result, dry_run, on_progress=None):
+    """Pieces of uploads that wait: 1.4 MB each, so one at a time."""
+    chunks = ImportChunk.objects
+    newest = keyring.key_ids()[0]
+    for pk in list(chunks.order_by("pk").values_list("pk", flat=True)):
+        if on_progress:
+            on_progress(1)
+        if not (chunk := chunks.select_related("run").filter(pk=pk).first()):
+            continue  # imported meanwhile, or thrown away
+        result.total += 1
+        if keyring.key_of(bytes(chunk.token)) == newest:
+            result.current += 1
+            continue
+        place = runs.chunk_place(chunk.run, chunk.position)
+        try:
+            token = keyring.seal_bytes(keyring.unseal_bytes(chunk.token, place), place)
+        except SealError:
+            result.name(ImportChunk, pk, ["token"])
+            continue
+        result.rotated += 1
+        result.under_old += 1
+        if not dry_run:
+            chunks.filter(pk=pk).update(token=token)  # nobody else ever changes one
 
 
 def _count(result, model, row):
@@ -138,7 +162,7 @@ class _Row:
     pk: object
     read: dict  # field -> the token that was read, or None
     new: dict  # field -> the same value under the newest key, where it was under another
-    bad: list  # fields that don't open
+    bad: list  # fields that don't open, or `field.name` of a value inside
     under: str  # for its column `sealed_under`
     is_noted: bool  # whether that column says so already
 
@@ -151,13 +175,16 @@ class _Resealer:
         self.newest = keyring.key_ids()[0]
         fields = model._meta.concrete_fields
         self.notes_key = any(field.name == "sealed_under" for field in fields)
+        # A former version holds, inside, what did not open when it was replaced.
+        self.has_closed = model is ReplacedAuth
+        self.beside = ["sealed_under"] * self.notes_key + ["record_id"] * self.has_closed
 
     def __call__(self, ids):
         """For a range of ids: how many rows it has, and the _Rows among them."""
         return self._read(parallel.in_range(self.model._base_manager.all(), *ids))
 
     def _read(self, rows):
-        columns = ("pk", *self.names, *(["sealed_under"] if self.notes_key else []))
+        columns = ("pk", *self.names, *self.beside)
         count, found = 0, []
         for pk, *values in rows.values_list(*columns):
             count += 1
@@ -167,21 +194,38 @@ class _Resealer:
                 found.append(self._row(pk, dict(zip(self.names, tokens, strict=True)), values[-1]))
         return count, found
 
-    def _row(self, pk, read, noted):
+    def _row(self, pk, read, beside):
         new, bad, under = {}, [], set()
         for name, token in read.items():
             if token is None:
                 continue
             made_by = keyring.key_of(token)
-            if made_by != self.newest:
-                try:
-                    new[name] = keyring.reseal(token, f"{canonical_id(pk)}/{name}")
-                    made_by = self.newest
-                except SealError:
-                    bad.append(name)
+            place = f"{canonical_id(pk)}/{name}"
+            try:
+                if self.has_closed:
+                    token, closed = self._reseal_former(token, place, made_by, beside)
+                    bad += [f"{name}.{inner}" for inner in closed]
+                elif made_by != self.newest:
+                    token = keyring.reseal(token, place)
+                if token != read[name]:
+                    new[name] = token
+                made_by = self.newest
+            except SealError:
+                bad.append(name)
             under.add(made_by)
         under = keyring.oldest_of(under)
-        return _Row(pk, read, new, bad, under, not self.notes_key or noted == under)
+        return _Row(pk, read, new, bad, under, not self.notes_key or beside == under)
+
+    def _reseal_former(self, token, place, made_by, record):
+        """The token of a former version of a record under the newest key, and all inside it too.
+
+        Returns it with the names of values inside that don't open: those stay as they are.
+        """
+        text = keyring.unseal(token, place)
+        new_text, closed = replacing.reseal_closed(text, record)
+        if made_by != self.newest or new_text != text:
+            token = keyring.seal(new_text, place)
+        return token, closed
 
     def store(self, rows):
         """Write _Rows; those that somebody changed meanwhile are read again first.

@@ -10,12 +10,22 @@ from contextlib import contextmanager
 
 import pytest
 from cryptography.fernet import Fernet
+from django.contrib.auth.models import User
 from django.core.management import call_command
-from django.db import connection, models
+from django.db import connection, models, transaction
 
-from connections import integrity, keyring, rotation
+from connections import integrity, keyring, replacing, rotation, runs
 from connections.fields import SealedTextField
-from connections.models import SEALED_COLUMNS, AccessEvent, ConnectionAuth, Integration, StoredKey
+from connections.models import (
+    SEALED_COLUMNS,
+    AccessEvent,
+    ConnectionAuth,
+    ImportChunk,
+    Integration,
+    ReplacedAuth,
+    StoredKey,
+)
+from connections.sources import CHUNK, SpooledSource
 
 from .helpers import FULL_AUTH, SECRET, export_text, import_text, make
 from .stores import VENDORS, wait, write
@@ -207,6 +217,102 @@ def test_a_key_of_our_own_that_does_not_open_is_named_and_the_rest_goes_on(keys)
     newest = keyring.key_ids()[0]
     others = StoredKey.objects.exclude(name="fingerprint")
     assert {keyring.key_of(key.token) for key in others} == {newest}
+
+
+def upload(keys, *pieces):
+    """An upload that waits for its confirmation, sealed by a process with the old key alone."""
+    keys.FERNET_KEYS = [OLD]
+    source = SpooledSource("in.json", keyring.seal_bytes, keyring.unseal_bytes)
+    source.write(b"".join(pieces))
+    run = runs.keep_sealed(source, User.objects.create(username="operator"))
+    keys.FERNET_KEYS = [NEW, OLD]
+    return run
+
+
+def test_uploads_that_wait_are_rotated_too(keys):
+    pieces = [bytes([65 + n]) * CHUNK for n in range(2)] + [b"end"]
+    waiting = upload(keys, *pieces)
+    _code, out, _err = run("--verify", "--json")
+    assert json.loads(out)["uploads"] == 3
+    assert counts() == (0, {"total": 6, "rotated": 6, "current": 0, "unreadable": 0})
+    assert counts() == (0, {"total": 6, "rotated": 0, "current": 6, "unreadable": 0})
+    assert run("--verify")[0] == 0
+    keys.FERNET_KEYS = [NEW]
+    assert list(runs.StoredUpload(waiting).chunks()) == pieces
+
+
+def test_a_piece_of_an_upload_that_does_not_open_is_named_and_the_rest_goes_on(keys):
+    waiting = upload(keys, b"a" * CHUNK, b"end")
+    broken = waiting.chunks.get(position=0)
+    broken.token = BROKEN.encode()
+    broken.save()
+    code, out, err = run("--json")
+    assert code == 1 and json.loads(out)["rotated"] == 4 and json.loads(out)["unreadable"] == 1
+    assert err == f"connections.ImportChunk {broken.pk}: token does not open.\n"
+    broken.refresh_from_db()
+    assert bytes(broken.token) == BROKEN.encode()
+
+
+def test_a_piece_that_is_thrown_away_meanwhile_is_left_alone(keys, monkeypatch):
+    waiting = upload(keys, b"end")
+    seal = keyring.seal_bytes
+
+    def throw_away_first(data, place):
+        waiting.delete()
+        return seal(data, place)
+
+    monkeypatch.setattr(keyring, "seal_bytes", throw_away_first)
+    assert run()[0] == 0
+    assert not ImportChunk.objects.exists()
+
+
+@pytest.fixture
+def former(keys):
+    """What conn-1 held before an edit, while its token did not open for want of a key."""
+    put("conn-1", "token", MISSING.encrypt(token_of("conn-1", "synth-missing")).decode())
+    record = ConnectionAuth.objects.get(connection_id="conn-1")
+    keys.FERNET_KEYS = [OLD]
+    replacing.former(record, ["token"]).save()
+    keys.FERNET_KEYS = [NEW, OLD]
+    record.token = "synth-mended"
+    record.save()
+    return ReplacedAuth.objects.get()
+
+
+MISSING_KEY = keyring.generate_key()
+MISSING = Fernet(MISSING_KEY)
+
+
+def token_of(connection_id, value):
+    pk = ConnectionAuth.objects.get(connection_id=connection_id).pk
+    return f"{pk}/token\n{value}".encode()
+
+
+def test_what_is_closed_inside_a_former_version_is_named_and_kept(former):
+    closed = former.content.reveal()["closed"]
+    code, out, err = run("--json")
+    assert code == 1 and json.loads(out)["unreadable"] == 1
+    assert err == f"connections.ReplacedAuth {former.pk}: content.token does not open.\n"
+    former.refresh_from_db()
+    assert keyring.key_of(former.content.token) == keyring.key_ids()[0]
+    assert former.content.reveal()["closed"] == closed
+    code, out, _err = run("--verify", "--json")
+    assert code == 1 and json.loads(out)["unreadable"] == 1 and not json.loads(out)["needs_old"]
+
+
+def test_what_is_closed_inside_a_former_version_is_rotated_once_its_key_is_back(keys, former):
+    run()  # the version itself is under the newest key from here on
+    keys.FERNET_KEYS = [NEW, OLD, MISSING_KEY]
+    _code, out, _err = run("--verify", "--json")
+    assert json.loads(out)["needs_old"] and json.loads(out)["rows"] == 1
+    code, result = counts()
+    assert (code, result["rotated"], result["unreadable"]) == (0, 1, 0)
+    keys.FERNET_KEYS = [NEW]
+    former.refresh_from_db()
+    record = ConnectionAuth.objects.get(connection_id="conn-1")
+    with transaction.atomic():
+        replacing.put_back(former, record, user=None)
+    assert ConnectionAuth.objects.get(pk=record.pk).token.reveal() == "synth-missing"
 
 
 def test_a_rotation_stands_in_the_audit_log(keys):
