@@ -1,5 +1,7 @@
 """The admin pages of users and groups."""
 
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.forms import UserChangeForm
@@ -10,7 +12,8 @@ from .integration_admin import LinesField
 from .lookups import KnownLookups
 from .models import UserScope
 
-admin.site.unregister((User, Group))
+# Ours come below; allauth's have nothing that anybody should look at or change by hand.
+admin.site.unregister((User, Group, EmailAddress, Authenticator))
 
 LIMITS = {"scope_environments": "environments", "scope_integrations": "integrations"}
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from django.apps import apps
 from django.db import connection, transaction
 
-from . import audit, keyring, parallel, replacing, runs
+from . import audit, factors, keyring, parallel, replacing, runs
 from .fields import SealedTextField, canonical_id
 from .keyring import SealError
 from .models import ImportChunk, ReplacedAuth, StoredKey
@@ -75,6 +75,7 @@ def rotate(jobs=1, dry_run=False, on_progress=None):
     """
     result = Result()
     _each_row(result, jobs, dry_run, on_progress)
+    _each_factor(result, dry_run)
     _each_chunk(result, dry_run, on_progress)
     # Last: what our own keys protect is under the newest key by now. All of them and the entry of
     # the audit log are one transaction, so that a kill leaves them all under one key.
@@ -91,6 +92,7 @@ def leftovers(jobs=1):
     """What still needs an old key, as Leftovers. Changes nothing."""
     rows, chunks = Result(), Result()
     _each_row(rows, jobs, dry_run=True)
+    _each_factor(rows, dry_run=True)
     _each_chunk(chunks, dry_run=True)
     old_keys, bad_keys = keyring.reseal_stored_keys(dry_run=True)
     return Leftovers(
@@ -142,6 +144,27 @@ def _each_chunk(result, dry_run, on_progress=None):
         result.under_old += 1
         if not dry_run:
             chunks.filter(pk=pk).update(token=token)  # nobody else ever changes one
+
+
+def _each_factor(result, dry_run):
+    """Second factors: few rows, and each has its secret inside JSON, where no sealed field is."""
+    newest = keyring.key_ids()[0]
+    with transaction.atomic():
+        for row in factors.with_secret().select_for_update():
+            name = factors.SEALED[row.type]
+            result.total += 1
+            if keyring.key_of(row.data[name]) == newest:
+                result.current += 1
+                continue
+            try:
+                row.data[name] = keyring.reseal(row.data[name], factors.BINDING)
+            except SealError:
+                result.name(type(row), row.pk, [name])
+                continue
+            result.rotated += 1
+            result.under_old += 1
+            if not dry_run:
+                row.save(update_fields=["data"])
 
 
 def _count(result, model, row):

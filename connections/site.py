@@ -1,8 +1,11 @@
 """The admin site: Django's, under our own name, with the expiry dashboard as its first page."""
 
 from django.contrib.admin import AdminSite
-from django.urls import path
+from django.contrib.auth import REDIRECT_FIELD_NAME
+from django.shortcuts import redirect
+from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.http import urlencode
 
 from . import bin, dashboard
 from .models import ConnectionAuth, ImportRun, scope_of
@@ -25,6 +28,20 @@ class LatchkeyAdminSite(AdminSite):
                 ImportRun.objects.visible_to(request.user),
             )
         return super().index(request, context)
+
+    # Signing in and out and changing the password are allauth's: there is no other way in.
+
+    def login(self, request, extra_context=None):
+        if request.user.is_authenticated:
+            return redirect("admin:index")
+        back = request.GET.get(REDIRECT_FIELD_NAME) or reverse("admin:index")
+        return redirect(f"{reverse('account_login')}?{urlencode({REDIRECT_FIELD_NAME: back})}")
+
+    def logout(self, request, extra_context=None):
+        return redirect("account_logout", preserve_request=True)
+
+    def password_change(self, request, extra_context=None):
+        return redirect("account_change_password")
 
     def get_urls(self):
         routes = (
@@ -51,7 +68,7 @@ class LatchkeyAdminSite(AdminSite):
         ours = [path(route, self.admin_view(view), name=name) for route, view, name in routes]
         # Nothing here completes names or has a page of its own on the site: what nobody uses
         # would only be two more ways to ask for what is stored.
-        needless = {"autocomplete", "view_on_site"}
+        needless = {"autocomplete", "view_on_site", "password_change_done"}
         kept = [url for url in super().get_urls() if getattr(url, "name", "") not in needless]
         return ours + kept
 

@@ -1,12 +1,13 @@
 """What is audited wherever it happens: logins, changes to users, groups and permissions."""
 
+from allauth.mfa import signals as mfa
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_save
 from django.dispatch import receiver
 
-from . import audit
+from . import audit, factors
 from .models import Integration
 
 User = get_user_model()
@@ -38,6 +39,20 @@ def login_failed(credentials, request=None, **kwargs):
         reason="" if known else "Unknown user name",
         result="failed",
     )
+
+
+@receiver(mfa.authentication_failed)
+def code_failed(request, user, **kwargs):
+    audit.record("login_failed", request=request, user=user, reason="Wrong code", result="failed")
+
+
+@receiver(mfa.authenticator_added)
+@receiver(mfa.authenticator_removed)
+@receiver(mfa.authenticator_reset)
+def factor_changed(signal, request, user, authenticator, **kwargs):
+    verb = "Removed" if signal is mfa.authenticator_removed else "Added"
+    reason = f"{verb}: {authenticator.get_type_display()}"
+    audit.record("change", request=request, record=user, fields=factors.NOTED, reason=reason)
 
 
 @receiver(pre_save, sender=User)

@@ -17,15 +17,33 @@ def is_trusted_proxy(address):
 
 
 def trusted_proxies(get_response):
-    """Drop X-Forwarded-* headers unless a proxy in TRUSTED_PROXIES sent them."""
+    """Drop X-Forwarded-* headers unless a proxy in TRUSTED_PROXIES sent them.
+
+    Where one did, REMOTE_ADDR becomes the address that it forwards for.
+    """
 
     def middleware(request):
-        if not is_trusted_proxy(request.META.get("REMOTE_ADDR", "")):
+        if is_trusted_proxy(request.META.get("REMOTE_ADDR", "")):
+            request.META["REMOTE_ADDR"] = _client(request.META)
+        else:
             for header in FORWARDED:
                 request.META.pop(header, None)
         return get_response(request)
 
     return middleware
+
+
+def _client(meta):
+    """The last address in X-Forwarded-For that is no trusted proxy: what is before is hearsay."""
+    address = meta["REMOTE_ADDR"]
+    for hop in reversed(meta.get("HTTP_X_FORWARDED_FOR", "").split(",")):
+        try:
+            address = str(ipaddress.ip_address(hop.strip()))
+        except ValueError:
+            break
+        if not is_trusted_proxy(address):
+            break
+    return address
 
 
 def no_store(get_response):

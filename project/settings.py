@@ -40,7 +40,7 @@ class Env(environ.Env):
 
 SETTINGS = (
     "SECRET_KEY FERNET_KEYS DATABASE_URL DEBUG ALLOWED_HOSTS CSRF_TRUSTED_ORIGINS HTTPS "
-    "TRUSTED_PROXIES TIME_ZONE EMAIL_URL CELERY_BROKER_URL"
+    "TRUSTED_PROXIES REQUIRE_MFA TIME_ZONE EMAIL_URL CACHE_URL CELERY_BROKER_URL"
 ).split()
 env = Env.read(BASE_DIR / ".env")
 
@@ -48,6 +48,12 @@ env = Env.read(BASE_DIR / ".env")
 def texts(name, default=""):
     """A comma-separated setting as a list."""
     return [text.strip() for text in env.ENVIRON.get(name, default).split(",") if text.strip()]
+
+
+def is_on(name, default):
+    """A switch. What is on, or meant to be, is not switched off by a typo."""
+    given = env.ENVIRON.get(name) or default
+    return given.strip().lower() not in ("off", "false", "no", "0")
 
 
 # Keys. Nothing is checked here: connections.keyring.require() does that, with a sentence.
@@ -59,6 +65,8 @@ if FERNET_KEYS == [""]:
 FERNET_USE_HKDF = False  # tokens are standard Fernet under FERNET_KEYS, readable by any library
 
 DEBUG = env.bool("DEBUG", default=False)
+# On unless it is switched off for a machine of one's own.
+HTTPS = is_on("HTTPS", "on")
 ALLOWED_HOSTS = texts("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = texts("CSRF_TRUSTED_ORIGINS")
 # Addresses or networks whose X-Forwarded-* headers are believed.
@@ -72,6 +80,9 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "csp",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
     "connections.apps.ConnectionsConfig",
 ]
 
@@ -89,6 +100,8 @@ MIDDLEWARE = [
     "connections.audit.middleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "connections.sessions.middleware",
 ]
 
 ROOT_URLCONF = "project.urls"
@@ -104,6 +117,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "connections.login.page_context",
             ],
         },
     },
@@ -133,7 +147,49 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
-LOGIN_URL = "admin:login"
+
+# Signing in is django-allauth's: user name and password, then TOTP or a passkey. There is no
+# sign-up and no way in by e-mail; connections/login.py has what is our own.
+AUTHENTICATION_BACKENDS = ["connections.login.StaffBackend"]
+LOGIN_URL = ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
+LOGIN_REDIRECT_URL = "admin:index"
+ACCOUNT_ADAPTER = "connections.login.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = True
+ACCOUNT_SESSION_REMEMBER = False
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
+# Guesses: of a person's password, of their codes (each "key"), and from an address whatever it
+# asks. What is refused is not counted, so that nobody is locked out for longer than that.
+ACCOUNT_RATE_LIMITS = {
+    "login_failed": "50/15m/ip,10/15m/key",
+    "change_password": "10/15m/user",
+    "reauthenticate": "10/m/user",
+}
+MFA_ADAPTER = "connections.factors.MFAAdapter"
+MFA_FORMS = {"activate_totp": "connections.factors.ActivateTOTPForm"}
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+MFA_TOTP_ISSUER = "Latchkey"
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not HTTPS  # browsers allow that for localhost alone
+REQUIRE_MFA = is_on("REQUIRE_MFA", "off")
+
+# The rules for sessions are in connections/sessions.py; no cookie outlives them.
+SESSION_COOKIE_AGE = 12 * 3600
+SESSION_EXPIRE_AT_BROWSER_CLOSE = True
+
+# Guesses are counted here, so all machines have to share it: the database, unless told otherwise.
+CACHES = {
+    "default": env.cache_url("CACHE_URL")
+    if env.ENVIRON.get("CACHE_URL")
+    else {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "connections_cache",  # migration 0011
+        # What is over that is thrown away, counts that still matter as well.
+        "OPTIONS": {"MAX_ENTRIES": 100_000},
+    }
+}
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")
@@ -157,8 +213,6 @@ CELERY_BROKER_URL = env.ENVIRON.get("CELERY_BROKER_URL", "")
 FILE_UPLOAD_HANDLERS = ["connections.uploads.SealedUploadHandler"]
 DATA_UPLOAD_MAX_MEMORY_SIZE = 16 * 1024 * 1024
 
-# HTTPS is on unless it is switched off for a machine of one's own; a typo does not do that.
-HTTPS = env.str("HTTPS", default="on").strip().lower() not in ("off", "false", "no", "0")
 SECURE_SSL_REDIRECT = HTTPS
 SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS

@@ -13,6 +13,8 @@ for name, value in {
     "CSRF_TRUSTED_ORIGINS": "",
     "HTTPS": "off",
     "TRUSTED_PROXIES": "",
+    "REQUIRE_MFA": "",
+    "CACHE_URL": "",
     "TIME_ZONE": "UTC",
     "EMAIL_URL": "consolemail://",
     "CELERY_BROKER_URL": "",

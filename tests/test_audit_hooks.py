@@ -39,12 +39,12 @@ def newest():
 
 
 def test_logins(client, admin_user):
-    login = reverse("admin:login")
-    client.post(login, {"username": "admin", "password": "wrong"}, REMOTE_ADDR="192.0.2.1")
+    login = reverse("account_login")
+    client.post(login, {"login": "admin", "password": "wrong"}, REMOTE_ADDR="192.0.2.1")
     latest(action="login_failed", user="admin", address="192.0.2.1", result="failed", reason="")
-    client.post(login, {"username": "admin", "password": "password"})
+    client.post(login, {"login": "admin", "password": "password"})
     latest(action="login", user="admin", address="127.0.0.1", result="done")
-    client.post(reverse("admin:logout"))
+    client.post(reverse("account_logout"))
     latest(action="logout", user="admin")
 
 

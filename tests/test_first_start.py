@@ -213,7 +213,7 @@ def test_the_server_answers_with_its_headers(server):
     home = get("/")
     assert (home.status, home.headers["Location"]) == (302, "/admin/")
 
-    login = get("/admin/login/")
+    login = get("/admin/account/login/")
     assert login.status == 200
     assert login.headers["Cache-Control"] == "no-store"
     assert "default-src 'none'" in login.headers["Content-Security-Policy"]
@@ -239,7 +239,7 @@ def test_https_is_believed_only_from_a_trusted_proxy(server):
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
 
     behind = server(HTTPS="on", TRUSTED_PROXIES="10.0.0.0/8, 127.0.0.0/8")
-    answer = behind("/admin/login/", X_Forwarded_Proto="https")
+    answer = behind("/admin/account/login/", X_Forwarded_Proto="https")
     assert answer.status == 200
     assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
     assert "Secure" in answer.headers["Set-Cookie"]

@@ -66,7 +66,7 @@ def has_ended(pid):
 def test_killed_half_way_and_continued(console, tmp_path):
     browser = Browser(console.url)
     browser.open("/admin/login/")
-    browser.submit("/admin/login/?next=/admin/", username="admin", password=console.password)
+    browser.submit("/admin/account/login/?next=/admin/", login="admin", password=console.password)
     browser.open("/admin/import/")
     content = json.dumps(entries(30_000)).encode()
     browser.upload("/admin/import/", "big.json", content)

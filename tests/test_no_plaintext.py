@@ -140,7 +140,7 @@ def test_no_plaintext_anywhere(installation, tmp_path):
 def walk(browser, password, temporary):
     """Every page that has to do with secrets, good and bad input."""
     browser.open("/admin/login/")
-    browser.submit("/admin/login/?next=/admin/", username="admin", password=password)
+    browser.submit("/admin/account/login/?next=/admin/", login="admin", password=password)
     assert "/admin/" in browser.url
     browser.open("/admin/import/")
     browser.upload("/admin/import/", "upload.json", big_file())

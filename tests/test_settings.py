@@ -23,8 +23,10 @@ EXAMPLES = {
     "CSRF_TRUSTED_ORIGINS": "https://a.example,https://b.example",
     "HTTPS": "off",
     "TRUSTED_PROXIES": "10.0.0.1,10.1.0.0/16",
+    "REQUIRE_MFA": "on",
     "TIME_ZONE": "Europe/Amsterdam",
     "EMAIL_URL": "smtp://mail.example:2525",
+    "CACHE_URL": "redis://cache.example:6379/1",
     "CELERY_BROKER_URL": "redis://queue.example:6379/0",
 }
 EXPECTED = {
@@ -36,14 +38,17 @@ EXPECTED = {
     "CSRF_TRUSTED_ORIGINS": ["https://a.example", "https://b.example"],
     "HTTPS": False,
     "TRUSTED_PROXIES": ["10.0.0.1", "10.1.0.0/16"],
+    "REQUIRE_MFA": True,
     "TIME_ZONE": "Europe/Amsterdam",
     "EMAIL_HOST": "mail.example",
+    "CACHE_LOCATION": "redis://cache.example:6379/1",
     "CELERY_BROKER_URL": "redis://queue.example:6379/0",
 }
 PRINT = f"""
 import json
 from project import settings
 values = {{name: getattr(settings, name, None) for name in {list(EXPECTED)}}}
+values["CACHE_LOCATION"] = settings.CACHES["default"]["LOCATION"]
 values["DATABASE_NAME"] = str(settings.DATABASES["default"].get("NAME"))
 print(json.dumps(values))
 """
@@ -126,6 +131,12 @@ def test_a_setting_and_its_file_in_dotenv_are_refused(installation, dotenv, tmp_
 @pytest.mark.parametrize("keys", ["", ",", " , ", "$FERNET_KEYS", "$OTHER", "x", "é,\x7f", "[]"])
 def test_bad_keys_never_keep_the_settings_from_loading(installation, keys):
     read(installation, FERNET_KEYS=keys, SECRET_KEY=keys)
+
+
+def test_mfa_is_required_unless_that_is_clearly_off(installation):
+    assert read(installation)["REQUIRE_MFA"] is False
+    assert read(installation, REQUIRE_MFA="yess")["REQUIRE_MFA"] is True
+    assert read(installation, REQUIRE_MFA="off")["REQUIRE_MFA"] is False
 
 
 def test_https_is_on_unless_it_is_clearly_off(installation):

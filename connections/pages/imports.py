@@ -19,6 +19,7 @@ from ..dashboard import LABELS
 from ..forms import WriteOnlyTextarea
 from ..issues import Issue
 from ..models import ImportRun, scope_of
+from ..sessions import in_background
 from ..sources import SpooledSource
 from ..uploads import MAX_UPLOAD
 from . import context_for
@@ -154,6 +155,7 @@ def _import_check(request, run):
     return TemplateResponse(request, "admin/connections/import_check.html", context)
 
 
+@in_background  # without JavaScript it loads itself anew
 def _import_running(request, run):
     context = context_for(
         request,
@@ -280,6 +282,7 @@ def progress_of(run):
 
 
 @require_safe
+@in_background
 def import_progress(request, pk):
     """How far a run is, as JSON. Asked for each second: nothing else is done here."""
     run = own_run(request, pk)

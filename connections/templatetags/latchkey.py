@@ -1,6 +1,9 @@
 """Filters for templates: moments (Django's own fail on the years 1 and 9999), names, odd text."""
 
+import json
+
 from django import template
+from django.core.serializers.json import DjangoJSONEncoder
 
 from connections import wording
 from connections.dashboard import LABELS
@@ -11,3 +14,9 @@ register.filter("exact", wording.exact)
 register.filter("place", wording.place)
 register.filter("visible", wording.visible)
 register.filter("bucket_label", lambda name: LABELS.get(name, name))
+
+
+@register.filter
+def as_json(value):
+    """JSON for a data attribute, where it is escaped as any text."""
+    return json.dumps(value, cls=DjangoJSONEncoder)

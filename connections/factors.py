@@ -1,0 +1,78 @@
+"""Second factors: TOTP, passkeys, recovery codes. What is secret about them is sealed."""
+
+from allauth.core import context
+from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.mfa.models import Authenticator
+from allauth.mfa.totp.forms import ActivateTOTPForm as AllauthActivateTOTPForm
+from allauth.mfa.totp.internal.auth import SECRET_SESSION_KEY
+
+from . import keyring
+from .keyring import SealError
+
+# Where an Authenticator keeps its sealed secret, in `data`. Of a passkey only what is public is
+# stored. The binding can't name the row: allauth seals before there is one.
+SEALED = {
+    Authenticator.Type.TOTP: "secret",
+    Authenticator.Type.RECOVERY_CODES: "seed",
+}
+BINDING = "mfa"
+NOTED = ("second_factor",)  # what the audit log calls them
+SECOND_FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
+
+
+class MFAAdapter(DefaultMFAAdapter):
+    """allauth's, with the keyring for what it stores."""
+
+    error_messages = {
+        **DefaultMFAAdapter.error_messages,
+        "incorrect_code": "That code is wrong, or was used before.",
+        "unreadable": "Your second step does not open with the keys that are set. "
+        "An administrator can take it away with the command reset_mfa.",
+    }
+
+    def _get_user_identifier(self, user):
+        """allauth would take the e-mail address, with which nobody signs in here."""
+        return user.get_username()
+
+    def encrypt(self, text):
+        return keyring.seal(text, BINDING)
+
+    def decrypt(self, encrypted_text):
+        try:
+            return keyring.unseal(encrypted_text, BINDING)
+        except SealError:
+            raise self.validation_error("unreadable") from None
+
+    def generate_authenticator_name(self, user, type):
+        count = Authenticator.objects.filter(user_id=user.pk, type=type).count()
+        return f"Passkey {count + 1}"
+
+
+class ActivateTOTPForm(AllauthActivateTOTPForm):
+    """Keeps the new secret, until it is confirmed, sealed in the session too."""
+
+    def __init__(self, *args, **kwargs):
+        session = context.request.session
+        waiting = session.get(SECRET_SESSION_KEY)
+        super().__init__(*args, **kwargs)
+        if self.is_bound and waiting:
+            self.secret = keyring.unseal(waiting, BINDING)
+        session[SECRET_SESSION_KEY] = keyring.seal(self.secret, BINDING)
+
+
+def with_secret():
+    """The Authenticators that keep a sealed secret."""
+    return Authenticator.objects.filter(type__in=SEALED).order_by("pk")
+
+
+def take_away(user):
+    """Remove all second factors of a user; returns their names."""
+    own = Authenticator.objects.filter(user_id=user.pk)
+    names = [str(one) for one in own.order_by("pk")]
+    own.delete()
+    return names
+
+
+def has_second_factor(user):
+    """Whether a user has set up TOTP or a passkey; recovery codes alone are none."""
+    return Authenticator.objects.filter(user_id=user.pk, type__in=SECOND_FACTORS).exists()

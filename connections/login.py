@@ -1,0 +1,95 @@
+"""Who may sign in, and how often one may try: what is our own around django-allauth."""
+
+from allauth.account.adapter import DefaultAccountAdapter
+from django.conf import settings
+from django.contrib import admin
+from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.urls import reverse
+
+from . import audit
+
+TITLES = {
+    "account_login": "Sign in",
+    "account_logout": "Sign out",
+    "account_inactive": "No access",
+    "account_reauthenticate": "Is it you?",
+    "mfa_reauthenticate": "Is it you?",
+    "mfa_reauthenticate_webauthn": "Is it you?",
+    "mfa_authenticate": "Second step",
+    "account_change_password": "Change your password",
+    "mfa_index": "Second step",
+    "mfa_activate_totp": "Set up an app for codes",
+    "mfa_deactivate_totp": "Stop using the app?",
+    "mfa_view_recovery_codes": "Recovery codes",
+    "mfa_generate_recovery_codes": "New recovery codes?",
+    "mfa_list_webauthn": "Passkeys",
+    "mfa_add_webauthn": "Add a passkey",
+    "mfa_edit_webauthn": "Rename a passkey",
+    "mfa_remove_webauthn": "Remove this passkey?",
+}
+
+
+class StaffBackend(ModelBackend):
+    """User name and password, for staff: others have no business here, nor a session."""
+
+    def user_can_authenticate(self, user):
+        return super().user_can_authenticate(user) and user.is_staff
+
+
+class AccountAdapter(DefaultAccountAdapter):
+    """allauth's, for a console without sign-up and without e-mail."""
+
+    error_messages = {
+        **DefaultAccountAdapter.error_messages,
+        "username_password_mismatch": "That user name and password do not go together.",
+        "incorrect_password": "That is not your password.",
+        "enter_current_password": "That is not your password.",
+        "incorrect_code": "That code is wrong, or was used before.",
+        "too_many_login_attempts": "Too many tries. Wait a quarter of an hour.",
+        "rate_limited": "Too many tries. Wait a quarter of an hour.",
+    }
+
+    def is_open_for_signup(self, request):
+        return False
+
+    def get_client_ip(self, request):
+        """The address that the limits count: of a client, not of a trusted proxy (middleware)."""
+        return request.META.get("REMOTE_ADDR") or "unknown"
+
+    def _get_login_attempts_cache_key(self, request, **credentials):
+        """allauth has the host in here, port included, which whoever guesses can vary."""
+        return f"password:{credentials.get('username', '')}"
+
+    def pre_authenticate(self, request, **credentials):
+        try:
+            super().pre_authenticate(request, **credentials)
+        except ValidationError:
+            known = User.objects.filter(username=credentials.get("username", "")).first()
+            audit.record(
+                "login_failed",
+                request=request,
+                user=known or "",
+                reason="Too many tries",
+                result="refused",
+            )
+            raise
+
+    def pre_login(self, request, user, **kwargs):
+        """A passkey does not pass by the backend."""
+        if not user.is_staff:
+            return self.respond_user_inactive(request, user)
+        return super().pre_login(request, user, **kwargs)
+
+    def get_password_change_redirect_url(self, request):
+        return reverse("account_login")
+
+
+def page_context(request):
+    """What the frame of the admin needs around allauth's pages."""
+    title = request.resolver_match and TITLES.get(request.resolver_match.view_name)
+    if not title:
+        return {}
+    context = {"title": title, "require_mfa": settings.REQUIRE_MFA}
+    return {**admin.site.each_context(request), **context}

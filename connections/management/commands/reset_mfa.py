@@ -1,0 +1,34 @@
+"""`manage.py reset_mfa`: for a person who has lost their second factors and recovery codes."""
+
+import json
+
+from django.contrib.auth.models import User
+from django.core.management import CommandError
+from django.db import transaction
+
+from connections import audit, factors
+from connections.management.base import LatchkeyCommand
+
+
+class Command(LatchkeyCommand):
+    help = (
+        "Take all second factors and recovery codes away from a user who has lost them. "
+        "The password alone signs in again, until a new one is set up."
+    )
+
+    def add_arguments(self, parser):
+        parser.add_argument("user", metavar="USER", help="the user name")
+        parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+    def handle(self, *, user, **options):
+        found = User.objects.filter(username=user).first()
+        if found is None:
+            raise CommandError("There is no user of that name.", returncode=2)
+        with transaction.atomic():
+            removed = factors.take_away(found)
+            if removed:
+                audit.record("change", record=found, fields=factors.NOTED, reason="Taken away")
+        if options["json"]:
+            self.stdout.write(json.dumps({"removed": removed}))
+        else:
+            self.stdout.write(f"Removed: {', '.join(removed) or 'nothing, there was none'}.")
