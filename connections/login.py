@@ -91,5 +91,5 @@ def page_context(request):
     title = request.resolver_match and TITLES.get(request.resolver_match.view_name)
     if not title:
         return {}
-    context = {"title": title, "require_mfa": settings.REQUIRE_MFA}
-    return {**admin.site.each_context(request), **context}
+    frame = admin.site.each_context(request) if request.user.is_authenticated else {}
+    return {**frame, "title": title, "require_mfa": settings.REQUIRE_MFA}

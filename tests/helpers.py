@@ -4,7 +4,7 @@ import json
 from datetime import datetime, timedelta, timezone
 
 from connections import exporting, importing
-from connections.models import ConnectionAuth
+from connections.models import AccessEvent, ConnectionAuth
 
 NOW = datetime(2026, 11, 24, 9, 4, tzinfo=timezone.utc)
 
@@ -76,6 +76,11 @@ def export_text(queryset=None, **options):
 def codes(verdicts):
     """The codes of all issues, in order."""
     return [issue.code for verdict in verdicts for issue in verdict.issues]
+
+
+def latest_event(action):
+    """The newest entry of the audit log with that action."""
+    return AccessEvent.objects.filter(action=action).latest("id")
 
 
 def make(**fields):

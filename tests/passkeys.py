@@ -1,7 +1,6 @@
 """A passkey in software: answers what the pages ask a browser's, without a browser."""
 
 import hashlib
-import json
 
 from allauth.mfa.models import Authenticator
 from cryptography.hazmat.primitives import hashes
@@ -76,7 +75,3 @@ class SoftPasskey:
             },
             "clientExtensionResults": {"credProps": {"rk": self.alone}},
         }
-
-
-def as_field(answer):
-    return json.dumps(answer)
