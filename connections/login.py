@@ -10,7 +10,8 @@ from django.urls import reverse
 
 from . import audit
 
-TITLES = {
+# The titles of allauth's pages: those in a card of their own, and those inside the console.
+CARDS = {
     "account_login": "Sign in",
     "account_logout": "Sign out",
     "account_inactive": "No access",
@@ -18,6 +19,8 @@ TITLES = {
     "mfa_reauthenticate": "Is it you?",
     "mfa_reauthenticate_webauthn": "Is it you?",
     "mfa_authenticate": "Second step",
+}
+PAGES = {
     "account_change_password": "Change your password",
     "mfa_index": "Second step",
     "mfa_activate_totp": "Set up an app for codes",
@@ -88,8 +91,10 @@ class AccountAdapter(DefaultAccountAdapter):
 
 def page_context(request):
     """What the frame of the admin needs around allauth's pages."""
-    title = request.resolver_match and TITLES.get(request.resolver_match.view_name)
-    if not title:
-        return {}
-    frame = admin.site.each_context(request) if request.user.is_authenticated else {}
-    return {**frame, "title": title, "require_mfa": settings.REQUIRE_MFA}
+    name = request.resolver_match and request.resolver_match.view_name
+    if name in CARDS:
+        return {"title": CARDS[name]}
+    if name in PAGES:
+        context = {"title": PAGES[name], "require_mfa": settings.REQUIRE_MFA}
+        return {**admin.site.each_context(request), **context}
+    return {}

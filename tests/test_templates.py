@@ -100,7 +100,7 @@ def objects(admin_user):
     return {
         "connectionauth": ConnectionAuth.objects.get(connection_id="c").pk,
         "integration": Integration.objects.get().pk,
-        "user": admin_user.pk,
+        "user": User.objects.create_user("bob").pk,
         "group": Group.objects.first().pk,
         "import": run.pk,
         "webauthn": SoftPasskey(admin_user).store().pk,
