@@ -2,6 +2,7 @@
 
 import hashlib
 
+from allauth.account.utils import user_pk_to_url_str
 from allauth.mfa.models import Authenticator
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -47,7 +48,7 @@ class SoftPasskey:
             challenge,
             authenticatorData=websafe_encode(bytes(data)),
             signature=websafe_encode(self.private.sign(signed, ec.ECDSA(hashes.SHA256()))),
-            userHandle=websafe_encode(str(self.user.pk).encode()),
+            userHandle=websafe_encode(user_pk_to_url_str(self.user).encode()),
         )
 
     def store(self):
