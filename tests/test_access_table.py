@@ -2,6 +2,7 @@
 
 A line of TABLE is a route as the resolver spells it (without `admin/`, placeholders as <id>), a
 method, and the answer to each of ROLES: a status, or `login` for a redirect to the login page.
+Everybody has just proved presence; ASK_FOR_PRESENCE is what would ask for it otherwise.
 POST is sent empty: it shows who is let in. A new page needs its two lines here, and where it has
 an <id> the value for it in things().
 """
@@ -17,7 +18,7 @@ from django.utils import timezone
 
 from connections.models import ImportRun, Integration, UserScope
 
-from .helpers import SECRET, make
+from .helpers import SECRET, make, prove_present
 from .passkeys import SoftPasskey
 
 pytestmark = pytest.mark.django_db
@@ -91,26 +92,26 @@ account/mfa/authenticate/                 GET  login 302   302   302   302   302
 account/mfa/authenticate/                 POST login 302   302   302   302   302   302   302
 account/mfa/reauthenticate/               GET  login 302   302   302   302   302   302   302
 account/mfa/reauthenticate/               POST login 302   302   302   302   302   302   302
-account/mfa/totp/activate/                GET  login 302   302   302   302   302   302   302
-account/mfa/totp/activate/                POST login 302   302   302   302   302   302   302
+account/mfa/totp/activate/                GET  login 200   200   200   200   200   200   200
+account/mfa/totp/activate/                POST login 200   200   200   200   200   200   200
 account/mfa/totp/deactivate/              GET  login 404   404   404   404   404   404   404
 account/mfa/totp/deactivate/              POST login 404   404   404   404   404   404   404
 account/mfa/recovery-codes/               GET  login 404   404   404   404   404   404   404
 account/mfa/recovery-codes/               POST login 405   405   405   405   405   405   405
-account/mfa/recovery-codes/generate/      GET  login 302   302   302   302   302   302   302
-account/mfa/recovery-codes/generate/      POST login 302   302   302   302   302   302   302
+account/mfa/recovery-codes/generate/      GET  login 200   200   200   200   200   200   200
+account/mfa/recovery-codes/generate/      POST login 200   200   200   200   200   200   200
 account/mfa/recovery-codes/download/      GET  login 404   404   404   404   404   404   404
 account/mfa/recovery-codes/download/      POST login 404   404   404   404   404   404   404
 account/mfa/webauthn/                     GET  login 200   200   200   200   200   200   200
 account/mfa/webauthn/                     POST login 405   405   405   405   405   405   405
-account/mfa/webauthn/add/                 GET  login 302   302   302   302   302   302   302
-account/mfa/webauthn/add/                 POST login 302   302   302   302   302   302   302
+account/mfa/webauthn/add/                 GET  login 200   200   200   200   200   200   200
+account/mfa/webauthn/add/                 POST login 200   200   200   200   200   200   200
 account/mfa/webauthn/reauthenticate/      GET  login 302   302   302   302   302   302   302
 account/mfa/webauthn/reauthenticate/      POST login 302   302   302   302   302   302   302
-account/mfa/webauthn/keys/<id>/remove/    GET  login 302   302   302   302   302   302   302
-account/mfa/webauthn/keys/<id>/remove/    POST login 302   302   302   302   302   302   302
-account/mfa/webauthn/keys/<id>/edit/      GET  login 302   302   302   302   302   302   302
-account/mfa/webauthn/keys/<id>/edit/      POST login 302   302   302   302   302   302   302
+account/mfa/webauthn/keys/<id>/remove/    GET  login 404   404   404   404   404   404   404
+account/mfa/webauthn/keys/<id>/remove/    POST login 404   404   404   404   404   404   404
+account/mfa/webauthn/keys/<id>/edit/      GET  login 404   404   404   404   404   404   404
+account/mfa/webauthn/keys/<id>/edit/      POST login 404   404   404   404   404   404   404
 account/mfa/webauthn/login/               GET  login 302   302   302   302   302   302   302
 account/mfa/webauthn/login/               POST login 302   302   302   302   302   302   302
 (index)                                   GET  login   200   200   200   200   200   200   200
@@ -179,6 +180,16 @@ connections/connectionauth/<id>/          POST login   302   302   302   302   3
 (?P<url>.*)$                              POST login   404   404   404   404   404   404   404
 """
 # fmt: on
+# Routes that answer nobody who has not proved presence, whatever the method. An export that
+# includes secrets asks as well.
+ASK_FOR_PRESENCE = {
+    "account/mfa/recovery-codes/generate/",
+    "account/mfa/totp/activate/",
+    "account/mfa/webauthn/add/",
+    "account/mfa/webauthn/keys/<id>/edit/",
+    "account/mfa/webauthn/keys/<id>/remove/",
+    "bin/<id>/purge/",
+}
 
 
 def rows():
@@ -233,29 +244,35 @@ def address(route, things):
     return f"/admin/{route}"
 
 
-def person(role):
+def person(role, is_present=True):
     """A client signed in as one of ROLES."""
     client = Client()
     if role == "anonymous":
         return client
     user = User.objects.create_user(
-        f"a {role}", password="x", is_staff=True, is_superuser=role == "superuser"
+        f"a {role}", password="password", is_staff=True, is_superuser=role == "superuser"
     )
     if role in GROUPS:
         user.groups.add(Group.objects.get(name=GROUPS[role]))
     if role == "limited":
         UserScope.objects.create(user=user, environments=["Inside"])
     client.force_login(user)
-    return client
+    return prove_present(client) if is_present else client
 
 
-def answer(client, method, url):
-    """The status of a response, or `login`; what it changed is taken back."""
+def ask(client, method, url):
+    """The response; what it changed is taken back."""
     with transaction.atomic():
         cookies = client.cookies.copy()
         response = client.generic(method, url)
         client.cookies = cookies
         transaction.set_rollback(True)
+    return response
+
+
+def answer(client, method, url):
+    """The status of a response, or `login`."""
+    response = ask(client, method, url)
     if response.status_code == 302 and response.url.startswith(LOGIN_PAGES):
         return "login"
     return str(response.status_code)
@@ -272,6 +289,17 @@ def test_each_role_gets_the_answers_of_the_table(role, things):
     given = {key: answer(client, key[1], address(key[0], things)) for key in rows()}
     expected = {key: answers[role] for key, answers in rows().items()}
     assert {key: value for key, value in given.items() if value != expected[key]} == {}
+
+
+def test_what_asks_for_presence(things):
+    client = person("superuser", is_present=False)
+    given = {key: ask(client, key[1], address(key[0], things)) for key in rows()}
+    asked = {
+        key
+        for key, response in given.items()
+        if response.headers.get("Location", "").startswith("/admin/account/reauthenticate/?")
+    }
+    assert asked == {(route, method) for route in ASK_FOR_PRESENCE for method in METHODS}
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -14,7 +14,7 @@ from django.utils import timezone
 from connections import bin
 from connections.models import AccessEvent, ConnectionAuth, ReplacedAuth
 
-from .helpers import SECRET, cast, export_text, make
+from .helpers import SECRET, cast, export_text, make, prove_present
 
 pytestmark = pytest.mark.django_db
 
@@ -23,7 +23,7 @@ BIN = reverse("admin:connections_bin")
 
 
 def member_of(group):
-    user = User.objects.create_user(group, is_staff=True)
+    user = User.objects.create_user(group, password="password", is_staff=True)
     user.groups.add(Group.objects.get(name=group))
     client = Client()
     client.force_login(user)
@@ -37,7 +37,7 @@ def operator():
 
 @pytest.fixture
 def custodian():
-    return member_of("Custodian")
+    return prove_present(member_of("Custodian"))
 
 
 def page(record, what="change"):
@@ -176,6 +176,15 @@ def test_each_step_is_in_the_audit_log(custodian):
     found = AccessEvent.objects.filter(record_id=str(record.pk)).order_by("id")
     assert [event.action for event in found] == ["delete", "restore", "delete", "purge"]
     assert {(event.user, event.record_name) for event in found} == {("Custodian", "Acorn Ltd")}
+
+
+def test_purging_asks_for_presence_and_comes_back():
+    record, client = binned(), member_of("Custodian")
+    for asking in (client.get(bin_url(record, "purge")), client.post(bin_url(record, "purge"))):
+        assert asking.url.startswith("/admin/account/reauthenticate/?next=%2Fadmin%2Fbin%2F")
+    assert ConnectionAuth.all_objects.exists()
+    back = client.post(asking.url, {"password": "password"}, follow=True)
+    assert "Purge Acorn Ltd?" in back.content.decode()
 
 
 def test_many_at_once_are_one_entry_of_the_audit_log(monkeypatch):

@@ -11,9 +11,9 @@ from django.urls import reverse
 
 from connections import keyring
 from connections.fields import Sealed
-from connections.models import ConnectionAuth, Integration
+from connections.models import AccessEvent, ConnectionAuth, Integration
 
-from .helpers import FULL_AUTH, SECRET, cast, export_text, import_text, make
+from .helpers import FULL_AUTH, SECRET, cast, export_text, import_text, make, prove_present
 
 pytestmark = pytest.mark.django_db
 URL = reverse("admin:connections_export")
@@ -23,11 +23,11 @@ FORM = {"shape": "connection", "naming": "camel", "format": "json", "secrets": "
 
 @pytest.fixture
 def client(admin_client):
-    return admin_client
+    return prove_present(admin_client)
 
 
 def user_with(*codenames):
-    user = User.objects.create_user("somebody", is_staff=True)
+    user = User.objects.create_user("somebody", password="password", is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
     client = Client()
     client.force_login(user)
@@ -239,8 +239,30 @@ def test_a_post_made_by_hand_gets_no_secret_without_the_permission(full, more):
 
 
 def test_with_the_permission_secrets_are_there(full):
-    client = user_with("view_connectionauth", "export_secrets")
+    client = prove_present(user_with("view_connectionauth", "export_secrets"))
     assert SECRET in download(client)[1]
+
+
+def test_secrets_ask_for_presence_and_the_choices_come_back(full, admin_client):
+    make(name="Other", token=SECRET)
+    chosen = {**FORM, "naming": "snake", "format": "ndjson", "ids": str(full.pk)}
+    asking = admin_client.post(URL, chosen)
+    assert asking.url.startswith("/admin/account/reauthenticate/")
+    assert not AccessEvent.objects.filter(action="export").exists()
+    back = admin_client.post(asking.url, {"password": "password"}, follow=True)
+    assert back.context["count"] == 1
+    assert back.context["form"].initial == {**chosen, "query": ""}
+    assert SECRET not in back.content.decode()
+    assert SECRET in download(admin_client, **chosen)[1]
+
+
+def test_without_secrets_nobody_is_asked_for_presence(full, admin_client):
+    for secrets in ("mask", "omit"):
+        assert "Bramblewood" in download(admin_client, secrets=secrets)[1]
+
+
+def test_the_way_back_without_choices_is_the_form(full, admin_client):
+    assert admin_client.get(f"{URL}?export").context["count"] == 1
 
 
 def test_without_the_permission_to_look_there_is_no_export(full):

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from connections.models import ConnectionAuth, ImportRun, Integration
 
-from .helpers import SECRET, make
+from .helpers import SECRET, make, prove_present
 
 pytestmark = pytest.mark.django_db
 
@@ -80,9 +80,9 @@ def signed_in(user):
 
 
 def member_of(group):
-    user = User.objects.create_user(group, is_staff=True)
+    user = User.objects.create_user(group, password="password", is_staff=True)
     user.groups.add(Group.objects.get(name=group))
-    return signed_in(user)
+    return prove_present(signed_in(user))
 
 
 @pytest.mark.parametrize("name", GROUPS)

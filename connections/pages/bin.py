@@ -1,6 +1,7 @@
 """The bin: what was deleted, until when it can come back, and purging it now."""
 
 from django.contrib import admin, messages
+from django.contrib.auth.decorators import permission_required
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.http import Http404
@@ -12,6 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from .. import bin, wording
 from ..models import ConnectionAuth
+from ..presence import presence_required
 from . import context_for
 
 
@@ -52,11 +54,13 @@ def restore(request, pk):
 
 
 @require_http_methods(["GET", "POST"])
+@permission_required(
+    ["connections.delete_connectionauth", "connections.purge_connections"], raise_exception=True
+)
+@presence_required()
 def purge(request, pk):
     """Asks, then deletes for good."""
     binned = _binned(request.user)
-    if not request.user.has_perm("connections.purge_connections"):
-        raise PermissionDenied
     record = get_object_or_404(binned.listed(), pk=pk)
     if request.method == "GET":
         context = context_for(request, f"Purge {record}?", record=record)

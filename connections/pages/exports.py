@@ -5,12 +5,18 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, StreamingHttpResponse
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
-from .. import exporting
+from .. import exporting, presence
 from ..models import ConnectionAuth
 from . import context_for
+
+# What was chosen, in the session of who is asked for presence meanwhile, and in the address back.
+CHOSEN = "export"
+# More than a page of ids, and than any filter.
+MAX_CHOSEN = 10_000
 
 
 class ExportForm(forms.Form):
@@ -42,8 +48,8 @@ class ExportForm(forms.Form):
         widget=forms.RadioSelect,
         initial="mask",
     )
-    query = forms.CharField(required=False, widget=forms.HiddenInput)
-    ids = forms.CharField(required=False, widget=forms.HiddenInput)
+    query = forms.CharField(required=False, max_length=MAX_CHOSEN, widget=forms.HiddenInput)
+    ids = forms.CharField(required=False, max_length=MAX_CHOSEN, widget=forms.HiddenInput)
 
     def __init__(self, data=None, *, user, **kwargs):
         super().__init__(data, **kwargs)
@@ -90,11 +96,18 @@ def export(request):
     if not request.user.has_perm("connections.view_connectionauth"):
         raise PermissionDenied
     if request.method == "GET":
+        if CHOSEN in request.GET:
+            kept = request.session.get(CHOSEN, {"query": "", "ids": ""})
+            form = ExportForm(user=request.user, initial=kept)
+            return _export_response(request, form, kept["query"], kept["ids"])
         return export_page(request, query=request.GET.urlencode())
     form = ExportForm(request.POST, user=request.user)
     query, ids = request.POST.get("query", ""), request.POST.get("ids", "")
     if not form.is_valid():
         return _export_response(request, form, query, ids)
+    if form.cleaned_data["secrets"] == "include" and not presence.is_present(request):
+        request.session[CHOSEN] = form.cleaned_data
+        return presence.ask(request, f"{reverse('admin:connections_export')}?{CHOSEN}")
     options = exporting.Options(
         **{name: form.cleaned_data[name] for name in ("shape", "naming", "format", "secrets")}
     )
