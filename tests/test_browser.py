@@ -128,6 +128,10 @@ def test_import_read_correct_export(person, complaints, tmp_path):
     page.get_by_role("link", name="Export all instead").click()
     page.get_by_label("Included, in clear").check()
     page.shoot("export")
+    page.get_by_role("button", name="Download").click()
+    page.get_by_label("Password").fill("password")
+    page.get_by_role("button", name="Continue").click()
+    assert page.get_by_label("Included, in clear").is_checked()
     with page.expect_download() as download:
         page.get_by_role("button", name="Download").click()
     written = json.loads(Path(download.value.path()).read_text())
