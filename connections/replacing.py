@@ -10,11 +10,15 @@ from . import audit, keyring, schema
 from .fields import Sealed
 from .keyring import SealError
 from .merging import CREDENTIALS, same
-from .models import ConnectionAuth, Integration, ReplacedAuth
+from .models import ConnectionAuth, Integration, ReplacedAuth, scope_of
 
 AUTH = (*schema.AUTH_FIELDS, "extra")
 OF_TOKENS = ("received_at", "locally_changed_at")
 AROUND = (*schema.CONNECTION_COLUMNS, *OF_TOKENS)
+
+
+class OutOfReach(Exception):
+    """A version would take a record to where its user may not reach."""
 
 
 def former(record, fields, auth=None, *, by=None, run=None):
@@ -71,9 +75,12 @@ def put_back(held, record, *, user, is_undo=False):
     """Give a record (locked by the caller) back what a ReplacedAuth holds; the names that change.
 
     What it holds now is kept in its turn. An undo also brings back when a credential was changed
-    here; otherwise that is now. Raises SealError, VersionConflict or IntegrityError.
+    here; otherwise that is now. Raises SealError, VersionConflict, IntegrityError or OutOfReach.
     """
     changes = _changes_around(record, held.content.reveal()["around"])
+    place = [changes.get(n, getattr(record, n)) for n in ("integration_id", "environment")]
+    if user and not scope_of(user).reaches(*place):
+        raise OutOfReach
     auth = None
     # A change of what surrounds the auth object keeps nothing of that: the next one that does
     # tells what it was, and where there is none, it still is.

@@ -130,7 +130,7 @@ def _put_back(held, record, user):
             replacing.put_back(held, record, user=user, is_undo=True)
             if held.content.reveal()["was_binned"]:
                 bin.move(ConnectionAuth.objects.filter(pk=record.pk), user)
-    except (SealError, IntegrityError):
+    except (SealError, IntegrityError, replacing.OutOfReach):
         return False
     return True
 

@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from connections import replacing, runs
-from connections.models import AccessEvent, ConnectionAuth, Integration, ReplacedAuth
+from connections.models import AccessEvent, ConnectionAuth, Integration, ReplacedAuth, UserScope
 
 from .helpers import FULL_AUTH, SECRET, export_text, import_text, make
 from .test_bin import member_of
@@ -224,6 +224,27 @@ def test_content_that_another_record_holds_by_now_is_not_doubled(operator):
     assert "holds exactly that" in said
     record.refresh_from_db()
     assert record.key.reveal() == NEW
+
+
+@pytest.mark.parametrize(
+    ("moved", "limits"),
+    [
+        ({"environment": "Ours"}, {"environments": ["Ours"]}),
+        ({"integration_type": "xero"}, {"integrations": ["xero"]}),
+    ],
+)
+def test_a_version_outside_the_scope_of_who_asks_is_not_put_back(operator, moved, limits):
+    record = full_record(environment="Theirs")
+    import_text([{"id": "c-1", **moved, "auth": {**FULL_AUTH, "token": NEW}}])
+    UserScope.objects.create(user=User.objects.get(username="Operator"), **limits)
+    before = whole()
+    said = put_back(operator, record, 1).content.decode()
+    assert "that you may not reach. Nothing is put back." in said
+    assert whole() == before
+    assert not AccessEvent.objects.filter(action="undo").exists()
+    import_text([{"id": "c-1", **moved, "auth": {**FULL_AUTH, "token": f"{NEW}-2"}}])
+    put_back(operator, record, 2)
+    assert ConnectionAuth.objects.get().token.reveal() == NEW
 
 
 def test_after_a_week_it_is_forgotten(operator):

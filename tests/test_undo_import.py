@@ -200,3 +200,14 @@ def test_nothing_outside_the_scope_of_who_undoes_is_touched(imports):
     undone = undoing.undo(run, user)
     assert (undone.binned, undone.put_back, undone.left) == (1, 0, 0)
     assert {*ConnectionAuth.objects.values_list("name", flat=True)} == {"N1", "N2"}
+
+
+def test_what_it_moved_from_outside_stays_where_it_is(imports):
+    imports({**entry(1), "environment": "Theirs"})
+    run = ImportRun.objects.get(pk=imports({**entry(1, key="new"), "environment": "Ours"}))
+    member_of("Operator")
+    user = User.objects.get(username="Operator")
+    UserScope.objects.create(user=user, environments=["Ours"])
+    undone = undoing.undo(run, user)
+    assert (undone.put_back, undone.left, undone.named[0]["name"]) == (0, 1, "N1")
+    assert ConnectionAuth.objects.get().environment == "Ours"

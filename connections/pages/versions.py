@@ -65,6 +65,13 @@ def _put_back(request, pk):
             ]
             if names:
                 say_in_history(request, record, [{"changed": {"fields": names}}])
+    except replacing.OutOfReach:
+        messages.error(
+            request,
+            "That version belongs to an integration or environment that you may not reach. "
+            "Nothing is put back.",
+        )
+        return here
     except SealError:
         messages.error(request, "What is kept does not open with any key that we have.")
         return here
