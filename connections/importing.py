@@ -114,10 +114,13 @@ def run(sources, options=None, on_verdict=None, on_progress=None, jobs=1, user=N
     The syntax of all sources is checked first: where one is refused, nothing of any is stored.
     `on_verdict(verdict)` is called for each entry, `on_progress(done, total)` before the first
     batch and after each, and may raise Cancelled; `jobs` processes read, judge and seal, and this
-    one writes. What is stored is audited: one entry, of `user` (see audit.record).
+    one writes. It is audited as of `user` (see audit.record): an entry before anything is stored,
+    which stays alone where the process is killed, and one with the counts at the end.
     """
     options = options or Options()
     result = Result(dry_run=options.dry_run)
+    if not options.dry_run:
+        audit.record("import", user=user, reason=_said(sources, options), result="started")
     try:
         _run(result, sources, options, on_verdict, on_progress, jobs)
     except BaseException:
@@ -136,14 +139,17 @@ def _audit(result, sources, options, user, outcome):
         f"{result.created} created, {result.updated} updated, {result.unchanged} unchanged, "
         f"{result.skipped} skipped, {result.rejected} refused"
     )
-    files = ", ".join(source.name for source in sources)
     audit.record(
         "import",
         user=user,
         count=result.created + result.updated,
-        reason=f"{counts} ({options.on_conflict}): {files}",
+        reason=f"{counts} {_said(sources, options)}",
         result=outcome,
     )
+
+
+def _said(sources, options):
+    return f"({options.on_conflict}): {', '.join(source.name for source in sources)}"
 
 
 def _run(result, sources, options, on_verdict, on_progress, jobs):

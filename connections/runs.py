@@ -32,6 +32,7 @@ OPTIONS = ("on_conflict", "atomic", "allow_older")  # what a run remembers of im
 SHOWN = 100  # of each verdict
 MAX_REPORTED = 10_000  # errors, and as many warnings, in the report of a finished import
 NEWEST = 5  # refusals that are shown while it runs
+LOG_ALONE = ("--verbosity", "0")  # a process says nothing but the lines of the audit log
 PAUSE = 0.5  # seconds between two notes of the progress
 
 
@@ -204,11 +205,11 @@ def launch(run):
             import_run.delay(str(run.pk))
             return
         process = subprocess.Popen(  # noqa: S603  (nothing that a person typed)
-            [sys.executable, "manage.py", "import_connections", "--run", str(run.pk)],
+            [sys.executable, "manage.py", "import_connections", "--run", str(run.pk), *LOG_ALONE],
             cwd=settings.BASE_DIR,
             start_new_session=True,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            # Its standard output is the server's own, which outlives this worker.
             stderr=subprocess.DEVNULL,
         )
     except Exception as error:  # Celery's brokers each have errors of their own
@@ -261,7 +262,7 @@ def begin(names):
     )
 
 
-def end(run, result, options):
+def end(run, result, options, issues):
     """Note what became of a run of the command; one that stored nothing is forgotten."""
     if not (result.created or result.updated):
         run.delete()
@@ -271,7 +272,7 @@ def end(run, result, options):
         finished_at=timezone.now(),
         done=result.read,
         options={name: asdict(options)[name] for name in OPTIONS},
-        result={**result.as_json(), "issues": []},
+        result={**result.as_json(), "issues": issues},
     )
     return True
 

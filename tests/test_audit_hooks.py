@@ -1,6 +1,7 @@
 """What is audited wherever it happens, and that no entry holds a value."""
 
 import json
+import signal
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -10,7 +11,8 @@ from django.urls import reverse
 
 from connections import catalogue, runs
 from connections.models import AccessEvent, ConnectionAuth, Integration
-from tests.helpers import FULL_AUTH, SECRET, Text, import_text, make
+from tests.helpers import FULL_AUTH, SECRET, Text, import_text, make, prove_present
+from tests.stores import VENDORS, write
 from tests.test_record_page import form_data, page
 
 pytestmark = pytest.mark.django_db
@@ -142,17 +144,54 @@ def test_changes_of_an_integration(admin_client):
     latest(action="delete", record_type="integration", record_name="HubSpot", user="admin")
 
 
-def test_an_import_is_one_entry_with_its_counts(tmp_path):
+def test_an_import_is_an_entry_at_its_start_and_one_with_its_counts(tmp_path):
     path = tmp_path / "crm.json"
     path.write_text(json.dumps([FULL_AUTH, {"name": "Second"}, 7]))
     before = newest()
     with pytest.raises(SystemExit):
         call_command("import_connections", str(path), "--json")
-    assert count_after(before) == 1
+    assert count_after(before) == 2
+    started = AccessEvent.objects.get(id=before + 1).shown()
+    assert (started["result"], started["user"], started["count"]) == ("started", ME, None)
+    assert started["reason"] == "(update): crm.json"
     shown = latest(action="import", user=ME, count=2, result="done")
     assert shown["reason"].startswith("2 created, 0 updated, 0 unchanged, 0 skipped, 1 refused")
     assert "crm.json" in shown["reason"]
     assert SECRET not in json.dumps(shown)
+
+
+def test_without_an_entry_nothing_is_imported(monkeypatch):
+    def fail(*args, **kwargs):
+        raise OSError("The log can't be written.")
+
+    monkeypatch.setattr("connections.audit.record", fail)
+    with pytest.raises(OSError, match="log"):
+        import_text([FULL_AUTH])
+    assert not ConnectionAuth.objects.exists()
+
+
+KILLED = """
+import os, signal
+from django.core.management import call_command
+from connections import importing
+take_all = importing._take_all
+def take_all_and_die(*args):
+    take_all(*args)
+    os.kill(os.getpid(), signal.SIGKILL)
+importing._take_all = take_all_and_die
+call_command("import_connections", FILE)
+"""
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_an_import_that_is_killed_has_left_its_start(stores, vendor, tmp_path):
+    store = stores.make(vendor)
+    path = write(tmp_path / "crm.json", [FULL_AUTH])
+    script = KILLED.replace("FILE", repr(str(path)))
+    assert store.run("shell", "-v", "0", "-c", script).code == -signal.SIGKILL
+    assert store.count() == 1
+    asked = "SELECT result FROM connections_accessevent WHERE reason LIKE '%crm.json'"
+    assert store.fetch(asked) == [("started",)]
 
 
 def test_a_dry_run_is_none_and_a_refused_file_a_failed_one():
@@ -160,6 +199,7 @@ def test_a_dry_run_is_none_and_a_refused_file_a_failed_one():
     import_text([FULL_AUTH], dry_run=True)
     assert not count_after(before)
     import_text("[")
+    assert count_after(before) == 2
     latest(action="import", count=0, result="failed")
     import_text([FULL_AUTH, 7], atomic=True)
     latest(action="import", count=0, result="failed")
@@ -192,6 +232,7 @@ def test_an_import_of_integrations():
 
 def test_an_export_is_one_entry_before_anything_is_opened(admin_client):
     make(name="CRM", access_token=SECRET)
+    prove_present(admin_client)
     before = newest()
     form = {"shape": "auth", "naming": "camel", "format": "json", "secrets": "include"}
     admin_client.post(reverse("admin:connections_export"), form)  # nobody reads the answer

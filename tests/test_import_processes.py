@@ -106,6 +106,38 @@ def test_killed_half_way_and_continued(console, tmp_path):
     assert wait_for(lambda: not os.path.exists(f"/proc/{pid}"), PATIENCE)  # no zombie stays
 
 
+def test_its_lines_of_the_log_come_out_of_the_server_whose_worker_is_gone(tmp_path):
+    console = Console(tmp_path / "copy")
+    try:
+        browser = Browser(console.url)
+        browser.open("/admin/login/")
+        browser.submit(
+            "/admin/account/login/?next=/admin/", login="admin", password=console.password
+        )
+        browser.open("/admin/import/")
+        browser.upload("/admin/import/", "some.json", json.dumps(entries(300)).encode())
+        url = browser.url
+        browser.submit(url, on_conflict="update")
+        for pid in workers_of(console.server.pid):
+            os.kill(pid, signal.SIGTERM)
+            assert wait_for(lambda pid=pid: has_ended(pid), PATIENCE)
+        assert wait_for(lambda: console.value(f"SELECT status {RUN}") == "done", PATIENCE)
+    finally:
+        console.server.terminate()
+        out, err = console.server.communicate(timeout=30)
+    said = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+    imports = [(line["user"], line["result"]) for line in said if line["action"] == "import"]
+    assert imports == [("admin", "started"), ("admin", "done")]
+    assert SECRET not in out + err
+    assert "Read 300" not in out
+
+
+def workers_of(pid):
+    """The processes of a server that answer requests; what they started is in another session."""
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return [int(child) for child in file.read().split()]
+
+
 def test_a_worker_of_celery_does_it(tmp_path):
     """A queue in a folder stands in for Redis."""
     installation = Installation(tmp_path / "copy")

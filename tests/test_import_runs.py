@@ -16,7 +16,7 @@ from django.db import IntegrityError, connection, connections, transaction
 from django.urls import reverse
 from django.utils import timezone
 
-from connections import alive, importing, reader, runs
+from connections import alive, audit, importing, reader, runs
 from connections.models import ConnectionAuth, ImportChunk, ImportRun
 
 from .helpers import SECRET
@@ -147,7 +147,7 @@ def test_what_is_started_holds_no_secret(client, monkeypatch):
     monkeypatch.setattr(subprocess, "Popen", Process)
     run = confirmed(client)
     ((arguments, settings),) = started
-    assert arguments[1:] == ["manage.py", "import_connections", "--run", str(run.pk)]
+    assert arguments[1:5] == ["manage.py", "import_connections", "--run", str(run.pk)]
     assert "env" not in settings  # the server's own
     assert settings["start_new_session"]
 
@@ -208,6 +208,21 @@ def test_the_command_does_a_run_and_says_what_came_of_it(run, capsys):
 
 
 # How far it is
+
+
+def test_what_the_server_starts_says_the_lines_of_the_log_alone(
+    run, capfd, django_capture_on_commit_callbacks
+):
+    try:
+        with django_capture_on_commit_callbacks(execute=True):
+            call_command("import_connections", "--run", str(run.pk), *runs.LOG_ALONE)
+    finally:
+        audit.log_to(sys.stderr)
+    lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert [(line["action"], line["result"]) for line in lines] == [
+        ("import", "started"),
+        ("import", "done"),
+    ]
 
 
 def test_progress_moves_and_holds_no_secret(client, run, small_batches, monkeypatch):

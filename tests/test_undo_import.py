@@ -1,6 +1,7 @@
 """An import is taken back: what it made, what it changed, and what was changed since."""
 
 import json
+from datetime import timedelta
 from io import StringIO
 
 import pytest
@@ -9,7 +10,7 @@ from django.core.management import CommandError, call_command
 from django.urls import reverse
 from django.utils import timezone
 
-from connections import bin, undoing
+from connections import alive, bin, undoing
 from connections.models import AccessEvent, ConnectionAuth, ImportRun, ReplacedAuth, UserScope
 
 from .helpers import FULL_AUTH, SECRET, export_text
@@ -179,10 +180,63 @@ def test_the_result_page_undoes(own_run):
     assert not ConnectionAuth.objects.exists()
 
 
-def test_the_history_names_imports_of_the_command_line(imports):
-    imports(entry(1))
-    url = reverse("admin:connections_import_history")
-    assert "Command line" in member_of("Operator").get(url).content.decode()
+HISTORY = reverse("admin:connections_import_history")
+
+
+def page_of(run):
+    return reverse("admin:connections_import_run", args=[run])
+
+
+def test_an_import_of_the_command_line_has_a_page_in_the_history_which_undoes_it(tmp_path):
+    path = tmp_path / "crm.json"
+    path.write_text(json.dumps([entry(1), {"id": "c-2", "auth": {"token": 5}}]))
+    with pytest.raises(SystemExit):
+        call_command("import_connections", str(path), stdout=StringIO(), stderr=StringIO())
+    run = ImportRun.objects.get()
+    client = member_of("Operator")
+    listed = client.get(HISTORY).content.decode()
+    assert "Command line" in listed
+    assert f'href="{page_of(run.pk)}"' in listed
+    content = client.get(page_of(run.pk)).content.decode()
+    for text in ("Imported, with refusals", "on the command line", "wrong_type"):
+        assert text in content
+    for text in (SECRET, "SHA-256", "The upload itself", "Choose"):
+        assert text not in content
+    report = b"".join(client.get(page_of(run.pk) + "report/").streaming_content)
+    assert json.loads(report)["code"] == "wrong_type"
+    undone = client.post(page_of(run.pk), {"undo": "1"}, follow=True).content.decode()
+    assert "Undone." in undone
+    assert not ConnectionAuth.objects.exists()
+    assert AccessEvent.objects.filter(action="undo", user="Operator").exists()
+
+
+def test_who_may_not_import_or_is_limited_has_no_page_of_it(imports):
+    run = imports(entry(1))
+    assert member_of("Viewer").get(page_of(run)).status_code == 403
+    client = member_of("Operator")
+    UserScope.objects.create(
+        user=User.objects.get(username="Operator"), environments=["Production"]
+    )
+    assert client.get(page_of(run)).status_code == 404
+    assert client.post(page_of(run), {"undo": "1"}).status_code == 404
+    assert ConnectionAuth.objects.exists()
+
+
+def test_one_of_the_command_line_has_its_page_when_it_has_ended(imports):
+    run = imports(entry(1))
+    under_way = {"status": "running", "finished_at": None, "result": None}
+    stored = ImportRun.objects.filter(pk=run)
+    stored.update(**under_way, heartbeat_at=timezone.now(), process=alive.this_process())
+    client = member_of("Operator")
+    assert page_of(run) not in client.get(HISTORY).content.decode()
+    assert client.get(page_of(run)).status_code == 404
+    stored.update(heartbeat_at=timezone.now() - timedelta(minutes=1), process="gone 1 1")
+    assert page_of(run) in client.get(HISTORY).content.decode()
+    content = client.get(page_of(run)).content.decode()
+    assert "What was stored until then stays." in content
+    assert "Undo this import" in content
+    client.post(page_of(run), {"undo": "1"})
+    assert not ConnectionAuth.objects.exists()
 
 
 def test_nothing_outside_the_scope_of_who_undoes_is_touched(imports):

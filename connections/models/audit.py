@@ -43,7 +43,7 @@ class AccessEvent(models.Model):
         "find": "Looked for a secret",
         "verify": "Verified",
     }
-    RESULTS = {"done": "Done", "failed": "Failed", "refused": "Refused"}
+    RESULTS = {"done": "Done", "failed": "Failed", "refused": "Refused", "started": "Started"}
 
     id = models.PositiveBigIntegerField(primary_key=True)
     at = models.DateTimeField()

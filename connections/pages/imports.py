@@ -7,7 +7,7 @@ from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.db.models import F
+from django.db.models import F, Q
 from django.http import Http404, JsonResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
@@ -99,8 +99,23 @@ def import_page(request):
 
 
 def own_run(request, pk):
+    """A run of who asks, or one of the command line that has ended."""
     require_import_permission(request.user)
-    return get_object_or_404(ImportRun, pk=pk, user=request.user)
+    run = get_object_or_404(
+        ImportRun.objects.visible_to(request.user), Q(user=request.user) | Q(user=None), pk=pk
+    )
+    if run.user_id is None and run.give_up():  # it was killed; what it stored can be undone
+        run.refresh_from_db()
+    if not _has_page(run, request.user):
+        raise Http404
+    return run
+
+
+def _has_page(run, user):
+    """A command says itself how far it is; what became of it has a page."""
+    if run.user_id is None:
+        return bool(run.finished_at) or run.is_interrupted
+    return run.user_id == user.pk
 
 
 def options_from(data, user, **more):
@@ -305,7 +320,8 @@ def import_history(request):
         .order_by("-started_at", "pk")
     )
     page = Paginator(confirmed, 50).get_page(request.GET.get("page"))
-    context = context_for(request, "Past imports", page=page)
+    rows = [(run, _has_page(run, request.user)) for run in page]
+    context = context_for(request, "Past imports", page=page, rows=rows)
     return TemplateResponse(request, "admin/connections/import_history.html", context)
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from django.core.management import CommandError
 from tqdm import tqdm
 
-from connections import importing, keyring, parallel, payload, runs
+from connections import audit, importing, keyring, parallel, payload, runs
 from connections.issues import FileRefused, Issue, printable
 from connections.management.base import LatchkeyCommand, positive
 from connections.sources import open_source
@@ -72,7 +72,7 @@ class Command(LatchkeyCommand):
     def handle(self, *, paths, report, run, **options):
         if bool(paths) == bool(run):
             raise CommandError("Name files to import, or --run ID, not both.", returncode=2)
-        self.shown, self.run = 0, None
+        self.shown, self.run, self.kept = 0, None, runs.Report()
         if run:
             self.do_run(run, options)
             return
@@ -86,10 +86,14 @@ class Command(LatchkeyCommand):
 
     def do_run(self, pk, options):
         """The console's own call: how to import was said in the browser."""
+        is_server = options["verbosity"] == 0  # standard output is that of the server, then
+        if is_server:
+            audit.log_to(sys.stdout)
         result = runs.work(pk, jobs=options["jobs"])
         if result is None:
             raise CommandError("No confirmed import of that id waits.", returncode=2)
-        self.print_result(result, options["json"])
+        if not is_server:
+            self.print_result(result, options["json"])
 
     def import_files(self, paths, report, options):
         if paths.count("-") > 1:
@@ -120,7 +124,7 @@ class Command(LatchkeyCommand):
                     on_progress=lambda done, total: _move(bar, done, total),
                     jobs=options["jobs"],
                 )
-                if run and runs.end(run, result, chosen):
+                if run and runs.end(run, result, chosen, self.kept.issues):
                     self.run = str(run.pk)
             if self.report and result.refused_file:
                 issue = Issue(**result.error, file=result.refused_file)
@@ -128,6 +132,8 @@ class Command(LatchkeyCommand):
         self.print_result(result, options["json"])
 
     def say_issues(self, verdict):
+        if verdict.issues:
+            self.kept.add(verdict)
         for issue in verdict.issues:
             if self.report:
                 self.report.write(json.dumps(issue.as_json()) + "\n")
