@@ -235,6 +235,35 @@ def reseal(token, binding):
     return seal(unseal(token, binding), binding)
 
 
+class Resealer:
+    """reseal() of many tokens, with the keys of now."""
+
+    def __init__(self):
+        _usable_ring()
+        self._keys = [(key_id(key), _fernet(key)) for key in settings.FERNET_KEYS]
+        self._newest = self._keys[0]
+
+    def __call__(self, token, binding):
+        """The name of the key that made a token, and the token under the newest.
+
+        The name is None where no key of ours did; the token is None where it does not open. One
+        under the newest key comes back as it is, unopened.
+        """
+        newest, fernet_of_newest = self._newest
+        for place, (name, fernet) in enumerate(self._keys):
+            try:
+                if name == newest:
+                    fernet.extract_timestamp(token)
+                    return name, token
+                plaintext = fernet.decrypt(token)
+            except (InvalidToken, TypeError, ValueError):
+                continue
+            self._keys.insert(0, self._keys.pop(place))  # likely the key of the next one, too
+            is_in_place = plaintext.startswith(binding.encode() + b"\n")
+            return name, fernet_of_newest.encrypt(plaintext).decode() if is_in_place else None
+        return None, None
+
+
 def reseal_stored_keys(dry_run=False):
     """Seal our own keys and the proof under the newest key, in one transaction.
 

@@ -6,6 +6,7 @@ row is only written where it still holds the tokens that were read.
 """
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from django.apps import apps
 from django.db import connection, transaction
@@ -169,25 +170,28 @@ def _each_factor(result, dry_run):
 
 def _count(result, model, row):
     result.total += 1
-    result.under_old += bool(row.new)
+    result.under_old += row.is_old
     if row.bad:
-        result.name(model, row.pk, row.bad)
-    elif row.new:
+        result.name(model, canonical_id(row.pk), row.bad)
+    elif row.is_old:
         result.rotated += 1
     else:
         result.current += 1
 
 
-@dataclass
-class _Row:
+class _Row(NamedTuple):
     """A row with sealed values, and what it needs."""
 
-    pk: object
-    read: dict  # field -> the token that was read, or None
-    new: dict  # field -> the same value under the newest key, where it was under another
+    pk: object  # as the driver gives it
+    read: tuple  # the tokens that were read, None where a field is not set
+    new: tuple  # the same, under the newest key as far as they open
     bad: list  # fields that don't open, or `field.name` of a value inside
     under: str  # for its column `sealed_under`
     is_noted: bool  # whether that column says so already
+
+    @property
+    def is_old(self):
+        return self.new != self.read
 
 
 class _Resealer:
@@ -195,7 +199,7 @@ class _Resealer:
 
     def __init__(self, model, names):
         self.model, self.names = model, names
-        self.newest = keyring.key_ids()[0]
+        self.newest, self.reseal = keyring.key_ids()[0], keyring.Resealer()
         fields = model._meta.concrete_fields
         self.notes_key = any(field.name == "sealed_under" for field in fields)
         # A former version holds, inside, what did not open when it was replaced.
@@ -207,48 +211,44 @@ class _Resealer:
         return self._read(parallel.in_range(self.model._base_manager.all(), *ids))
 
     def _read(self, rows):
-        columns = ("pk", *self.names, *self.beside)
         count, found = 0, []
-        for pk, *values in rows.values_list(*columns):
+        for pk, *values in _raw(rows.values_list("pk", *self.names, *self.beside)):
             count += 1
-            sealed = values[: len(self.names)]
-            if any(sealed):
-                tokens = [value.token if value is not None else None for value in sealed]
-                found.append(self._row(pk, dict(zip(self.names, tokens, strict=True)), values[-1]))
+            tokens = tuple(values[: len(self.names)])
+            if any(token is not None for token in tokens):
+                found.append(self._row(pk, tokens, values[-1]))
         return count, found
 
-    def _row(self, pk, read, beside):
-        new, bad, under = {}, [], set()
-        for name, token in read.items():
-            if token is None:
-                continue
-            made_by = keyring.key_of(token)
-            place = f"{canonical_id(pk)}/{name}"
-            try:
+    def _row(self, pk, tokens, beside):
+        new, bad, under, record = [], [], set(), canonical_id(pk)
+        for name, token in zip(self.names, tokens, strict=True):
+            if token is not None:
+                place = f"{record}/{name}"
                 if self.has_closed:
-                    token, closed = self._reseal_former(token, place, made_by, beside)
+                    made_by, token, closed = self._reseal_former(token, place, beside)
                     bad += [f"{name}.{inner}" for inner in closed]
-                elif made_by != self.newest:
-                    token = keyring.reseal(token, place)
-                if token != read[name]:
-                    new[name] = token
-                made_by = self.newest
-            except SealError:
-                bad.append(name)
-            under.add(made_by)
+                else:
+                    made_by, token = self.reseal(token, place)
+                if token is None:
+                    bad.append(name)
+                under.add(made_by if token is None else self.newest)
+            new.append(token)
+        new = tuple(now or before for now, before in zip(new, tokens, strict=True))
         under = keyring.oldest_of(under)
-        return _Row(pk, read, new, bad, under, not self.notes_key or beside == under)
+        return _Row(pk, tokens, new, bad, under, not self.notes_key or beside == under)
 
-    def _reseal_former(self, token, place, made_by, record):
+    def _reseal_former(self, token, place, record):
         """The token of a former version of a record under the newest key, and all inside it too.
 
-        Returns it with the names of values inside that don't open: those stay as they are.
+        Returns it (None: it does not open) behind the name of its key, and the names of values
+        inside that don't open: those stay as they are.
         """
+        made_by, token = self.reseal(token, place)
+        if token is None:
+            return made_by, None, []
         text = keyring.unseal(token, place)
-        new_text, closed = replacing.reseal_closed(text, record)
-        if made_by != self.newest or new_text != text:
-            token = keyring.seal(new_text, place)
-        return token, closed
+        new_text, closed = replacing.reseal_closed(text, canonical_id(record))
+        return made_by, token if new_text == text else keyring.seal(new_text, place), closed
 
     def store(self, rows):
         """Write _Rows; those that somebody changed meanwhile are read again first.
@@ -257,8 +257,7 @@ class _Resealer:
         """
         stored = {row.pk: row for row in rows}
         with transaction.atomic():
-            free = self._lock([row.pk for row in rows if self._needs_writing(row)])
-            lost = [pk for pk in stored if not self._write(stored[pk], free)]
+            lost = self._write(rows)
         while lost:
             _, again = self._read(self.model._base_manager.filter(pk__in=lost))
             for pk in lost:
@@ -267,51 +266,48 @@ class _Resealer:
             lost = []
             for row in again:
                 with transaction.atomic():  # of its own: it may wait, but never holds another row
-                    if not self._write(row):
-                        lost.append(row.pk)
+                    lost += self._write([row], wait=True)
         return stored.values()
 
-    def _lock(self, ids):
-        """Those of the ids that nobody else writes now. None: any.
+    def _write(self, rows, wait=False):
+        """Compare and set: write where a row still holds what was read. The ids where not.
 
-        Never waits, so that no two that lock several rows, each in its order, end in a deadlock.
+        Never waits for others unless told to, so that no two that lock several rows, each in its
+        order, end in a deadlock. No version is counted: what the record says has not changed.
         """
-        if not connection.features.has_select_for_update_skip_locked:
-            return None
-        rows = self.model._base_manager.filter(pk__in=ids).order_by("pk")
-        return set(
-            rows.select_for_update(skip_locked=True, no_key=True).values_list("pk", flat=True)
-        )
+        due = [row for row in rows if self._needs_writing(row)]
+        held = self._lock([row.pk for row in due], wait) if due else {}
+        free = [row for row in due if held.get(row.pk) == row.read]
+        fields = [*self.names, *(["sealed_under"] if self.notes_key else [])]
+        values = [[*row.new, *([row.under] if self.notes_key else []), row.pk] for row in free]
+        if values:
+            meta, quote = self.model._meta, connection.ops.quote_name
+            sets = ", ".join(f"{quote(meta.get_field(name).column)} = %s" for name in fields)
+            place = f"{quote(meta.db_table)} SET {sets} WHERE {quote(meta.pk.column)} = %s"
+            with connection.cursor() as cursor:
+                cursor.executemany(f"UPDATE {place}", values)
+        for row in free:
+            if row.bad and hasattr(self.model, "note_unreadable"):
+                # The row is ours until the transaction ends: nobody has mended it meanwhile.
+                self.model._base_manager.get(pk=row.pk).note_unreadable(row.bad)
+        return [row.pk for row in due if held.get(row.pk) != row.read]
 
     def _needs_writing(self, row):
-        return bool(row.new or (self.notes_key and (row.bad or not row.is_noted)))
+        return row.is_old or (self.notes_key and bool(row.bad or not row.is_noted))
 
-    def _write(self, row, free=None):
-        """Compare and set: write where the row still holds what was read. False where not.
+    def _lock(self, ids, wait):
+        """What rows hold now, by id: nobody else changes these until the transaction ends.
 
-        No version is counted: what the record says has not changed.
+        On SQLite the whole database is ours; elsewhere rows that others write now are left out.
         """
-        if not self._needs_writing(row):
-            return True
-        if free is not None and row.pk not in free:
-            return False
-        meta, quote = self.model._meta, connection.ops.quote_name
-        new = {meta.get_field(name).column: token for name, token in row.new.items()}
-        if self.notes_key:
-            new["sealed_under"] = row.under
-        old = {meta.get_field(name).column: token for name, token in row.read.items()}
-        old[meta.pk.column] = meta.pk.get_db_prep_value(row.pk, connection)
-        sets = ", ".join(f"{quote(column)} = %s" for column in new)
-        wheres = " AND ".join(
-            f"{quote(column)} {'IS NULL' if value is None else '= %s'}"
-            for column, value in old.items()
-        )
-        values = [*new.values(), *(value for value in old.values() if value is not None)]
-        with connection.cursor() as cursor:
-            statement = f"UPDATE {quote(meta.db_table)} SET {sets} WHERE {wheres}"  # noqa: S608
-            cursor.execute(statement, values)
-            is_written = cursor.rowcount == 1
-        if is_written and row.bad and hasattr(self.model, "note_unreadable"):
-            # The row is ours until the transaction ends: nobody has mended it meanwhile.
-            self.model._base_manager.get(pk=row.pk).note_unreadable(row.bad)
-        return is_written
+        rows = self.model._base_manager.filter(pk__in=ids).order_by("pk")
+        if connection.features.has_select_for_update_skip_locked:
+            rows = rows.select_for_update(skip_locked=not wait, no_key=True)
+        return {pk: tuple(tokens) for pk, *tokens in _raw(rows.values_list("pk", *self.names))}
+
+
+def _raw(rows):
+    """The tuples of a `values_list` as the driver gives them: a Sealed apiece would be dear."""
+    with connection.cursor() as cursor:
+        cursor.execute(*rows.query.sql_with_params())
+        return cursor.fetchall()

@@ -136,13 +136,12 @@ def meanwhile(monkeypatch, connection_id, action):
     """Do something to a record after it was read and before it is written."""
     write, done = rotation._Resealer._write, []
 
-    def act_first(self, row, free=None):
+    def act_first(self, rows, wait=False):
         if self.model is ConnectionAuth and not done:
             record = ConnectionAuth.objects.get(connection_id=connection_id)
-            if record.pk == row.pk:
-                done.append(record.pk)
-                action(record)
-        return write(self, row, free)
+            done.append(record.pk)
+            action(record)
+        return write(self, rows, wait)
 
     with monkeypatch.context() as patch:
         patch.setattr(rotation._Resealer, "_write", act_first)
