@@ -8,7 +8,8 @@ venv := .venv/bin/python
 pip := $(venv) -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test bench bench-everyday bench-million bench-crash bench-bombs lint clean
+.PHONY: help run demo test lint clean bench bench-everyday bench-million bench-crash bench-bombs \
+	bench-rotation
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*##  */make \1	/p' Makefile | expand -t 22
@@ -38,6 +39,9 @@ bench-crash: .venv/run.stamp  ## kill imports at 20 random moments and look at w
 
 bench-bombs: .venv/run.stamp  ## import files of 1 GB that are made to exhaust memory
 	@$(venv) benchmarks/bombs.py
+
+bench-rotation: .venv/run.stamp  ## kill a rotation of keys 100 times beside an editor, and time one
+	@$(venv) benchmarks/rotation.py
 
 lint: .venv/dev.stamp  ## check style and formatting
 	@$(venv) -m ruff check .

@@ -8,23 +8,19 @@ itself. BENCH_RECORDS and BENCH_SEED choose other runs.
 
 import json
 import os
-import signal
 import sqlite3
 import subprocess
-import sys
 import tempfile
 import time
-from contextlib import suppress
 from random import Random
 
 import mix
 from floor import TABLE
-from machine import ROOT, Store, family
+from machine import ROOT, Store, strike
 
 RECORDS = int(os.environ.get("BENCH_RECORDS", 30_000))
 SEED = int(os.environ.get("BENCH_SEED", 1))
 KILLS = 20
-PATIENCE = 60  # seconds until what should end by itself counts as hanging
 
 
 def main():
@@ -71,41 +67,12 @@ def killed(store, file, moment, is_atomic, random):
         time.sleep(moment)
         if process.poll() is not None:
             return None
-        victim = random.choice(family(process.pid)) if random else process.pid
-        with suppress(ProcessLookupError):  # a helper that had just ended
-            os.kill(victim, signal.SIGKILL)
-        try:
-            process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            sys.exit("An import hangs whose helper was killed.")
-    left = remaining(process.pid)
-    if left:
-        os.killpg(process.pid, signal.SIGKILL)
-        sys.exit(f"Processes that outlive a killed import: {left}")
+        strike(process, random)
     look_for_secrets(store.folder)
     stored = count(store)
     if is_atomic:
         assert stored in (0, RECORDS), f"--atomic has stored {stored}"
     return stored
-
-
-def remaining(session):
-    """The processes of a session that are still there after a grace of 10 seconds."""
-    for _ in range(100):
-        found = []
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                with open(f"/proc/{pid}/stat") as file:
-                    state, _, _, its_session = file.read().rpartition(")")[2].split()[:4]
-            except OSError:
-                continue
-            if int(its_session) == session and state != "Z":
-                found.append(int(pid))
-        if not found:
-            return []
-        time.sleep(0.1)
-    return found
 
 
 def look_for_secrets(folder):

@@ -4,17 +4,20 @@ import os
 import platform
 import resource
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 HERE = ROOT / "benchmarks"
 CORES = os.cpu_count()
+PATIENCE = 60  # seconds until what should end by itself counts as hanging
 
 
 @dataclass
@@ -111,6 +114,42 @@ def family(pid):
     found = [pid]
     for parent in found:
         found += [child for child, its_parent in parents.items() if its_parent == parent]
+    return found
+
+
+def strike(process, random=None):
+    """kill -9 a process that leads its session, or any one of its family where `random` is given.
+
+    The others must end by themselves, soon.
+    """
+    victim = random.choice(family(process.pid)) if random else process.pid
+    with suppress(ProcessLookupError):  # a helper that had just ended
+        os.kill(victim, signal.SIGKILL)
+    try:
+        process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        sys.exit("A command hangs whose helper was killed.")
+    if left := _remaining(process.pid):
+        os.killpg(process.pid, signal.SIGKILL)
+        sys.exit(f"Processes that outlive a killed command: {left}")
+
+
+def _remaining(session):
+    """The processes of a session that are still there after a grace of 10 seconds."""
+    for _ in range(100):
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/stat") as file:
+                    state, _, _, its_session = file.read().rpartition(")")[2].split()[:4]
+            except OSError:
+                continue
+            if int(its_session) == session and state != "Z":
+                found.append(int(pid))
+        if not found:
+            return []
+        time.sleep(0.1)
     return found
 
 
