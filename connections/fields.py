@@ -63,6 +63,11 @@ class Sealed:
         return keyring.is_token(self.token)
 
     @property
+    def is_canonical(self):
+        """Whether it is written as tokens are made, without what base64 passes over."""
+        return keyring.is_canonical(self.token)
+
+    @property
     def is_authentic(self):
         """Whether a key that we have made it. Opens nothing."""
         return keyring.is_authentic(self.token)

@@ -363,6 +363,14 @@ def is_authentic(token):
     return True
 
 
+def is_canonical(token):
+    """Whether a token is written as they are made: base64 is read with care for little."""
+    try:
+        return base64.urlsafe_b64encode(base64.urlsafe_b64decode(token)).decode() == token
+    except (TypeError, ValueError):
+        return False
+
+
 # What every token begins with (version 0x80, a time before 2106), and its least length. fields
 # asks the database the same.
 TOKEN_BEGIN, TOKEN_LEAST = "gAAAAA", 100

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from . import audit, keyring, schema
 from .fields import Sealed
-from .keyring import SealError
+from .keyring import MisplacedError, SealError
 from .merging import CREDENTIALS, same
 from .models import ConnectionAuth, Integration, ReplacedAuth, scope_of
 
@@ -29,6 +29,7 @@ def former(record, fields, auth=None, *, by=None, run=None):
     """
     names = {ConnectionAuth._meta.get_field(name).attname for name in fields} - {*OF_TOKENS}
     content = {
+        "record": str(record.pk),
         "around": {name: _written(getattr(record, name)) for name in AROUND},
         "was_binned": record.binned_at is not None,
     }
@@ -45,6 +46,14 @@ def former(record, fields, auth=None, *, by=None, run=None):
         fields=sorted(names),
         content=content,
     )
+
+
+def content_of(held):
+    """What a ReplacedAuth holds, opened. Raises SealError: also where it is another record's."""
+    content = held.content.reveal()
+    if content.get("record") != str(held.record_id):
+        raise MisplacedError("This former version is of another record.")
+    return content
 
 
 def reseal_closed(text, record):
@@ -77,7 +86,7 @@ def put_back(held, record, *, user, is_undo=False):
     What it holds now is kept in its turn. An undo also brings back when a credential was changed
     here; otherwise that is now. Raises SealError, VersionConflict, IntegrityError or OutOfReach.
     """
-    changes = _changes_around(record, held.content.reveal()["around"])
+    changes = _changes_around(record, content_of(held)["around"])
     place = [changes.get(n, getattr(record, n)) for n in ("integration_id", "environment")]
     if user and not scope_of(user).reaches(*place):
         raise OutOfReach
@@ -87,7 +96,7 @@ def put_back(held, record, *, user, is_undo=False):
     later = record.replaced.filter(version__gte=held.version).order_by("version")
     if kept := next((kept for kept in later if _touches_auth(kept.fields)), None):
         auth, unreadable = record.open_auth()
-        changes |= _changes_of_auth(record, kept.content.reveal(), auth, unreadable)
+        changes |= _changes_of_auth(record, content_of(kept), auth, unreadable)
     held.put_back_at = timezone.now()
     if not is_undo:
         changes.pop("locally_changed_at", None)

@@ -128,7 +128,7 @@ def _put_back(held, record, user):
     try:
         with transaction.atomic():
             replacing.put_back(held, record, user=user, is_undo=True)
-            if held.content.reveal()["was_binned"]:
+            if replacing.content_of(held)["was_binned"]:
                 bin.move(ConnectionAuth.objects.filter(pk=record.pk), user)
     except (SealError, IntegrityError, replacing.OutOfReach):
         return False

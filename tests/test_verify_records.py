@@ -6,11 +6,17 @@ import random
 from pathlib import Path
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection
 
-from connections import integrity, keyring
-from connections.models import SEALED_COLUMNS, ConnectionAuth, Integration
+from connections import integrity, keyring, replacing
+from connections.models import (
+    SEALED_COLUMNS,
+    ConnectionAuth,
+    Integration,
+    ReplacedAuth,
+    StoredKey,
+)
 from connections.schema import AUTH_FIELDS, ENDPOINTS, PLAIN_FIELDS
 from tests.helpers import FULL_AUTH, SECRET, import_text, make
 
@@ -89,12 +95,98 @@ def test_a_value_of_another_column_is_found(records, name):
 
 def test_a_value_that_was_taken_away_or_brought_back_is_found(records):
     put(records[0], "token", None)
-    assert found() == {(str(records[0].pk), "content_digest", "content_changed")}
+    assert found() == {(str(records[0].pk), "token", "value_changed")}
     former = token(records[1], "access_token")
     records[1].access_token = "synth-new"
     records[1].save()
     put(records[1], "access_token", former)  # it opens, but is the one of yesterday
-    assert (str(records[1].pk), "content_digest", "content_changed") in found()
+    assert (str(records[1].pk), "access_token", "value_changed") in found()
+
+
+@pytest.mark.parametrize("name", ["emails", "meta"])
+def test_a_value_without_fingerprint_that_was_taken_away_is_found(records, name):
+    put(records[0], name, None)
+    ((_, _, code),) = found()
+    assert code == {"emails": "content_changed", "meta": "value_changed"}[name]
+
+
+def test_a_row_that_was_put_back_as_a_whole_is_found_by_its_fingerprints(records):
+    before = ConnectionAuth.objects.filter(pk=records[1].pk).values(
+        "access_token", "content_digest", "version", "updated_at", "sealed_under"
+    )[0]
+    records[1].access_token = "synth-new"
+    records[1].save()
+    for name, value in before.items():
+        put(records[1], name, value.token if name == "access_token" else value)
+    assert found() == {(str(records[1].pk), "access_token", "fingerprint_changed")}
+    with pytest.raises(integrity.TamperedError):
+        integrity.require(ConnectionAuth.objects.get(pk=records[1].pk))
+
+
+def test_fingerprints_that_were_changed_or_taken_away_are_found(records):
+    records[0].fingerprints.filter(field="token").delete()
+    records[1].fingerprints.filter(field="key").update(number=1)
+    assert found() == {
+        (str(records[0].pk), "token", "fingerprint_changed"),
+        (str(records[1].pk), "key", "fingerprint_changed"),
+    }
+
+
+@pytest.mark.parametrize("change", ["{}\n", "{}=", "!{}", " {}", "{}!!!!"])
+def test_what_base64_passes_over_is_found(records, change):
+    put(records[0], "token", change.format(token(records[0], "token")))
+    ((pk, name, code),) = found()
+    assert (pk, name) == (str(records[0].pk), "token") and code in ("altered", "does_not_open")
+
+
+@pytest.mark.parametrize("value", ["", "synth: in clear", "gAAAAA"])
+def test_what_is_no_token_is_found(records, value):
+    put(records[0], "token", value)
+    assert found() == {(str(records[0].pk), "token", "does_not_open")}
+
+
+def test_an_edit_while_it_looks_raises_no_alarm(records, monkeypatch):
+    read = integrity._fingerprints
+
+    def edit_first(**chosen):
+        if "record__gte" in chosen:
+            record = ConnectionAuth.objects.get(pk=records[0].pk)
+            record.token = "synth-edited"
+            record.save()
+        return read(**chosen)
+
+    monkeypatch.setattr(integrity, "_fingerprints", edit_first)
+    assert not found()
+
+
+def former(record):
+    """A former version of a record."""
+    held = replacing.former(record, ["token"])
+    held.save()
+    return held
+
+
+def test_a_former_version_is_checked_too(records):
+    held, other = former(records[0]), former(records[1])
+    assert not found()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE connections_replacedauth SET content = %s WHERE id = %s",
+            [other.content.token, ReplacedAuth._meta.pk.get_db_prep_value(held.pk, connection)],
+        )
+    assert found() == {(str(records[0].pk), "former version 1", "misplaced")}
+    ReplacedAuth.objects.filter(pk=other.pk).update(record=records[2])
+    assert (str(records[2].pk), "former version 1", "misplaced") in found()
+    with pytest.raises(keyring.SealError):
+        other.refresh_from_db()
+        replacing.put_back(other, records[2], user=None)
+
+
+def test_it_says_so_where_the_key_of_the_digests_does_not_open(records):
+    StoredKey.objects.filter(name="digest").update(token="gAAAAA" + "x" * 114)
+    with pytest.raises(CommandError, match="the digests") as refused:
+        call_command("verify_records")
+    assert refused.value.returncode == 2
 
 
 @pytest.mark.parametrize("name", [name for name in PLAIN_FIELDS if name in AUTH_FIELDS])

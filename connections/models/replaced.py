@@ -27,8 +27,8 @@ class ReplacedAuth(models.Model):
     run = models.ForeignKey(ImportRun, on_delete=models.SET_NULL, null=True, related_name="+")
     # The attributes that the change gave other values: names, never a value.
     fields = models.JSONField()
-    # {"around": {...}, "was_binned": bool} and, where the auth object changed, {"auth": {...},
-    # "closed": {field: token that does not open}}.
+    # {"record": its id, "around": {...}, "was_binned": bool} and, where the auth object changed,
+    # {"auth": {...}, "closed": {field: token that does not open}}.
     content = SealedJSONField()
     put_back_at = models.DateTimeField(null=True)
 
