@@ -12,7 +12,7 @@ from . import audit, fingerprints, keyring, parallel, schema
 from .derivation import fingerprint, fingerprints_of
 from .fingerprints import Holder
 from .keyring import SealError
-from .models import ConnectionAuth, ReplacedAuth, SecretFingerprint
+from .models import EVERYTHING, ConnectionAuth, ReplacedAuth, SecretFingerprint, scope_of
 
 CHUNK = 500  # former versions that are opened at a time
 NAMED = 5  # records that a Group names
@@ -53,16 +53,15 @@ def look(secret, *, user=None, former=False, jobs=1):
 
     Opens nothing; with `former` it opens what is kept of former versions, in `jobs` processes.
     """
-    records = _in_reach(user)
     spelled = _spellings(secret)
     holders = {
         (holder.record.pk, holder.field): holder
         for text in spelled
-        for holder in fingerprints.find(text, records)
+        for holder in fingerprints.find(text, _in_reach(user))
     }
     found = Found([holders[place] for place in sorted(holders)])
     if former:
-        _look_back(spelled, records, found, jobs)
+        _look_back(spelled, user, found, jobs)
     audit.record(
         "find",
         user=user,
@@ -78,6 +77,12 @@ def _in_reach(user):
     return records.visible_to(user) if user else records
 
 
+def _of_records(rows, user):
+    """Those whose record a user may see. A join: as a subquery, all ids would be gone through."""
+    scope = scope_of(user) if user else EVERYTHING
+    return rows.filter(scope.condition("record__"), record__binned_at=None)
+
+
 def _spellings(secret):
     """A secret of several lines may have come with other line ends than it is stored with."""
     lines = secret.replace("\r\n", "\n")
@@ -89,20 +94,20 @@ def _spellings(secret):
 
 def former_versions(user=None):
     """What is kept of the records that a user may see (None: all)."""
-    return ReplacedAuth.objects.filter(record__in=_in_reach(user))
+    return _of_records(ReplacedAuth.objects, user)
 
 
-def _look_back(spelled, records, found, jobs):
+def _look_back(spelled, user, found, jobs):
     key = keyring.fingerprint_key()
     numbers = {fingerprint(text, key) for text in spelled}
-    kept = ReplacedAuth.objects.filter(record__in=records)
+    kept = former_versions(user)
     places = []
     look_into = _Opener(kept, numbers, key)
     with parallel.workers(look_into, parallel.processes(jobs, kept.count())) as in_order:
         for some, unopened in in_order(parallel.id_ranges(kept, CHUNK)):
             places += some
             found.unopened += unopened
-    by_id = records.listed().in_bulk([record for record, *_ in places])
+    by_id = _in_reach(user).listed().in_bulk([record for record, *_ in places])
     found.former = [
         Former(by_id[record], schema.camel(name), version, replaced_at)
         for record, name, version, replaced_at in reversed(places)
@@ -193,5 +198,5 @@ def groups(found, user=None, field=None):
 
 
 def _fingerprints(user, field):
-    chosen = SecretFingerprint.objects.filter(record__in=_in_reach(user))
+    chosen = _of_records(SecretFingerprint.objects, user)
     return chosen.filter(field=field) if field else chosen

@@ -59,7 +59,8 @@ def factor_changed(signal, request, user, authenticator, **kwargs):
 @receiver(pre_save, sender=Group)
 def remember_changes(sender, instance, raw, update_fields, **kwargs):
     """Names of the fields that are about to change, for `saved` to write down."""
-    instance._changing = ()
+    # What loaddata brings is entered already, in the log that comes along.
+    instance._changing, instance._is_loaded = (), raw
     names = [field.attname for field in sender._meta.concrete_fields]
     names = {*(update_fields or names)} - UNWATCHED
     if raw or not names:
@@ -96,7 +97,7 @@ VERBS = {"post_add": "Added", "post_remove": "Removed", "pre_clear": "Removed"}
 @receiver(m2m_changed, sender=User.user_permissions.through)
 @receiver(m2m_changed, sender=Group.permissions.through)
 def permissions_changed(sender, instance, action, reverse, model, pk_set, **kwargs):
-    if action not in VERBS:
+    if action not in VERBS or getattr(instance, "_is_loaded", False):
         return
     # `sender` joins the model that has the field with `model`, or the other way round.
     owner = model if reverse else type(instance)

@@ -178,15 +178,13 @@ class Stores:
 
     def make(self, vendor="sqlite"):
         if vendor not in self._templates:
-            template = self._template(vendor)
+            template = self.empty(vendor)
             for arguments in (["migrate"], ["check_expiry"]):
                 outcome = template.run(*arguments)
                 assert outcome.code == 0, outcome.err
             assert template.imports("-", stdin=b"[]").code == 0  # makes the key of digests
             self._templates[vendor] = template
-        template = self._templates[vendor]
-        self._made += 1
-        folder = self.folder / f"{vendor}-{self._made}"
+        template, folder = self._templates[vendor], self._new_folder(vendor)
         if vendor == "sqlite":
             folder.mkdir()
             path = folder / "store.sqlite3"
@@ -194,12 +192,17 @@ class Stores:
             return Store(folder, f"sqlite:///{path}")
         return Store(folder, self._create_database(urlsplit(template.url).path[1:]))
 
-    def _template(self, vendor):
-        folder = self.folder / f"{vendor}-template"
+    def empty(self, vendor="sqlite"):
+        """A store without a table."""
+        folder = self._new_folder(vendor)
         if vendor == "sqlite":
             folder.mkdir()
             return Store(folder, f"sqlite:///{folder / 'store.sqlite3'}")
         return Store(folder, self._create_database("template0"))
+
+    def _new_folder(self, vendor):
+        self._made += 1
+        return self.folder / f"{vendor}-{self._made}"
 
     def _create_database(self, template):
         name = f"latchkey_{uuid.uuid4().hex}"

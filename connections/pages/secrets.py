@@ -15,7 +15,7 @@ from ..forms import WriteOnlyTextarea
 from . import context_for
 
 SHOWN = 200  # places of each kind
-MOST_OPENED = 20_000  # former versions: what a person waits for
+MOST_OPENED = 10_000  # former versions: what a person waits for
 ON_A_PAGE = 25
 
 
@@ -59,10 +59,10 @@ def find_page(request):
     """Asks for a secret; a POST answers where it is, on a page that holds nothing of it."""
     _require_permission(request.user)
     form = SecretForm(request.POST if request.method == "POST" else None)
-    count = finding.former_versions(request.user).count()
-    may_open_former = count <= MOST_OPENED
+    kept = finding.former_versions(request.user)[: MOST_OPENED + 1].count()
+    may_open_former = kept <= MOST_OPENED
     context = context_for(
-        request, "Find a secret", form=form, former_count=count, may_open_former=may_open_former
+        request, "Find a secret", form=form, kept=kept, may_open_former=may_open_former
     )
     if form.is_valid():
         former = form.cleaned_data["former"] and may_open_former
