@@ -31,7 +31,10 @@ def prepare(database, file, key):
 def run(database, file, key):
     seal = Fernet(key).encrypt
     connection = sqlite3.connect(database, isolation_level=None)
-    connection.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;")
+    connection.executescript(  # as in project/settings.py
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;"
+        "PRAGMA cache_size=-65536; PRAGMA wal_autocheckpoint=16384;"
+    )
     with open(file, "rb") as source:
         columns, integrations = pickle.load(source)  # noqa: S301 (our own)
         insert = f"INSERT INTO {TABLE} ({','.join(columns)}) VALUES ({_marks(columns)})"  # noqa: S608

@@ -6,7 +6,7 @@ from . import expiry, schema, wire
 
 SHORTEST = 8  # characters of a text inside an object, to count as a secret
 # Addresses of people are no secrets.
-SECRETS = (*(name for name in schema.SEALED_FIELDS if name != "emails"), "extra")
+SECRETS = {*schema.SEALED_FIELDS, "extra"} - {"emails"}
 
 
 def derived(auth, *, issued_at, received_at):
@@ -55,19 +55,18 @@ def fingerprints_of(auth, key):
 
     What does not open (a Sealed) has none.
     """
-    return {
-        (name, fingerprint(text, key))
-        for name in SECRETS
-        if auth.get(name)
-        for text in _secrets(name, auth[name])
-    }
-
-
-def _secrets(name, value):
-    if isinstance(value, str):
-        return [value] if value.strip() else []
-    least = SHORTEST if name in ("meta", "extra") else 1
-    return [text for text in _texts(value) if len(text.strip()) >= least]
+    found = set()
+    for name, value in auth.items():
+        if name not in SECRETS:
+            continue
+        if isinstance(value, str):
+            if value.strip():
+                found.add((name, fingerprint(value, key)))
+        else:
+            least = SHORTEST if name in ("meta", "extra") else 1
+            texts = (text for text in _texts(value) if len(text.strip()) >= least)
+            found.update((name, fingerprint(text, key)) for text in texts)
+    return found
 
 
 def _texts(value):

@@ -200,7 +200,7 @@ def _run(result, sources, options, on_verdict, on_progress, jobs):
 
 def _scan(source):
     repeats = Repeats()
-    layout = scan(source, repeats.observe)
+    layout = scan(source, repeats)
     repeats.finish(source, layout)
     return source, layout, repeats
 

@@ -73,6 +73,8 @@ class Judge:
         self.scanned, self.options, self.now = scanned, options, now
         self.digest_key, self.fingerprint_key = keyring.digest_key(), keyring.fingerprint_key()
         self.newest_key = keyring.key_ids()[0]
+        dates = dict.fromkeys(("created_at", "updated_at", "received_at"), now)
+        self.base = rows.row({"made_by_run": options.run, **dates})
 
     def judge(self, task):
         """Judge a task: (index of the source, Piece, number of the first id). Gives a Judged."""
@@ -204,13 +206,10 @@ class Judge:
                 {
                     "sealed_under": self.newest_key if sealed else None,
                     "id": record_id,
-                    "made_by_run": self.options.run,
                     "content_digest": digest or content_digest(auth, self.digest_key),
                     "identity_digest": judged.identities.get(position),
-                    "created_at": self.now,
-                    "updated_at": self.now,
-                    "received_at": self.now,
                 },
+                base=self.base,
             )
 
 
@@ -245,12 +244,12 @@ class _StoredRecords:
         ids.discard(None)
         self.by_id = {}
         if ids:
-            found = map(Stored._make, stored.filter(connection_id__in=ids))
+            found = map(Stored._make, stored.filter(connection_id__any_of=ids))
             self.by_id = {row.connection_id: row for row in found}
         self.by_digest = {}
         if digests:
             inside = stored.filter(scope.condition())
-            for row in map(Stored._make, inside.filter(content_digest__in=digests)):
+            for row in map(Stored._make, inside.filter(content_digest__any_of=digests)):
                 self.by_digest.setdefault(row.content_digest, []).append(row)
 
     def find(self, entry, digest):

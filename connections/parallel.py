@@ -14,6 +14,8 @@ from contextlib import contextmanager
 
 from django.db import connection, connections
 
+# What is allocated here is short-lived, and lives in lists of thousands: look for garbage seldom.
+SELDOM = 50_000, 20, 100
 WORTH_IT = 2000  # records; below, starting processes takes longer than the work
 AHEAD = 10  # items that are computed while others wait to be used
 PR_SET_PDEATHSIG = 1
@@ -64,7 +66,8 @@ def workers(function, jobs):
     fork, items and results by pickle. Enter it outside any transaction. Raises ProcessDied.
     """
     if jobs == 1:
-        yield lambda items: map(function, items)
+        with _garbage_looked_for_seldom():
+            yield lambda items: map(function, items)
         return
     connections.close_all()  # a forked process must not go on with this one's
     # Before there are threads; and deaf to Ctrl-C from the first moment on: we answer to that.
@@ -79,7 +82,8 @@ def workers(function, jobs):
     # One thread more than processes: it gives out work while another reads a result.
     threads = ThreadPoolExecutor(jobs + 1)
     try:
-        yield lambda items: _in_order(threads, free, items, AHEAD + jobs)
+        with _garbage_looked_for_seldom():
+            yield lambda items: _in_order(threads, free, items, AHEAD + jobs)
     finally:
         for process, _ in started:
             process.kill()  # it holds nothing; and whoever waits for it sees its pipe end
@@ -87,6 +91,16 @@ def workers(function, jobs):
         threads.shutdown(cancel_futures=True)
         for _, pipe in started:
             pipe.close()
+
+
+@contextmanager
+def _garbage_looked_for_seldom():
+    before = gc.get_threshold()
+    gc.set_threshold(*SELDOM)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def _start(function):
@@ -130,9 +144,8 @@ def _ask(free, item):
 
 def _serve(function, pipe, parent):
     """What a forked process does until its parent ends it."""
-    # What is there already is never garbage: leave its memory shared. What comes is short-lived.
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+    gc.freeze()  # what is there already is never garbage: leave its memory shared
+    gc.set_threshold(*SELDOM)
     # A parent that is killed takes its processes along.
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:

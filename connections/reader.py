@@ -7,8 +7,9 @@ and by several processes; `entries()` yields what is in them.
 from dataclasses import dataclass
 from typing import Any
 
+from . import quick
 from .issues import FileRefused
-from .shape import Layout, is_named_lines, looks_like_lines, object_layout, sniff
+from .shape import Layout, Piece, is_named_lines, looks_like_lines, object_layout, sniff
 from .sources import CHUNK
 from .window import (
     BLANKS,
@@ -43,27 +44,17 @@ class RawEntry:
     message: str = ""
 
 
-@dataclass(frozen=True)
-class Piece:
-    """A run of whole entries of a source: what is read, judged and stored at a time.
-
-    `offset` and `length` in bytes; `number` and `line` of its first entry. A line that is too
-    long to be read is a piece of its own, of length 0.
-    """
-
-    offset: int
-    length: int
-    count: int
-    number: int
-    line: int | None
-    digest: int  # of the texts of its entries
-
-
-def scan(source, observe=None):
+def scan(source, repeats=None):
     """Check the syntax of a whole source and find its Layout. Raises FileRefused.
 
-    `observe(raw_entry)` is called for each entry, so that a caller can look for repetitions.
+    `repeats` (see Repeats) is shown each entry.
     """
+    observe = repeats.observe if repeats else lambda value, text: None
+    try:
+        return quick.scan(source, observe, PIECE_ENTRIES)
+    except quick.Odd:
+        if repeats:
+            repeats.clear()
     sniff(source)
     window = Window(source)
     first = window.peek()
@@ -86,37 +77,29 @@ def scan(source, observe=None):
 def _scan_with(layout, source, observe):
     """Read all entries, and note the pieces that they can be read again by."""
     window = Window(source)
-    held, begin, size = [], 0, 0  # the entries of the piece under way
+    begin, held, size, line = 0, 0, 0, None  # of the piece under way
 
     def close(end):
-        first = held[0]
-        layout.pieces.append(
-            Piece(begin, end - begin, len(held), first.number, first.line, _digest(held))
-        )
-        held.clear()
+        nonlocal held
+        digest = hash(source.read(begin, end - begin)) if end > begin else 0
+        layout.add(Piece(begin, end - begin, held, layout.count, line, digest))
+        held = 0
 
     for raw in _entries(window, layout):
-        layout.count += 1
-        if observe:
-            observe(raw)
+        if not raw.fault:
+            observe(raw.value, raw.text)
         is_overlong = raw.message == OVERLONG_LINE
         if held and is_overlong:
             close(window.offset(window.start))
         if not held:
-            begin, size = window.offset(window.start), 0
-        raw.value = None
-        held.append(raw)
+            begin, size, line = window.offset(window.start), 0, raw.line
+        held += 1
         size += len(raw.text)
-        if is_overlong or len(held) == PIECE_ENTRIES or size > CHUNK:
+        if is_overlong or held == PIECE_ENTRIES or size > CHUNK:
             close(begin if is_overlong else window.end())
     if held:
         close(window.end())
     return layout
-
-
-def _digest(raw_entries):
-    # Python's own hash of text: keyed anew for each process, and the same in those it forks.
-    return hash(tuple(raw.text for raw in raw_entries))
 
 
 def entries(source, layout):
@@ -129,15 +112,11 @@ def read_piece(source, layout, piece):
     """The RawEntry objects of one piece, as a list. Raises FileRefused if they are not there."""
     if not piece.length:
         return [RawEntry(piece.number, None, "", piece.line, "bad_line", OVERLONG_LINE)]
-    try:
-        text = source.read(piece.offset, piece.length).decode()
-        read = _piece_lines if layout.shape == "lines" else _piece_values
-        found = read(text, piece)
-    except ValueError:  # of UTF-8, of JSON, or of what it should hold
-        found = []
-    if len(found) != piece.count or _digest(found) != piece.digest:
+    data = source.read(piece.offset, piece.length)
+    if hash(data) != piece.digest:
         raise FileRefused("file_changed", file=source.name)
-    return found
+    read = _piece_lines if layout.shape == "lines" else _piece_values
+    return read(data.decode(), piece)
 
 
 def _piece_values(text, piece):

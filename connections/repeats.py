@@ -39,22 +39,34 @@ class Repeats:
 
     def __init__(self):
         self._key = os.urandom(16)
-        self._buckets = [array("Q") for _ in range(256)]
         self.repeated, self.conflicting = set(), set()
+        self.clear()
+
+    def clear(self):
+        """Forget what was observed."""
+        self._buckets = [array("Q") for _ in range(256)]
         self.has_nameless = False
 
     def number_of(self, raw):
         """The number that stands for the id of an entry, or for its text where it has none."""
-        connection_id = _id_of(raw)
-        has_id = connection_id is not None
-        # Python's hash of text is keyed anew for each process, and the same in those it forks.
-        return hash((has_id, connection_id if has_id else raw.text)) & BITS_64
+        return self._number(_id_of(raw.value), raw.text)
 
-    def observe(self, raw):
-        if not raw.fault:
-            number = self.number_of(raw)
-            self._buckets[number & 255].append(number)
-            self.has_nameless = self.has_nameless or _id_of(raw) is None
+    def observe(self, value, text):
+        """Take note of an entry: what is known of it at least, and its text (str or bytes)."""
+        connection_id = _id_of(value)
+        number = self._number(connection_id, text)
+        self._buckets[number & 255].append(number)
+        if connection_id is None:
+            self.has_nameless = True
+
+    @staticmethod
+    def _number(connection_id, text):
+        # Python's own hash is keyed anew for each process, and the same in those it forks.
+        if connection_id is not None:
+            return hash((True, connection_id)) & BITS_64
+        if isinstance(text, str):
+            text = text.encode()
+        return hash((False, text.strip())) & BITS_64
 
     def finish(self, source, layout):
         """After the first pass: find what repeats, and read again only if something does."""
@@ -89,8 +101,8 @@ class Repeats:
         return hashlib.blake2b(wire.canonical(parts), digest_size=8, key=self._key).digest()
 
 
-def _id_of(raw):
-    if isinstance(raw.value, dict) and payload.is_connection(raw.value):
-        connection_id = raw.value.get("id")
+def _id_of(value):
+    if isinstance(value, dict) and payload.is_connection(value):
+        connection_id = value.get("id")
         return connection_id if isinstance(connection_id, str) else None
     return None

@@ -20,10 +20,10 @@ TABLE = ConnectionAuth._meta.db_table
 FINGERPRINTS = SecretFingerprint._meta.db_table
 FIELDS = ConnectionAuth._meta.concrete_fields
 NAMES = [field.attname for field in FIELDS]
-BLANK = [
+BLANK = tuple(
     None if field.default is NOT_PROVIDED or callable(field.default) else field.default
     for field in FIELDS
-]
+)
 SEALED = {field.name: field for field in FIELDS if isinstance(field, SealedTextField)}
 
 
@@ -35,12 +35,13 @@ def seal_auth(record_id, auth):
     return dict(zip(names, keyring.seal_all(texts).values(), strict=True))
 
 
-def row(*parts):
+def row(*parts, base=BLANK):
     """The tuple to insert for a record: mappings of attribute names to values of any Python type.
 
-    What is in none of them (or None) gets the default of its field.
+    What is in none of them (or None) is as in `base`, a row made before: what all have in common.
+    Else it gets the default of its field.
     """
-    made = list(BLANK)
+    made = list(base)
     places = _places(connection.vendor)
     for part in parts:
         for name, value in part.items():
@@ -62,6 +63,7 @@ def _places(vendor):
     return {field.attname: (n, kinds.get(type(field))) for n, field in enumerate(FIELDS)}
 
 
+@lru_cache(maxsize=64)  # a deadline is often one of the dates of the file
 def _utc_text(moment):
     if moment.tzinfo is not timezone.utc:
         moment = moment.astimezone(timezone.utc)

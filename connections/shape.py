@@ -12,6 +12,22 @@ from .window import BLANKS, LIST, OVERLONG, Window, decode_entry, members
 ENVELOPE_KEYS = {"meta", "name", "state", "token", "key", "id", "created_at", "updated_at"}
 
 
+@dataclass(frozen=True)
+class Piece:
+    """A run of whole entries of a source: what is read, judged and stored at a time.
+
+    `offset` and `length` in bytes; `number` and `line` of its first entry. A line that is too
+    long to be read is a piece of its own, of length 0.
+    """
+
+    offset: int
+    length: int
+    count: int
+    number: int
+    line: int | None
+    digest: int  # of its bytes: the hash that Python keys for a process and those it forks
+
+
 @dataclass
 class Layout:
     """How a source is laid out, found by scan(): what entries() needs to read it."""
@@ -20,6 +36,10 @@ class Layout:
     list_key: str = ""
     count: int = 0
     pieces: list = field(default_factory=list)
+
+    def add(self, piece):
+        self.pieces.append(piece)
+        self.count += piece.count
 
 
 def sniff(source):

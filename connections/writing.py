@@ -56,6 +56,7 @@ class Writer:
             with self._transaction():
                 for task, judged in group:
                     self._write(task[0], judged)
+                self._insert([judged for _, judged in group])
         except (IntegrityError, OperationalError, Gone):
             self._forget()
             for task, _ in group:
@@ -70,6 +71,7 @@ class Writer:
                 with self._transaction():
                     judged = self.judge.judge(task)
                     self._write(task[0], judged)
+                    self._insert([judged])
                 break
             except (IntegrityError, OperationalError, Gone):
                 self._forget()
@@ -115,10 +117,18 @@ class Writer:
             if not verdict.has_issue("duplicate"):
                 _, path = judged.numbers.get(position, (0, ""))
                 verdict.say("duplicate", CODES["duplicate"], path)
-        if judged.new and not self.options.dry_run:
-            rows.insert(judged.new.values())
-            rows.insert_fingerprints(chain.from_iterable(judged.fingerprints.values()))
         self._hold(index, judged)
+
+    def _insert(self, group):
+        """Insert what is new, of all pieces together: the larger, the less an index costs."""
+        if self.options.dry_run:
+            return
+        new = [row for judged in group for row in judged.new.values()]
+        if new:
+            rows.insert(new)
+        found = [rows for judged in group for rows in judged.fingerprints.values()]
+        if found:
+            rows.insert_fingerprints(chain.from_iterable(found))
 
     def _hold(self, index, judged):
         for position, verdict in enumerate(judged.verdicts):

@@ -1,9 +1,10 @@
 """Questions that the dashboard, the lists and the commands ask of the connections."""
 
+import json
 from itertools import pairwise
 
 from django.db import models
-from django.db.models import Count, Q
+from django.db.models import Count, Lookup, Q
 from django.utils import timezone
 
 from .. import expiry, keyring
@@ -74,6 +75,23 @@ class ConnectionAuthQuerySet(models.QuerySet):
     def listed(self):
         """Without the sealed columns: what lists need."""
         return self.defer(*sealed_columns(self.model)).select_related("integration")
+
+
+@models.CharField.register_lookup
+class AnyOf(Lookup):
+    """`name__any_of=texts`: what `in` asks, with one parameter, however many texts there are."""
+
+    lookup_name = "any_of"
+    prepare_rhs = False
+
+    def as_sql(self, compiler, connection):
+        column, parameters = self.process_lhs(compiler, connection)
+        texts = list(self.rhs)
+        if connection.vendor == "sqlite":
+            any_of, texts = " IN (SELECT value FROM json_each(%s))", json.dumps(texts)
+        else:
+            any_of = " = ANY(%s)"
+        return column + any_of, [*parameters, texts]
 
 
 def in_bucket(bucket, now=None):
