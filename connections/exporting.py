@@ -7,8 +7,8 @@ import secrets
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from . import audit, parallel, schema, wire
-from .fields import IsToken
+from . import audit, parallel, rows, schema, wire
+from .fields import IsToken, Sealed
 from .issues import COMMAND_ERRORS, printable
 from .keyring import SealError
 from .models import SEALED_COLUMNS, ConnectionAuth
@@ -85,7 +85,7 @@ class _Writer:
         self.columns = ("id", "unreadable_fields", *plain, *self.sealed)
         # Of what is masked whole, only whether it is there.
         asked = [IsToken(name) if name in self.masks else name for name in self.columns]
-        self.rows = queryset.values_list(*asked)
+        self.rows, self.converters = queryset.values_list(*asked), rows.converters(self.columns)
         self.encode = json.JSONEncoder(
             ensure_ascii=options.ascii, allow_nan=False, separators=(", ", ": ")
         ).encode
@@ -96,8 +96,8 @@ class _Writer:
         That is a list of `(id, name, names of fields)`.
         """
         texts, unreadable = [], []
-        for row in parallel.in_range(self.rows, *ids):
-            values = dict(zip(self.columns, row, strict=True))
+        for row in rows.raw(parallel.in_range(self.rows, *ids)):
+            values = self._values(row)
             sealed, faults = self._open(values)
             if faults:
                 name = values["connection_id"] or str(values["id"])
@@ -107,6 +107,13 @@ class _Writer:
             elif self.options.secrets == "omit":
                 texts.append("{}")
         return self.separator.join(texts), len(texts), unreadable
+
+    def _values(self, row):
+        row = list(row)
+        for position, convert in self.converters:
+            if row[position] is not None:
+                row[position] = convert(row[position])
+        return dict(zip(self.columns, row, strict=True))
 
     def _open(self, values):
         """The sealed values that are set, opened or masked, and the names of the bad ones.
@@ -123,7 +130,8 @@ class _Writer:
                     faults.append(name)
                 continue
             try:
-                opened[name] = values[name].bound_to(values["id"]).reveal()
+                is_json = rows.SEALED[name].is_json
+                opened[name] = Sealed(values[name], name, str(values["id"]), is_json).reveal()
             except SealError:
                 faults.append(name)
         return opened, faults

@@ -15,6 +15,7 @@ from . import audit, factors, keyring, parallel, replacing, runs
 from .fields import SealedTextField, canonical_id
 from .keyring import SealError
 from .models import ImportChunk, ReplacedAuth, StoredKey
+from .rows import raw
 
 CHUNK = 500  # rows that are read and sealed at a time
 MOST_NAMED = 1000  # unreadable values that are named
@@ -212,7 +213,7 @@ class _Resealer:
 
     def _read(self, rows):
         count, found = 0, []
-        for pk, *values in _raw(rows.values_list("pk", *self.names, *self.beside)):
+        for pk, *values in raw(rows.values_list("pk", *self.names, *self.beside)):
             count += 1
             tokens = tuple(values[: len(self.names)])
             if any(token is not None for token in tokens):
@@ -303,11 +304,4 @@ class _Resealer:
         rows = self.model._base_manager.filter(pk__in=ids).order_by("pk")
         if connection.features.has_select_for_update_skip_locked:
             rows = rows.select_for_update(skip_locked=not wait, no_key=True)
-        return {pk: tuple(tokens) for pk, *tokens in _raw(rows.values_list("pk", *self.names))}
-
-
-def _raw(rows):
-    """The tuples of a `values_list` as the driver gives them: a Sealed apiece would be dear."""
-    with connection.cursor() as cursor:
-        cursor.execute(*rows.query.sql_with_params())
-        return cursor.fetchall()
+        return {pk: tuple(tokens) for pk, *tokens in raw(rows.values_list("pk", *self.names))}

@@ -1,10 +1,11 @@
-"""A new record as a database row, made and stored without instances of the model.
+"""Records as database rows, read, made and stored without instances of the model.
 
-54 columns through the ORM cost several times what sealing does; this is the way of an import.
-Everything else writes through the model.
+54 columns through the ORM cost several times what sealing does. This is the way of an import, of
+an export and of a rotation of keys; everything else goes through the model.
 """
 
 import json
+import uuid
 from datetime import timezone
 from functools import lru_cache
 
@@ -61,6 +62,34 @@ def _places(vendor):
         kinds[models.UUIDField] = lambda value: value.hex
         kinds[models.FloatField] = float
     return {field.attname: (n, kinds.get(type(field))) for n, field in enumerate(FIELDS)}
+
+
+def raw(rows):
+    """The tuples of a `values_list` as the driver gives them."""
+    with connection.cursor() as cursor:
+        cursor.execute(*rows.query.sql_with_params())
+        return cursor.fetchall()
+
+
+def converters(names):
+    """What makes of what the driver gives what the model would: `(position, converter)` of those
+    names (of attributes) that need one. Sealed columns stay tokens.
+    """
+    kinds = {models.JSONField: _loads}
+    if connection.vendor == "sqlite":
+        kinds[models.DateTimeField] = _in_utc
+        kinds[models.UUIDField] = uuid.UUID
+    needed = {field.attname: kinds[type(field)] for field in FIELDS if type(field) in kinds}
+    return [(n, needed[name]) for n, name in enumerate(names) if name in needed]
+
+
+def _in_utc(moment):
+    return moment.replace(tzinfo=timezone.utc)
+
+
+@lru_cache(maxsize=1024)
+def _loads(text):
+    return json.loads(text)
 
 
 @lru_cache(maxsize=64)  # a deadline is often one of the dates of the file
