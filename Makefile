@@ -9,7 +9,7 @@ pip := $(venv) -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test lint clean bench bench-everyday bench-million bench-crash bench-bombs \
-	bench-rotation
+	bench-rotation bench-integrity
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*##  */make \1	/p' Makefile | expand -t 22
@@ -42,6 +42,9 @@ bench-bombs: .venv/run.stamp  ## import files of 1 GB that are made to exhaust m
 
 bench-rotation: .venv/run.stamp  ## kill a rotation of keys 100 times beside an editor, and time one
 	@$(venv) benchmarks/rotation.py
+
+bench-integrity: .venv/run.stamp  ## change 2,000 records behind the console's back and see what is found
+	@$(venv) benchmarks/integrity.py
 
 lint: .venv/dev.stamp  ## check style and formatting
 	@$(venv) -m ruff check .

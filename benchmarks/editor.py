@@ -1,7 +1,8 @@
 """Saves records of a store over and over, as people do, until its standard input ends.
 
-Then prints one JSON object: how many times it saved, and what each field that it touched holds
-since: `{"edits": 812, "last": [[connection_id, field, value], …]}`.
+`python benchmarks/editor.py SEED`, or `SEED COUNT` to end after so many. Then prints one JSON
+object: how many times it saved, and what each field that it touched holds since:
+`{"edits": 812, "last": [[connection_id, field, value], …]}`.
 """
 
 import json
@@ -26,11 +27,11 @@ KINDS = (  # which field, and whether the whole record is saved
 )
 
 
-def main(seed):
+def main(seed, most=None):
     chance = random.Random(seed)  # noqa: S311
     ids = list(ConnectionAuth.objects.values_list("pk", flat=True))
     last, number = {}, 0
-    while not select.select([sys.stdin], [], [], 0)[0]:
+    while number < most if most else not select.select([sys.stdin], [], [], 0)[0]:
         number += 1
         record = ConnectionAuth.objects.get(pk=chance.choice(ids))
         field, is_whole = chance.choice(KINDS)
@@ -49,4 +50,4 @@ def _value(chance, field, number):
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(*map(int, sys.argv[1:]))

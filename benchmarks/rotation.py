@@ -9,6 +9,7 @@ the end, against opening and sealing the same tokens on all cores; the median of
 BENCH_SEED chooses other moments.
 """
 
+import hashlib
 import json
 import multiprocessing
 import os
@@ -48,12 +49,10 @@ def under_fire(store, file):
     random = Random(SEED)  # noqa: S311
     fill(store, file, RECORDS)
     expected = crash.read(file)
-    add_key(store)
-    whole = store.manage("rotate_keys").seconds
-    drop_old_key(store)
-    kills = midway = edits = again = number = 0
+    kills = edits = again = number = 0
+    shares, longest = [], 0
     while kills < KILLS:
-        number, before = number + 1, kills
+        number += 1
         add_key(store)
         editor = subprocess.Popen(
             [sys.executable, HERE / "editor.py", str(number)],
@@ -62,11 +61,15 @@ def under_fire(store, file):
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
+        reached = []
         while kills < KILLS:
-            if not killed(store, random.uniform(0, whole), random if kills % 2 else None):
+            moment = random.uniform(0, longest) if longest else None
+            if seconds := rotate(store, moment, random if kills % 2 else None):
+                if not reached:  # the newest that nobody struck; the first one is let through
+                    longest = seconds
                 break
             kills += 1
-            midway += is_midway(store)
+            reached.append(share_done(store))
         store.manage("rotate_keys")
         while needs_old(store):  # an edit that was under way has brought an old token back
             again += 1
@@ -76,9 +79,12 @@ def under_fire(store, file):
         drop_old_key(store)
         look(store, file, expected, edited["last"])
         edits += edited["edits"]
-        print(f"key {number:2}: {kills - before} kills, {edited['edits']} edits", flush=True)
+        shares += reached
+        killed_at = ", ".join(f"{share:.0%}" for share in reached)
+        print(f"key {number:2}: {edited['edits']} edits, killed at {killed_at or '-'}", flush=True)
+    midway = sum(0.1 < share < 0.9 for share in shares)
     print(
-        f"{kills} kills, {midway} of them midway, in {number} rotations of {RECORDS:,} "
+        f"{kills} kills, {midway} of them at 10 to 90%, in {number} rotations of {RECORDS:,} "
         f"connections beside {edits:,} edits: each time everything opened under the new key "
         "alone, with every edit, and nothing twice. "
         f"{again} times --verify asked for one more run."
@@ -99,8 +105,9 @@ def drop_old_key(store):
     store.environment["FERNET_KEYS"] = store.key.split(",")[0]
 
 
-def killed(store, moment, random):
-    """Rotate, and kill that after `moment` seconds. False where it had ended by then."""
+def rotate(store, moment, random):
+    """Rotate, and kill that after `moment` seconds. How many it took, None where it was struck."""
+    begun = time.monotonic()
     with subprocess.Popen(
         store.command("rotate_keys"),
         cwd=ROOT,
@@ -113,17 +120,17 @@ def killed(store, moment, random):
             process.wait(moment)
         except subprocess.TimeoutExpired:
             strike(process, random)
-            return True
+            return None
     assert process.returncode == 0, "a rotation has failed"
-    return False
+    return time.monotonic() - begun
 
 
-def is_midway(store):
-    """Whether a tenth or more of the connections are under one key, and as many under another."""
-    query = f"SELECT count(*) FROM {TABLE} WHERE sealed_under IS NOT NULL GROUP BY sealed_under"  # noqa: S608
+def share_done(store):
+    """The part of the connections that is under the newest key, 0 to 1."""
+    newest = hashlib.sha256(store.key.split(",")[0].encode()).hexdigest()[:8]
+    query = f"SELECT avg(sealed_under = ?) FROM {TABLE} WHERE sealed_under IS NOT NULL"  # noqa: S608
     with closing(sqlite3.connect(store.database)) as connection:
-        counts = sorted(count for (count,) in connection.execute(query))
-    return len(counts) > 1 and counts[-2] >= RECORDS / 10
+        return connection.execute(query, [newest]).fetchone()[0]
 
 
 def needs_old(store):
