@@ -29,7 +29,7 @@ from floor import TABLE
 from machine import CORES, HERE, ROOT, Store, describe, measure, strike
 
 RECORDS = int(os.environ.get("BENCH_RECORDS", 10_000))
-LARGE = int(os.environ.get("BENCH_LARGE", 100_000))
+LARGE = int(os.environ.get("BENCH_LARGE", 200_000))
 KILLS = int(os.environ.get("BENCH_KILLS", 100))
 SEED = int(os.environ.get("BENCH_SEED", 1))
 ROUNDS = 3

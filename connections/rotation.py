@@ -17,7 +17,7 @@ from .keyring import SealError
 from .models import ImportChunk, ReplacedAuth, StoredKey
 from .rows import raw
 
-CHUNK = 500  # rows that are read and sealed at a time
+CHUNK = 1000  # rows that are read and sealed at a time
 MOST_NAMED = 1000  # unreadable values that are named
 
 
@@ -216,27 +216,30 @@ class _Resealer:
         for pk, *values in raw(rows.values_list("pk", *self.names, *self.beside)):
             count += 1
             tokens = tuple(values[: len(self.names)])
-            if any(token is not None for token in tokens):
+            if tokens.count(None) < len(tokens):
                 found.append(self._row(pk, tokens, values[-1]))
         return count, found
 
     def _row(self, pk, tokens, beside):
-        new, bad, under, record = [], [], set(), canonical_id(pk)
-        for name, token in zip(self.names, tokens, strict=True):
-            if token is not None:
-                place = f"{record}/{name}"
-                if self.has_closed:
-                    made_by, token, closed = self._reseal_former(token, place, beside)
-                    bad += [f"{name}.{inner}" for inner in closed]
-                else:
-                    made_by, token = self.reseal(token, place)
-                if token is None:
-                    bad.append(name)
-                under.add(made_by if token is None else self.newest)
-            new.append(token)
-        new = tuple(now or before for now, before in zip(new, tokens, strict=True))
-        under = keyring.oldest_of(under)
-        return _Row(pk, tokens, new, bad, under, not self.notes_key or beside == under)
+        new, bad, under, record = list(tokens), [], set(), canonical_id(pk)
+        for number, token in enumerate(tokens):
+            if token is None:
+                continue
+            place = f"{record}/{self.names[number]}"
+            if self.has_closed:
+                made_by, resealed, closed = self._reseal_former(token, place, beside)
+                bad += [f"{self.names[number]}.{inner}" for inner in closed]
+            else:
+                made_by, resealed = self.reseal(token, place)
+            if resealed is None:
+                bad.append(self.names[number])
+                under.add(made_by)
+            else:
+                new[number] = resealed
+                under.add(self.newest)
+        under = self.newest if under == {self.newest} else keyring.oldest_of(under)
+        is_noted = not self.notes_key or beside == under
+        return _Row(pk, tokens, tuple(new), bad, under, is_noted)
 
     def _reseal_former(self, token, place, record):
         """The token of a former version of a record under the newest key, and all inside it too.
@@ -301,7 +304,8 @@ class _Resealer:
 
         On SQLite the whole database is ours; elsewhere rows that others write now are left out.
         """
-        rows = self.model._base_manager.filter(pk__in=ids).order_by("pk")
+        # A range, since hundreds of ids by name take longer than the rows between them.
+        rows = self.model._base_manager.filter(pk__gte=min(ids), pk__lte=max(ids)).order_by("pk")
         if connection.features.has_select_for_update_skip_locked:
             rows = rows.select_for_update(skip_locked=not wait, no_key=True)
         return {pk: tuple(tokens) for pk, *tokens in raw(rows.values_list("pk", *self.names))}
