@@ -57,6 +57,8 @@ class Judged:
     differing: dict = field(default_factory=dict)
     # Those that the file holds more than once: position -> (number in Repeats, path of the id).
     numbers: dict = field(default_factory=dict)
+    # Those without an id that are stored already: position -> id of the record.
+    found: dict = field(default_factory=dict)
     # Those without an id: position -> what is equal for equal content in the same place.
     identities: dict = field(default_factory=dict)
     # The integrations that new ones name: type -> name.
@@ -76,8 +78,12 @@ class Judge:
         dates = dict.fromkeys(("created_at", "updated_at", "received_at"), now)
         self.base = rows.row({"made_by_run": options.run, **dates})
 
-    def judge(self, task):
-        """Judge a task: (index of the source, Piece, number of the first id). Gives a Judged."""
+    def judge(self, task, moved=None):
+        """Judge a task: (index of the source, Piece, number of the first id). Gives a Judged.
+
+        `moved` maps ids of records to positions: those behind are not to find them by content,
+        which the run has replaced by then.
+        """
         index, piece, first_id = task
         source, layout, repeats = self.scanned[index]
         judged, entries = Judged(), {}
@@ -99,7 +105,7 @@ class Judge:
                 verdict.action = "rejected"
             else:
                 entries[position] = entry
-        self._compare(judged, entries, first_id)
+        self._compare(judged, entries, first_id, moved or {})
         return judged
 
     def _add_defaults(self, entry):
@@ -110,7 +116,7 @@ class Judge:
             if default and column not in entry.connection:
                 entry.connection[column] = default
 
-    def _compare(self, judged, entries, first_id):
+    def _compare(self, judged, entries, first_id, moved):
         """Compare the good entries (by position) with what is stored."""
         auths, digests = {}, {}
         for position, entry in entries.items():
@@ -127,7 +133,7 @@ class Judge:
             verdict.integration = entry.connection.get("integration_id", "")
             if digest and entry.connection.get("connection_id") is None:
                 judged.identities[position] = self._identity(entry, digest)
-            row = stored.find(entry, digest)
+            row = stored.find(entry, digest, {pk for pk, at in moved.items() if at < position})
             if not self._is_permitted(row, entry):
                 # Whatever is stored there, and whatever else is wrong: the answer is the same.
                 judged.identities.pop(position, None)
@@ -139,6 +145,8 @@ class Judge:
                 judged.differing[position] = (entry, row.id)
             else:
                 verdict.action = "unchanged"
+                if entry.connection.get("connection_id") is None:
+                    judged.found[position] = row.id
 
     def _is_permitted(self, row, entry):
         """Whether the record that is stored, and the place that the entry names, are in scope."""
@@ -252,12 +260,13 @@ class _StoredRecords:
             for row in map(Stored._make, inside.filter(content_digest__any_of=digests)):
                 self.by_digest.setdefault(row.content_digest, []).append(row)
 
-    def find(self, entry, digest):
+    def find(self, entry, digest, moved):
         """The row that an entry means: by id, else by equal content in the place that it names."""
         connection_id = entry.connection.get("connection_id")
         if connection_id is not None:
             return self.by_id.get(connection_id)
-        found = [row for row in self.by_digest.get(digest, ()) if self._is_meant(row, entry)]
+        found = self.by_digest.get(digest, ())
+        found = [row for row in found if row.id not in moved and self._is_meant(row, entry)]
         return min(found, key=lambda row: row.binned_at is not None, default=None)
 
     def _is_meant(self, row, entry):

@@ -28,8 +28,19 @@ def _marks(index, judged, position):
         yield hash(judged.identities[position]) & BITS_64
 
 
+def _mark_of(pk):
+    return pk.int & BITS_64  # the random part of a UUID
+
+
 class Gone(Exception):
-    """A record that was there when a piece was judged is no more, or out of reach."""
+    """A record that was there when a piece was judged is no more, or out of reach.
+
+    `moved` (see Judge.judge) says whose content the run itself has replaced.
+    """
+
+    def __init__(self, moved=None):
+        super().__init__()
+        self.moved = moved or {}
 
 
 class Writer:
@@ -46,6 +57,9 @@ class Writer:
         # writes nothing, and what was there before the run says nothing of what the files repeat.
         # `held` is of the transaction under way.
         self.seen, self.held = Numbers(), set()
+        # Records whose content this run has changed: who was found by it before is not there.
+        # `changing` maps those of the transaction under way to positions in their piece.
+        self.changed, self.changing = Numbers(), {}
 
     def take(self, group):
         """Write pieces, a list of `(task, Judged)`, in one transaction.
@@ -66,17 +80,19 @@ class Writer:
                 self._tell(judged)
 
     def _take_again(self, task):
+        moved = {}
         for attempt in range(5):
             try:
                 with self._transaction():
-                    judged = self.judge.judge(task)
+                    judged = self.judge.judge(task, moved)
                     self._write(task[0], judged)
                     self._insert([judged])
                 break
-            except (IntegrityError, OperationalError, Gone):
+            except (IntegrityError, OperationalError, Gone) as error:
                 self._forget()
                 if attempt == 4:
                     raise
+                moved |= getattr(error, "moved", {})
         self._tell(judged)
 
     @contextmanager
@@ -91,7 +107,7 @@ class Writer:
     def _forget(self):
         """What was done in a transaction that is rolled back."""
         self.known_integrations.clear()
-        self.held = set()
+        self.held, self.changing = set(), {}
 
     def _write(self, index, judged):
         """Write what is new and what differs; what the file held before is a duplicate."""
@@ -111,6 +127,7 @@ class Writer:
             if judged.is_rejected(repeated[position])
         }
         self._judge_differing(judged.verdicts, held)
+        self._check_found(judged)
         for position in repeated.keys() - held.keys():
             verdict = judged.verdicts[position]
             verdict.action = "unchanged"
@@ -118,6 +135,21 @@ class Writer:
                 _, path = judged.numbers.get(position, (0, ""))
                 verdict.say("duplicate", CODES["duplicate"], path)
         self._hold(index, judged)
+
+    def _check_found(self, judged):
+        """What was found by content that the run has replaced since is new after all."""
+        moved = {}
+        for position, pk in judged.found.items():
+            mark = _mark_of(pk)
+            if mark in self.changed:
+                moved[pk] = -1
+            elif self.changing.get(mark, position) < position:
+                moved[pk] = self.changing[mark]
+            else:
+                continue
+            judged.verdicts[position].action = "created"  # in a preview, that is all
+        if moved and not self.options.dry_run:
+            raise Gone(moved)
 
     def _insert(self, group):
         """Insert what is new, of all pieces together: the larger, the less an index costs."""
@@ -131,6 +163,7 @@ class Writer:
             rows.insert_fingerprints(chain.from_iterable(found))
 
     def _hold(self, index, judged):
+        self.changing = dict.fromkeys(self.changing, -1)  # before all of the next piece
         for position, verdict in enumerate(judged.verdicts):
             if verdict.action != "rejected":
                 self.held.update(_marks(index, judged, position))
@@ -159,7 +192,9 @@ class Writer:
         """Count the verdicts of a piece that is stored, and tell of them."""
         for mark in self.held:
             self.seen.add(mark)
-        self.held = set()
+        for mark in self.changing:
+            self.changed.add(mark)
+        self.held, self.changing = set(), {}
         for verdict in judged.verdicts:
             for place, issue in enumerate(verdict.issues):
                 verdict.issues[place] = Issue(
@@ -187,7 +222,10 @@ class Writer:
                 raise Gone
             verdict = verdicts[position]
             verdict.issues = entry.issues
+            before = records[pk].content_digest
             self._judge_change(verdict, entry, records[pk])
+            if records[pk].content_digest != before:
+                self.changing[_mark_of(pk)] = position
         if not self.options.dry_run:
             ReplacedAuth.objects.bulk_create(self.replaced)
 

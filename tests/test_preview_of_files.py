@@ -90,6 +90,22 @@ def test_how_far_apart_entries_are_changes_nothing(tmp_path_factory, entries, at
     assert found[0] == found[1], json.dumps(entries)
 
 
+@pytest.mark.parametrize("at_once", [1, 2, 3, 100])
+@pytest.mark.parametrize("together", [1, 8])
+def test_content_that_the_run_has_replaced_is_no_longer_there(
+    tmp_path, monkeypatch, at_once, together
+):
+    monkeypatch.setattr(reader, "PIECE_ENTRIES", at_once)
+    monkeypatch.setattr(importing, "TOGETHER", together)
+    old = {"token": "synth-a"}
+    outcome([write(tmp_path / "before.json", [{"id": "one", "auth": old}])])
+    entries = [{"id": "two", "auth": {}}, {"id": "one", "auth": {"token": "synth-b"}}, old]
+    path = write(tmp_path / "in.json", entries)
+    foretold = outcome([path], dry_run=True)
+    assert foretold == outcome([path])
+    assert [action for _, _, action, _ in foretold] == ["created", "updated", "created"]
+
+
 @pytest.mark.parametrize("is_stored", [False, True])
 @pytest.mark.parametrize("at_once", [1, 100])
 @pytest.mark.parametrize("names", [["in.ndjson"], ["one.ndjson", "two.ndjson"]])
