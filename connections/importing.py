@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from uuid import UUID
 
-from django.db import transaction
+from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
 from django.utils import timezone
 from uuid_utils import uuid7
 
@@ -121,15 +121,26 @@ def run(sources, options=None, on_verdict=None, on_progress=None, jobs=1, user=N
     result = Result(dry_run=options.dry_run)
     if not options.dry_run:
         audit.record("import", user=user, reason=_said(sources, options), result="started")
+    is_inside = connection.in_atomic_block
     try:
         _run(result, sources, options, on_verdict, on_progress, jobs)
-    except BaseException:
+    except BaseException as error:
         if options.atomic:
             result.store_nothing()
+        if isinstance(error, KeyboardInterrupt) and not is_inside:
+            _connect_anew()
         _audit(result, sources, options, user, "failed")
         raise
     _audit(result, sources, options, user, "failed" if result.error else "done")
     return result
+
+
+def _connect_anew():
+    """Leave a connection that Ctrl-C may have met within a BEGIN or COMMIT: what Django believes
+    of it need not be so. What was not committed is rolled back.
+    """
+    connection.close()
+    del connections[DEFAULT_DB_ALIAS]
 
 
 def _audit(result, sources, options, user, outcome):

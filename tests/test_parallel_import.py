@@ -231,7 +231,7 @@ def test_an_import_that_is_stopped_says_so(stores, long_file, number, to_all):
     outcome = wait(process, timeout=30)
     assert time.monotonic() - begun < 5
     if number == signal.SIGINT:
-        assert outcome.code == 130
+        assert outcome.code == 130, outcome.err
         assert outcome.err.count("\n") == 1 and "again" in outcome.err
     else:
         assert outcome.code == -number
