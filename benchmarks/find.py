@@ -53,13 +53,13 @@ def fill():
     from connections.models import ConnectionAuth, SecretFingerprint
 
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {rows.COLUMNS} FROM {rows.TABLE}")  # noqa: S608
+        cursor.execute(f"SELECT {', '.join(rows.COLUMNS)} FROM {rows.TABLE}")  # noqa: S608
         templates = [list(values) for values in cursor.fetchall()]
     held = {}
     for record, field in SecretFingerprint.objects.values_list("record", "field"):
         held.setdefault(record, []).append(field)
     content, identity = map(rows.NAMES.index, ("content_digest", "identity_digest"))
-    left = RECORDS - len(templates)
+    left, maker = RECORDS - len(templates), rows.RowMaker({})
     copies = cycle(templates)
     while left > 0:
         made, prints = [], []
@@ -71,7 +71,7 @@ def fill():
             made.append(tuple(values))
             fields = held.get(uuid.UUID(str(template[0])), ())
             numbers = [(name, secrets.randbits(64) - 2**63) for name in fields]
-            prints += rows.fingerprints(pk, numbers)
+            prints += maker.fingerprints(pk, numbers)
         with transaction.atomic():
             rows.insert(made)
             rows.insert_fingerprints(prints)

@@ -76,7 +76,7 @@ class Judge:
         self.digest_key, self.fingerprint_key = keyring.digest_key(), keyring.fingerprint_key()
         self.newest_key = keyring.key_ids()[0]
         dates = dict.fromkeys(("created_at", "updated_at", "received_at"), now)
-        self.base = rows.row({"made_by_run": options.run, **dates})
+        self.maker = rows.RowMaker({"made_by_run": options.run, **dates})
 
     def judge(self, task, moved=None):
         """Judge a task: (index of the source, Piece, number of the first id). Gives a Judged.
@@ -202,11 +202,11 @@ class Judge:
         judged.new[position] = ()
         if not self.options.dry_run:
             record_id = uuid.UUID(int=first_id + position)
-            judged.fingerprints[position] = rows.fingerprints(
+            judged.fingerprints[position] = self.maker.fingerprints(
                 record_id, fingerprints_of(auth, self.fingerprint_key)
             )
             sealed = rows.seal_auth(record_id, auth)
-            judged.new[position] = rows.row(
+            judged.new[position] = self.maker.row(
                 {name: auth[name] for name in schema.PLAIN_FIELDS if name in auth},
                 entry.connection,
                 values,
@@ -217,15 +217,16 @@ class Judge:
                     "content_digest": digest or content_digest(auth, self.digest_key),
                     "identity_digest": judged.identities.get(position),
                 },
-                base=self.base,
             )
 
 
 def _has_masks(entry):
-    values = [*(entry.auth or {}).values(), entry.auth_extra, entry.connection_extra]
-    return any(
-        value is MASKED or (isinstance(value, list) and MASKED in value) for value in values
-    )
+    if entry.auth_extra is MASKED or entry.connection_extra is MASKED:
+        return True
+    for value in (entry.auth or {}).values():
+        if value is MASKED or (isinstance(value, list) and MASKED in value):
+            return True
+    return False
 
 
 # What is looked up of a stored record: its connection columns first.

@@ -30,7 +30,7 @@ class Entry:
 
     @property
     def is_refused(self):
-        return any(issue.level == "error" for issue in self.issues)
+        return bool(self.issues) and any(issue.level == "error" for issue in self.issues)
 
     def say(self, code, path="", message=None):
         self.issues.append(Issue(code, message or CODES[code], path))

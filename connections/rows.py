@@ -37,32 +37,39 @@ def seal_auth(record_id, auth):
     return dict(zip(names, keyring.seal_all(texts).values(), strict=True))
 
 
-def row(*parts, base=BLANK):
-    """The tuple to insert for a record: mappings of attribute names to values of any Python type.
+class RowMaker:
+    """Makes the tuples to insert for records; `common` is what all of them have."""
 
-    What is in none of them (or None) is as in `base`, a row made before: what all have in common.
-    Else it gets the default of its field.
-    """
-    made = list(base)
-    places = _places(connection.vendor)
-    for part in parts:
-        for name, value in part.items():
-            if value is not None:
-                place, convert = places[name]
-                made[place] = convert(value) if convert else value
-    return tuple(made)
+    def __init__(self, common):
+        self.is_sqlite = connection.vendor == "sqlite"
+        kinds = {models.JSONField: _json}
+        if self.is_sqlite:
+            # What the backend writes, see adapt_datetimefield_value: naive, in UTC.
+            kinds[models.DateTimeField] = _utc_text
+            kinds[models.UUIDField] = lambda value: value.hex
+            kinds[models.FloatField] = float
+        # Where each value goes, and what makes of it what the driver takes (None: as it is).
+        self.places = {f.attname: (n, kinds.get(type(f))) for n, f in enumerate(FIELDS)}
+        self.common = BLANK
+        self.common = self.row(common)
 
+    def row(self, *parts):
+        """The tuple of a record: mappings of attribute names to values of any Python type.
 
-@lru_cache
-def _places(vendor):
-    """Where each value goes, and what makes of it what the driver takes (None: taken as it is)."""
-    kinds = {models.JSONField: _json}
-    if vendor == "sqlite":
-        # What the backend writes, see adapt_datetimefield_value: naive, in UTC.
-        kinds[models.DateTimeField] = _utc_text
-        kinds[models.UUIDField] = lambda value: value.hex
-        kinds[models.FloatField] = float
-    return {field.attname: (n, kinds.get(type(field))) for n, field in enumerate(FIELDS)}
+        What is in none of them (or None) is what all have, or the default of its field.
+        """
+        made, places = list(self.common), self.places
+        for part in parts:
+            for name, value in part.items():
+                if value is not None:
+                    place, convert = places[name]
+                    made[place] = convert(value) if convert else value
+        return tuple(made)
+
+    def fingerprints(self, record_id, found):
+        """The tuples for the fingerprints `(field, number)` of a record."""
+        pk = record_id.hex if self.is_sqlite else record_id
+        return [(pk, field, number) for field, number in found]
 
 
 def raw(rows):
@@ -140,14 +147,8 @@ def _any_set(values):
     return any(value is not None for value in values)
 
 
-def fingerprints(record_id, found):
-    """The rows to insert for the fingerprints `(field, number)` of a record."""
-    pk = record_id.hex if connection.vendor == "sqlite" else record_id
-    return [(pk, field, number) for field, number in found]
-
-
 def insert_fingerprints(rows):
-    """Insert what fingerprints() made, in the order of their index."""
+    """Insert fingerprints of many records, in the order of their index."""
     rows = sorted(rows, key=lambda values: values[2])
     _insert(FINGERPRINTS, ("record_id", "field", "number"), rows)
 
