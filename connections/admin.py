@@ -6,7 +6,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.models import LogEntry
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.contrib.admin.views.main import PAGE_VAR, ChangeList
+from django.contrib.admin.views.main import PAGE_VAR
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.http import Http404, HttpResponseRedirect, QueryDict
@@ -16,7 +16,6 @@ from django.utils.html import format_html
 
 from . import (
     bin,
-    expiry,
     integration_admin,  # noqa: F401  (registers its pages)
     people,  # noqa: F401  (registers its pages)
     record,
@@ -25,8 +24,9 @@ from . import (
 )
 from .audited import AuditedAdmin
 from .dashboard import LABELS
-from .filters import LIST_FILTERS, BucketFilter
+from .filters import LIST_FILTERS
 from .forms import PLAIN_FIELDS, ConnectionAuthForm
+from .listing import ConnectionChangeList, ListPaginator
 from .lookups import KnownLookups
 from .merging import CREDENTIALS, TOKENS
 from .models import ConnectionAuth, Integration, VersionConflict, scope_of
@@ -38,40 +38,6 @@ def badge(name, text):
     return format_html('<span class="badge is-{}">{}</span>', name, text)
 
 
-class ConnectionChangeList(ChangeList):
-    """The list, with the counts of the buckets under all other filters."""
-
-    def horizon(self):
-        """The tiles over the list: dicts `name`, `label`, `count`, `url`, `is_current`."""
-        queryset = self.root_queryset
-        current = None
-        for spec in self.filter_specs:
-            if isinstance(spec, BucketFilter):
-                current = spec.value()
-            else:
-                narrowed = spec.queryset(self.request, queryset)
-                queryset = queryset if narrowed is None else narrowed
-        queryset, _ = self.model_admin.get_search_results(self.request, queryset, self.query)
-        counts = queryset.bucket_counts()
-        tiles = [("", "All", counts["total"])]
-        tiles += [(name, LABELS[name], counts[name]) for name in expiry.BUCKETS]
-        tiles.append(("stale", "Stale", counts["stale"]))
-        return [
-            {
-                "name": name,
-                "label": label,
-                "count": count,
-                "url": self.get_query_string({"bucket": name or None, "p": None}),
-                "is_current": (current or "") == name,
-            }
-            for name, label, count in tiles
-        ]
-
-    def get_queryset(self, request, exclude_parameters=None):
-        self.request = request
-        return super().get_queryset(request, exclude_parameters)
-
-
 @admin.register(ConnectionAuth)
 class ConnectionAuthAdmin(KnownLookups, AuditedAdmin):
     form = ConnectionAuthForm
@@ -80,6 +46,7 @@ class ConnectionAuthAdmin(KnownLookups, AuditedAdmin):
     list_display_links = ("title",)
     list_filter = LIST_FILTERS
     list_per_page = 100
+    paginator = ListPaginator
     show_full_result_count = False
     search_fields = ("name", "connection_id", "external_xref", "client_id", "user_id")
     search_help_text = "Name, ids and references"
@@ -132,7 +99,7 @@ class ConnectionAuthAdmin(KnownLookups, AuditedAdmin):
         if obj.breaks_at is None:
             return "-"
         return format_html(
-            '<span><time title="{}">{}</time> <span class="quiet-text">· {}</span></span>',
+            '<time title="{}">{}</time> <small>{}</small>',
             wording.exact(obj.breaks_at, "D j M Y, H:i:s T"),
             wording.relative(obj.breaks_at),
             wording.exact(obj.breaks_at, "D j M, H:i"),
@@ -146,11 +113,10 @@ class ConnectionAuthAdmin(KnownLookups, AuditedAdmin):
     def changelist_view(self, request, extra_context=None):
         response = super().changelist_view(request, extra_context)
         if change_list := getattr(response, "context_data", {}).get("cl"):
-            horizon = change_list.horizon()
             is_narrowed = change_list.query or change_list.has_active_filters
             response.context_data.update(
-                horizon=horizon,
-                is_empty_store=not horizon[0]["count"] and not is_narrowed,
+                horizon=change_list.horizon,
+                is_empty_store=not change_list.horizon[0]["count"] and not is_narrowed,
                 time_zone=timezone.get_current_timezone_name(),
             )
         return response

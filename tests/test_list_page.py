@@ -5,6 +5,7 @@ from datetime import datetime, timedelta, timezone
 from urllib.parse import urlencode
 
 import pytest
+from django.contrib.auth.models import Group, User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -12,7 +13,7 @@ from django.urls import reverse
 from connections import expiry, keyring
 from connections.dashboard import LABELS
 from connections.fields import Sealed
-from connections.models import SEALED_COLUMNS, ConnectionAuth, Integration
+from connections.models import SEALED_COLUMNS, ConnectionAuth, Integration, UserScope
 
 from .helpers import SECRET, cast, make
 
@@ -331,6 +332,47 @@ def test_the_number_of_queries_does_not_grow(client, django_assert_max_num_queri
         make(name=f"N{number}", key=SECRET, integration_id="a")
     with django_assert_max_num_queries(12):
         client.get(URL, {"bucket": "no_end", "q": "n"})
+
+
+MOST_BYTES = 80 * 1000
+MOST_QUERIES = 12
+
+
+@pytest.fixture
+def full_page():
+    """A hundred rows of long words and more than one page, with a mark on each."""
+    Integration.objects.create(type="hubspot", name="HubSpot Marketing")
+    ConnectionAuth.objects.bulk_create(
+        ConnectionAuth(
+            name=f"Underhill Property and Lettings {number}",
+            integration_id="hubspot",
+            environment="EU Production",
+            is_paused=True,
+            breaks_at=datetime(2026, 10, 10, tzinfo=timezone.utc),
+        )
+        for number in range(150)
+    )
+
+
+@pytest.mark.parametrize(
+    "query", [{}, {"kind": "empty", "paused": "1", "environment": "EU Production", "q": "hill"}]
+)
+def test_a_hundred_rows_weigh_at_most_80_kb(client, full_page, query):
+    response = client.get(URL, query)
+    assert len(names(response)) == 100
+    assert len(response.content) <= MOST_BYTES
+
+
+@pytest.mark.parametrize("group", ["Viewer", "Operator", "Custodian", "Auditor"])
+def test_a_hundred_rows_take_at_most_12_queries(
+    client, full_page, group, django_assert_max_num_queries
+):
+    user = User.objects.create_user("someone", is_staff=True)
+    user.groups.add(Group.objects.get(name=group))
+    UserScope.objects.create(user=user, environments=["EU Production"])
+    client.force_login(user)
+    with django_assert_max_num_queries(MOST_QUERIES):
+        assert len(names(client.get(URL, {"q": "under", "paused": "1"}))) == 100
 
 
 # Odd records

@@ -1,5 +1,16 @@
 "use strict";
 
+// Times are shown in the browser's own zone: it tells the server in a cookie, and asks once more
+// for a page that was made in another zone. What answers a form would be sent again: it stays.
+const root = document.documentElement;
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+const told = `time_zone=${zone}`;
+if (zone && !("posted" in root.dataset) && !document.cookie.split("; ").includes(told)) {
+  const secure = location.protocol === "https:" ? "; secure" : "";
+  document.cookie = `${told}; path=/admin/; max-age=31536000; samesite=lax${secure}`;
+  if (document.cookie.includes(told) && (root.dataset.zone || zone) !== zone) location.reload();
+}
+
 // "/" goes to the search box: the list's own where there is one.
 document.addEventListener("keydown", (event) => {
   const typing = event.target.closest("input, textarea, select, [contenteditable]");

@@ -1,0 +1,76 @@
+"""The list of connections: its rows, and the counts of the buckets over it."""
+
+from django.contrib.admin.templatetags.admin_list import result_headers
+from django.contrib.admin.views.main import ChangeList
+from django.core.paginator import Paginator
+from django.utils.functional import cached_property
+
+from . import expiry
+from .dashboard import LABELS
+from .filters import BucketFilter
+
+
+class ConnectionChangeList(ChangeList):
+    """The list, with the counts of the buckets under all other filters.
+
+    `horizon` are the tiles over it: dicts `name`, `label`, `count`, `url`, `is_current`.
+    """
+
+    def get_queryset(self, request, exclude_parameters=None):
+        self.request = request
+        return super().get_queryset(request, exclude_parameters)
+
+    def get_results(self, request):
+        self.horizon = self._horizon()
+        # One of the tiles counts what is listed: that needs no query of its own.
+        shown = [tile["count"] for tile in self.horizon if tile["is_current"]]
+        self.queryset.matching = (shown or [self.horizon[0]["count"]])[0]
+        super().get_results(request)
+
+    def _horizon(self):
+        queryset = self.root_queryset
+        current = None
+        for spec in self.filter_specs:
+            if isinstance(spec, BucketFilter):
+                current = spec.value()
+            else:
+                narrowed = spec.queryset(self.request, queryset)
+                queryset = queryset if narrowed is None else narrowed
+        queryset, _ = self.model_admin.get_search_results(self.request, queryset, self.query)
+        counts = queryset.bucket_counts()
+        tiles = [("", "All", counts["total"])]
+        tiles += [(name, LABELS[name], counts[name]) for name in expiry.BUCKETS]
+        tiles.append(("stale", "Stale", counts["stale"]))
+        return [
+            {
+                "name": name,
+                "label": label,
+                "count": count,
+                "url": self.get_query_string({"bucket": name or None, "p": None}),
+                "is_current": (current or "") == name,
+            }
+            for name, label, count in tiles
+        ]
+
+    def headers(self):
+        return list(result_headers(self))
+
+    @property
+    def way_back(self):
+        """What the link to a row carries along, so that its page leads back to this list."""
+        return f"?{self.preserved_filters}" if self.preserved_filters else ""
+
+    def rows(self):
+        """Pairs of a record and its cells. Django's own weigh half as much again."""
+        columns = [getattr(self.model_admin, name) for name in self.model_admin.list_display]
+        for record in self.result_list:
+            yield record, [column(record) for column in columns]
+
+
+class ListPaginator(Paginator):
+    """Pages of a list; its rows are counted already, others (of a history) are not."""
+
+    @cached_property
+    def count(self):
+        known = getattr(self.object_list, "matching", None)
+        return super().count if known is None else known
