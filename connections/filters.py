@@ -1,6 +1,7 @@
 """The filters of the list of connections. Their query parameters are also what exports take."""
 
 from django.contrib.admin import SimpleListFilter
+from django.http import QueryDict
 
 from . import keyring, wording
 from .dashboard import LABELS
@@ -11,9 +12,10 @@ from .models import PRODUCTION, ConnectionAuth, Integration, scope_of
 class BucketFilter(SimpleListFilter):
     title = "status"
     parameter_name = "bucket"
+    known = {**LABELS, "stale": "Stale"}
 
     def lookups(self, request, model_admin):
-        return [*LABELS.items(), ("stale", "Stale")]
+        return self.known.items()
 
     def queryset(self, request, queryset):
         if self.value() in dict(self.lookup_choices):
@@ -44,9 +46,10 @@ class IntegrationFilter(SimpleListFilter):
 class KindFilter(SimpleListFilter):
     title = "kind"
     parameter_name = "kind"
+    known = dict(ConnectionAuth.AUTH_KINDS)
 
     def lookups(self, request, model_admin):
-        return ConnectionAuth.AUTH_KINDS
+        return self.known.items()
 
     def queryset(self, request, queryset):
         return queryset.filter(auth_kind=self.value()) if self.value() else queryset
@@ -71,10 +74,10 @@ class EnvironmentFilter(SimpleListFilter):
 class YesNoFilter(SimpleListFilter):
     """A condition that is met or not; the subclass names the column."""
 
-    words = ("Yes", "No")
+    known = {"1": "Yes", "0": "No"}
 
     def lookups(self, request, model_admin):
-        return [("1", self.words[0]), ("0", self.words[1])]
+        return self.known.items()
 
     def queryset(self, request, queryset):
         if self.value() == "1":
@@ -92,7 +95,7 @@ class RenewableFilter(YesNoFilter):
     title = "renewed by"
     parameter_name = "renewable"
     condition = {"renewable": True}
-    words = ("Machine", "Person")
+    known = {"1": "Machine", "0": "Person"}
 
 
 class UnreadableFilter(YesNoFilter):
@@ -112,13 +115,14 @@ class OldKeyFilter(SimpleListFilter):
 
     title = "sealed under"
     parameter_name = "old_key"
+    known = {"1": "An old key", "0": "The newest key", "missing": "A missing key"}
 
     def lookups(self, request, model_admin):
-        choices = [("1", "An old key"), ("0", "The newest key")]
+        choices = list(self.known.items())
         visible = ConnectionAuth.objects.visible_to(request.user)
         if self.value() == "missing" or visible.under_missing_key().exists():
-            return [*choices, ("missing", "A missing key")]
-        return choices if self.value() is not None or len(keyring.key_ids()) > 1 else []
+            return choices
+        return choices[:2] if self.value() is not None or len(keyring.key_ids()) > 1 else []
 
     def queryset(self, request, queryset):
         if self.value() == "0":
@@ -170,3 +174,14 @@ LIST_FILTERS = (
     OldKeyFilter,
     BreaksFilter,
 )
+
+
+def in_words(query):
+    """What a query string of the list asks for, such as `["kind: OAuth 2", "search: acme"]`."""
+    asked = QueryDict(query)
+    words = [
+        f"{found.title}: {getattr(found, 'known', {}).get(value, value)}"
+        for found in LIST_FILTERS
+        if (value := asked.get(found.parameter_name))
+    ]
+    return [*words, f"search: {asked['q']}"] if asked.get("q") else words

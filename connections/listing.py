@@ -1,13 +1,15 @@
 """The list of connections: its rows, and the counts of the buckets over it."""
 
 from django.contrib.admin.templatetags.admin_list import result_headers
-from django.contrib.admin.views.main import ChangeList
+from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR, ChangeList
 from django.core.paginator import Paginator
+from django.http import QueryDict
 from django.utils.functional import cached_property
 
 from . import expiry
 from .dashboard import LABELS
 from .filters import BucketFilter
+from .models import SavedView
 
 
 class ConnectionChangeList(ChangeList):
@@ -54,6 +56,14 @@ class ConnectionChangeList(ChangeList):
 
     def headers(self):
         return list(result_headers(self))
+
+    def views(self):
+        """The views of whoever looks: triples of a view, its query string, is it this one."""
+        present = {n: v for n, v in self.request.GET.items() if n not in (PAGE_VAR, ERROR_FLAG)}
+        return [
+            (view, f"?{view.query}", QueryDict(view.query).dict() == present)
+            for view in SavedView.objects.offered_to(self.request.user)
+        ]
 
     @property
     def way_back(self):

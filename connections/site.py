@@ -9,7 +9,7 @@ from django.utils.http import urlencode
 
 from . import bin, dashboard
 from .models import ConnectionAuth, ImportRun, scope_of
-from .pages import audit, exports, imports, integrations, secrets, versions
+from .pages import audit, exports, imports, integrations, secrets, versions, views
 from .pages import bin as bin_pages
 
 
@@ -52,6 +52,7 @@ class LatchkeyAdminSite(AdminSite):
             ("import/<uuid:pk>/report/", imports.import_report, "connections_import_report"),
             ("import/integrations/", integrations.import_page, "connections_import_integrations"),
             ("export/", exports.export, "connections_export"),
+            ("views/", views.views, "connections_views"),
             ("find-secret/", secrets.find_page, "connections_find_secret"),
             ("find-secret/shared/", secrets.shared_page, "connections_shared_secrets"),
             (

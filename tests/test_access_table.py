@@ -56,6 +56,8 @@ import/integrations/                      GET  login   403   403   200   200   4
 import/integrations/                      POST login   403   403   200   200   403   200   403
 export/                                   GET  login   403   200   200   200   200   200   200
 export/                                   POST login   403   200   200   200   200   200   200
+views/                                    GET  login   403   200   200   200   200   200   200
+views/                                    POST login   403   200   200   200   200   200   200
 find-secret/                              GET  login   403   403   403   200   403   200   200
 find-secret/                              POST login   403   403   403   200   403   200   200
 find-secret/shared/                       GET  login   403   403   403   200   403   200   200

@@ -164,6 +164,7 @@ def test_every_page_has_the_strict_headers_and_nothing_inline(objects, admin_cli
         "connections_import_history",
         "connections_import_integrations",
         "connections_export",
+        "connections_views",
         "auth_user_changelist",
         "auth_user_add",
         "auth_user_change",

@@ -1,4 +1,4 @@
-"""What is stored: connections, what they held before, integrations, imports, keys, the audit."""
+"""What is stored: connections and what they held, integrations, imports, views, keys, audit."""
 
 from .audit import AccessEvent, AppendOnly
 from .connection import (
@@ -15,6 +15,7 @@ from .keys import StoredKey
 from .queryset import ConnectionAuthQuerySet, in_bucket, stale_at
 from .replaced import ReplacedAuth
 from .scope import EVERYTHING, PRODUCTION, Scope, UserScope, scope_of
+from .views import SavedView
 
 __all__ = [
     "DERIVED_COLUMNS",
@@ -30,6 +31,7 @@ __all__ = [
     "ImportRun",
     "Integration",
     "ReplacedAuth",
+    "SavedView",
     "Scope",
     "SecretFingerprint",
     "StoredKey",
