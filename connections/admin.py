@@ -7,6 +7,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.models import LogEntry
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import PAGE_VAR
+from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.http import Http404, HttpResponseRedirect, QueryDict
@@ -30,7 +31,7 @@ from .listing import ConnectionChangeList, ListPaginator
 from .lookups import KnownLookups
 from .merging import CREDENTIALS, TOKENS
 from .models import ConnectionAuth, Integration, VersionConflict, scope_of
-from .pages import exports
+from .pages import exports, history
 from .writing import field_name
 
 
@@ -238,9 +239,18 @@ class ConnectionAuthAdmin(KnownLookups, AuditedAdmin):
             side=side,
             around=record.around(obj, now) if obj else [],
             can_change=can_change,
+            **(record.beside(obj, now) if obj else {}),
             conflict=self.last_change(form, obj),
         )
         return super().render_change_form(request, context, add, change, form_url, obj)
+
+    def history_view(self, request, object_id, extra_context=None):
+        obj = self.get_object(request, object_id)
+        if obj is None:
+            raise Http404
+        if not self.has_view_or_change_permission(request, obj):
+            raise PermissionDenied
+        return history.history_page(request, obj)
 
     def last_change(self, form, obj):
         """Who changed the record meanwhile (a LogEntry), where the form met a conflict."""

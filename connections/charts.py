@@ -19,11 +19,11 @@ def place(bars):
         left = position * step
         person, machine = _height(bar["person"], largest), _height(bar["machine"], largest)
         bar.update(
-            slot_x=_percent(left),
-            slot_width=_percent(step),
-            x=_percent(left + step * (1 - BAR_SHARE) / 2),
-            width=_percent(step * BAR_SHARE),
-            centre=_percent(left + step / 2),
+            slot_x=percent(left),
+            slot_width=percent(step),
+            x=percent(left + step * (1 - BAR_SHARE) / 2),
+            width=percent(step * BAR_SHARE),
+            centre=percent(left + step / 2),
             y=HEIGHT - person - machine,
             person_y=HEIGHT - person,
             person_height=person,
@@ -38,7 +38,7 @@ def horizon(bars):
     step, position, runs = 100 / len(bars), 0, []
     for bucket, run in groupby(bar["bucket"] for bar in bars):
         length = len(list(run))
-        x, width = _percent(position * step), _percent(length * step)
+        x, width = percent(position * step), percent(length * step)
         runs.append({"bucket": bucket, "x": x, "width": width})
         position += length
     return runs
@@ -50,7 +50,7 @@ def day_ticks(bars):
     for days in (7, 14, 21, len(bars)):
         ticks.append(
             {
-                "x": _percent(days * 100 / len(bars)),
+                "x": percent(days * 100 / len(bars)),
                 "anchor": "end" if days == len(bars) else "middle",
                 "text": f"{days} d · {bars[days - 1]['name']}",
             }
@@ -70,5 +70,5 @@ def _height(count, largest):
     return max(LEAST_BAR, round(count / largest * (PLOT_HEIGHT - 2 * LEAST_BAR)))
 
 
-def _percent(number):
+def percent(number):
     return f"{number:.4f}".rstrip("0").rstrip(".") + "%"

@@ -33,6 +33,7 @@ MAIN_GROUPS = (
         ),
     ),
     ("Keys and certificates", ("pem", "key")),
+    ("Endpoints", ("api_url", "token_url", "authorize_url", "refresh_url")),
     ("Other", ("other_auth_info", "emails", "meta", "extra")),
 )
 SIDE_GROUPS = (
@@ -46,7 +47,6 @@ SIDE_GROUPS = (
             "refresh_token_expires_in",
         ),
     ),
-    ("Endpoints", ("api_url", "token_url", "authorize_url", "refresh_url")),
 )
 PLAIN_FIELDS = tuple(
     name

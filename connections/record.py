@@ -1,11 +1,17 @@
 """What the page of one connection says: its head in words, and its fields in groups. No HTML."""
 
-from . import schema, wire, wording
+import json
+
+from django.utils.translation import gettext as _
+
+from . import history, schema, timeline, wire, wording
 from .dashboard import LABELS, NEXT_STEPS
 from .fields import Sealed
 from .forms import MAIN_GROUPS, SIDE_GROUPS, label_of
 from .models import SEALED_COLUMNS
 from .writing import field_name
+
+LATEST = 5  # entries of the history beside the form
 
 SOURCES = {
     "expiry_date": ("The API said so", "expiryDate"),
@@ -104,6 +110,8 @@ def next_step(record, now):
     """What a person is to do, or "" where there is nothing to do yet."""
     if record.auth_kind == "empty":
         return NEXT_STEPS["empty"]
+    if record.is_stale(now):
+        return _("Let a machine renew it, or import its new tokens")
     return NEXT_STEPS[record.auth_kind] if record.bucket(now) in ("broken", "day", "week") else ""
 
 
@@ -212,3 +220,43 @@ def around(record, now):
         facts.append((label, wording.relative(moment, now), wording.exact(moment)))
     facts.insert(7, ("Code", record.last_unhealthy_code, ""))
     return [(label, wording.visible(text), time) for label, text, time in facts if text]
+
+
+def api_json(record):
+    """The record as masked JSON of the API: pairs of a spelling and the text, indented.
+
+    Nothing is opened: an array shows one mask, however long it is, and unknown keys are left out.
+    """
+    names = (*schema.CONNECTION_COLUMNS, *schema.AUTH_FIELDS)
+    values = {name: getattr(record, name) for name in names}
+    for name in schema.SEALED_FIELDS:
+        if values[name] is not None:
+            values[name] = wire.mask(name, [""])
+    texts = []
+    for naming in ("camel", "snake"):
+        auth = wire.auth_json(values, naming=naming)
+        written = wire.connection_json(values, auth, naming=naming)
+        texts.append((naming, wording.visible(_indented(written))))  # an escape of JSON too
+    return texts
+
+
+def _indented(value, margin=""):
+    """JSON text with a line for each key; an array stays on one."""
+    if not isinstance(value, dict) or not value:
+        return json.dumps(value, ensure_ascii=False)
+    inner = margin + "  "
+    lines = [f"{inner}{json.dumps(key)}: {_indented(of, inner)}" for key, of in value.items()]
+    return "{\n" + ",\n".join(lines) + f"\n{margin}}}"
+
+
+def beside(record, now):
+    """What stands beside the form: `line` (see timeline.of), `texts` (see api_json), `history`
+    (the latest entries) and `has_more` of them.
+    """
+    latest = list(history.keys(record)[: LATEST + 1])
+    return {
+        "line": timeline.of(record, now),
+        "texts": api_json(record),
+        "history": history.entries(record, latest[:LATEST]),
+        "has_more": len(latest) > LATEST,
+    }

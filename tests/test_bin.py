@@ -125,7 +125,7 @@ def test_restoring_brings_it_back_whole(operator):
     stored = ConnectionAuth.objects.get()
     assert (stored.binned_at, stored.binned_by) == (None, None)
     assert stored.access_token.reveal() == SECRET
-    assert "Restored from the bin." in operator.get(page(record, "history")).content.decode()
+    assert "<td>Restored</td>" in operator.get(page(record, "history")).content.decode()
 
 
 def test_a_get_restores_nothing(operator):

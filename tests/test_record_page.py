@@ -158,7 +158,7 @@ def test_every_sealed_field_can_be_reached(client):
 def test_the_number_of_queries(client, django_assert_max_num_queries):
     record = full_record()
     client.get(page(record))
-    with django_assert_max_num_queries(8):
+    with django_assert_max_num_queries(12):
         client.get(page(record))
 
 

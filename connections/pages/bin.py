@@ -1,6 +1,6 @@
 """The bin: what was deleted, until when it can come back, and purging it now."""
 
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
@@ -48,7 +48,6 @@ def restore(request, pk):
     record = get_object_or_404(_binned(request.user).listed(), pk=pk)
     if not bin.restore(record):
         raise Http404
-    say_in_history(request, record, "Restored from the bin.")
     messages.success(request, format_html("<b>Restored {}.</b>", str(record)))
     return redirect("admin:connections_connectionauth_change", pk)
 
@@ -69,8 +68,3 @@ def purge(request, pk):
         raise Http404
     messages.success(request, format_html("<b>Purged {}.</b> It is gone for good.", str(record)))
     return redirect("admin:connections_bin")
-
-
-def say_in_history(request, record, message):
-    """An entry in the history of a record."""
-    admin.site.get_model_admin(ConnectionAuth).log_change(request, record, message)

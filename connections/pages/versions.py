@@ -1,6 +1,6 @@
 """What a connection held before the changes of the last days: names of fields, and a way back."""
 
-from django.contrib import messages
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
 from django.shortcuts import get_object_or_404, redirect
@@ -13,7 +13,6 @@ from ..keyring import SealError
 from ..models import ConnectionAuth, ReplacedAuth
 from ..writing import field_name
 from . import context_for
-from .bin import say_in_history
 
 
 @require_http_methods(["GET", "POST"])
@@ -64,7 +63,9 @@ def _put_back(request, pk):
                 field_name(name) for name in replacing.put_back(held, record, user=request.user)
             ]
             if names:
-                say_in_history(request, record, [{"changed": {"fields": names}}])
+                # Whoever is editing the record meanwhile is told who it was.
+                said = [{"changed": {"fields": names}}]
+                admin.site.get_model_admin(ConnectionAuth).log_change(request, record, said)
     except replacing.OutOfReach:
         messages.error(
             request,

@@ -1,0 +1,22 @@
+"""The history of one connection, in pages."""
+
+from django.core.paginator import Paginator
+from django.template.response import TemplateResponse
+
+from .. import history
+from . import context_for
+
+ON_A_PAGE = 25
+
+
+def history_page(request, record):
+    """What became of a record that the user may see, newest first."""
+    page = Paginator(history.keys(record), ON_A_PAGE).get_page(request.GET.get("page"))
+    context = context_for(
+        request,
+        "History",
+        record=record,
+        page=page,
+        entries=history.entries(record, page.object_list),
+    )
+    return TemplateResponse(request, "admin/connections/history.html", context)

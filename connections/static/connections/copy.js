@@ -1,0 +1,11 @@
+"use strict";
+
+// Copies the text that is shown. Browsers give pages without HTTPS no clipboard: then no button.
+for (const button of document.querySelectorAll("[data-copy]")) {
+  button.hidden = !navigator.clipboard;
+  button.addEventListener("click", async () => {
+    const texts = [...button.closest("section").querySelectorAll("pre")];
+    await navigator.clipboard.writeText(texts.find((text) => text.offsetParent).textContent);
+    button.querySelector("[role=status]").textContent = button.dataset.copy;
+  });
+}
