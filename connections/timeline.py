@@ -131,6 +131,9 @@ def _breaks(record, now):
     is_refresh = record.breaks_at == record.refresh_expires_at != record.access_expires_at
     anchor = "start" if place < 30 else "end" if place > 60 else "middle"
     says = _("Broke %s") if bucket == "broken" else _("Breaks %s")
+    then = _("then only the customer can help")
+    if not record.renewable:
+        then = _("no machine can renew it")
     return {
         "x": percent(place),
         "anchor": anchor,
@@ -138,9 +141,7 @@ def _breaks(record, now):
         "bucket": bucket,
         "y": BAR_Y + ROW * is_refresh + 7,
         "says": says % wording.exact(record.breaks_at),
-        "then": _("then only the customer can help")
-        if record.renewable
-        else _("no machine can renew it"),
+        "then": then,
     }
 
 
