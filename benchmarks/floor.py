@@ -31,7 +31,7 @@ def prepare(database, file, key):
 def run(database, file, key):
     seal = Fernet(key).encrypt
     connection = sqlite3.connect(database, isolation_level=None)
-    connection.executescript(  # as in project/settings.py
+    connection.executescript(  # as in project/settings.py, and rows.keep_pages()
         "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;"
         "PRAGMA cache_size=-65536; PRAGMA wal_autocheckpoint=16384;"
     )

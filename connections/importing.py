@@ -14,7 +14,7 @@ from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
 from django.utils import timezone
 from uuid_utils import uuid7
 
-from . import audit, parallel
+from . import audit, parallel, rows
 from .issues import COMMAND_ERRORS, FileRefused
 from .judging import Judge
 from .models import EVERYTHING, Scope
@@ -185,6 +185,7 @@ def _run(result, sources, options, on_verdict, on_progress, jobs):
             parallel.workers(judge.judge, processes) as in_order,
             transaction.atomic() if is_one else nullcontext(),
         ):
+            rows.keep_pages()
             _take_all(writer, in_order, total, on_progress)
             if options.atomic and result.rejected:
                 raise _NothingStored

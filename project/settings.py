@@ -133,10 +133,10 @@ if DATABASES["default"].get("ENGINE", "").endswith("sqlite3"):
         # where the default would fail one of them with "database is locked".
         transaction_mode="IMMEDIATE",
         timeout=30,
-        # 64 MB of pages in memory, and as many in the log before they are copied into the file:
-        # an import changes the same pages of its indexes over and over.
+        # 64 MB in the log before they are copied into the file: an import changes the same pages
+        # of its indexes over and over.
         init_command="PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;"
-        "PRAGMA cache_size=-65536; PRAGMA wal_autocheckpoint=16384;",
+        "PRAGMA wal_autocheckpoint=16384;",
     )
 else:
     DATABASES["default"].setdefault("CONN_MAX_AGE", 60)
