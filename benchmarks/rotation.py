@@ -70,6 +70,8 @@ def under_fire(store, file):
                 break
             kills += 1
             reached.append(share_done(store))
+            if reached[-1] in (0, *reached[-2:-1]):  # too soon, as on a machine that is busy now
+                longest *= 1.2
         store.manage("rotate_keys")
         while needs_old(store):  # an edit that was under way has brought an old token back
             again += 1
