@@ -9,6 +9,7 @@ import re
 
 from django.contrib.admin.options import IS_POPUP_VAR, TO_FIELD_VAR
 from django.contrib.admin.views.main import ALL_VAR, ORDER_VAR, PAGE_VAR, SEARCH_VAR
+from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.http import Http404
 
 PRESERVED = "_changelist_filters"  # where a page of one object leads back to
@@ -60,6 +61,13 @@ class KnownLookups:
     def history_view(self, request, *args, **kwargs):
         self._forget_popup(request)
         return super().history_view(request, *args, **kwargs)
+
+    def formfield_for_dbfield(self, db_field, request, **kwargs):
+        """Without the signs beside a choice, which would open pop-ups."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if isinstance(getattr(field, "widget", None), RelatedFieldWidgetWrapper):
+            field.widget = field.widget.widget
+        return field
 
     def _forget_popup(self, request):
         """Pages of one object take no lookup, no pop-up, and no initial values."""

@@ -1,11 +1,15 @@
 """The admin pages of users and groups."""
 
+from operator import attrgetter
+
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.forms import UserChangeForm
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, Permission, User
+from django.db.models import ManyToManyField, Q
+from django.forms import CheckboxSelectMultiple
 from django.shortcuts import redirect
 
 from . import audit
@@ -40,9 +44,27 @@ class PersonForm(UserChangeForm):
                 self.initial[name] = getattr(scope, column)
 
 
+class Ticked(KnownLookups):
+    """Groups and permissions are ticked: Django's two lists need a mouse and a wide screen."""
+
+    formfield_overrides = {ManyToManyField: {"widget": CheckboxSelectMultiple({"class": "many"})}}
+    filter_horizontal = ()
+
+    def formfield_for_manytomany(self, db_field, request, **kwargs):
+        """Permissions by their own names, and only those of what the console shows."""
+        field = super().formfield_for_manytomany(db_field, request, **kwargs)
+        if db_field.related_model is Permission:
+            ours = Q(content_type__app_label="connections")
+            people = Q(content_type__app_label="auth", content_type__model__in=("user", "group"))
+            field.queryset = field.queryset.filter(ours | people)
+            field.label_from_instance = attrgetter("name")
+        return field
+
+
 @admin.register(User)
-class PersonAdmin(KnownLookups, UserAdmin):
+class PersonAdmin(Ticked, UserAdmin):
     form = PersonForm
+    readonly_fields = ("last_login", "date_joined")
     lookups = ("is_staff__exact", "is_superuser__exact", "is_active__exact", "groups__id__exact")
 
     def user_change_password(self, request, id, form_url=""):
@@ -76,5 +98,5 @@ class PersonAdmin(KnownLookups, UserAdmin):
 
 
 @admin.register(Group)
-class RoleAdmin(KnownLookups, GroupAdmin):
+class RoleAdmin(Ticked, GroupAdmin):
     pass

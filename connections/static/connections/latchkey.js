@@ -40,13 +40,6 @@ for (const table of document.querySelectorAll("table.cards")) {
   }
 }
 
-// Django gives the two boxes of a moment no labels of their own.
-for (const input of document.querySelectorAll(".datetime input")) {
-  const moment = input.closest("[role=group]");
-  const part = input.previousSibling?.textContent.trim().replace(/:$/, "") || "";
-  if (moment) input.setAttribute("aria-label", `${moment.getAttribute("aria-label")}, ${part}`);
-}
-
 // An open filter or menu closes at a click elsewhere and at Escape.
 const closeFilters = (except) => {
   for (const open of document.querySelectorAll(".filter[open]")) if (open !== except) open.open = false;
