@@ -14,6 +14,7 @@ from django.http import Http404, HttpResponseRedirect, QueryDict
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
 
 from . import (
     bin,
@@ -31,6 +32,7 @@ from .listing import ConnectionChangeList, ListPaginator
 from .lookups import KnownLookups
 from .merging import CREDENTIALS, TOKENS
 from .models import ConnectionAuth, Integration, VersionConflict, scope_of
+from .pages import changes as change_pages
 from .pages import exports, history
 from .writing import field_name
 
@@ -52,7 +54,14 @@ class ConnectionAuthAdmin(KnownLookups, AuditedAdmin):
     search_fields = ("name", "connection_id", "external_xref", "client_id", "user_id")
     search_help_text = "Name, ids and references"
     ordering = (F("breaks_at").asc(nulls_last=True), "id")
-    actions = ("export_selected", "move_to_bin")
+    actions = (
+        "pause",
+        "resume",
+        "set_environment",
+        "set_integration",
+        "export_selected",
+        "move_to_bin",
+    )
 
     # The list
 
@@ -147,13 +156,27 @@ class ConnectionAuthAdmin(KnownLookups, AuditedAdmin):
         actions.pop("delete_selected", None)  # the bin is the way out
         return actions
 
-    @admin.action(description="Move to the bin", permissions=["delete"])
-    def move_to_bin(self, request, queryset):
-        self.delete_queryset(request, queryset)
+    # Each leads to a page that says what it would do.
 
-    def delete_queryset(self, request, queryset):
-        count = bin.move(queryset, request.user)
-        self.say_binned(request, f"{count:,} connection{'s' * (count != 1)}")
+    @admin.action(description=_("Pause…"), permissions=["change"])
+    def pause(self, request, queryset):
+        return change_pages.prepare(request, "pause", queryset)
+
+    @admin.action(description=_("Resume…"), permissions=["change"])
+    def resume(self, request, queryset):
+        return change_pages.prepare(request, "resume", queryset)
+
+    @admin.action(description=_("Set environment…"), permissions=["change"])
+    def set_environment(self, request, queryset):
+        return change_pages.prepare(request, "environment", queryset)
+
+    @admin.action(description=_("Set integration…"), permissions=["change"])
+    def set_integration(self, request, queryset):
+        return change_pages.prepare(request, "integration", queryset)
+
+    @admin.action(description=_("Move to the bin…"), permissions=["delete"])
+    def move_to_bin(self, request, queryset):
+        return change_pages.prepare(request, "bin", queryset)
 
     def delete_model(self, request, obj):
         bin.move(ConnectionAuth.objects.filter(pk=obj.pk), request.user)

@@ -17,15 +17,26 @@ BATCH = 500  # records that are purged in one transaction
 
 def move(records, user):
     """Put the records of a queryset into the bin; how many were not in it yet."""
-    now = timezone.now()
     chosen = ConnectionAuth.objects.filter(pk__in=records.order_by().values("pk"))
     with transaction.atomic():
         named = list(chosen.listed()[: NAMED + 1])
-        count = chosen.update(
-            binned_at=now, binned_by=user, updated_at=now, version=F("version") + 1
-        )
+        count = put_in(chosen, user, timezone.now())
         _tell("delete", named, count, user)
     return count
+
+
+def put_in(records, user, at):
+    """Put the records of a queryset into the bin as of `at`, and audit nothing. How many."""
+    return records.update(
+        binned_at=at, binned_by=user, updated_at=timezone.now(), version=F("version") + 1
+    )
+
+
+def take_out(records):
+    """Take the records of a queryset out of the bin, and audit nothing. How many."""
+    return records.binned().update(
+        binned_at=None, binned_by=None, updated_at=timezone.now(), version=F("version") + 1
+    )
 
 
 def _tell(action, named, count, user=None):
@@ -40,13 +51,7 @@ def _tell(action, named, count, user=None):
 @transaction.atomic
 def restore(record):
     """Take a record out of the bin. False where it is not there (any more)."""
-    restored = (
-        ConnectionAuth.all_objects.binned()
-        .filter(pk=record.pk)
-        .update(
-            binned_at=None, binned_by=None, updated_at=timezone.now(), version=F("version") + 1
-        )
-    )
+    restored = take_out(ConnectionAuth.all_objects.filter(pk=record.pk))
     if restored:
         audit.record("restore", record=record)
     return bool(restored)

@@ -1,16 +1,17 @@
 """What became of one connection: who did what to it, to which fields, and why. Never a value.
 
-The audit log has what people and commands did to it by name. Imports have one entry there for a
-whole file: what they made of a record is told by its former versions, as long as those are kept.
+The audit log has what people and commands did to it by name. Imports and changes of many have one
+entry there for all: what they made of a record its former versions tell, as long as they are kept.
 """
 
 from datetime import datetime
 from typing import NamedTuple
 
-from django.db.models import Exists, Value
+from django.db.models import Exists, Q, Value
 from django.utils.translation import gettext as _
 
-from .models import AccessEvent, ConnectionAuth, ImportRun, ReplacedAuth
+from . import bin, changes
+from .models import AccessEvent, ChangeRun, ConnectionAuth, ImportRun, ReplacedAuth
 from .writing import field_name
 
 LOGGED, IMPORTED, MADE = 0, 1, 2
@@ -42,7 +43,9 @@ def keys(record):
     """A queryset of what entries() takes, newest first: to be counted and cut into pages."""
     pk = record.pk
     logged = AccessEvent.objects.filter(record_id=str(pk))
-    imported = ReplacedAuth.objects.filter(record=pk, run__isnull=False)
+    # Of changes of a few the audit log tells by name.
+    by_run = Q(run__kind=ImportRun.KIND) | Q(run__total__gt=bin.NAMED)
+    imported = ReplacedAuth.objects.filter(by_run, record=pk)
     made = ConnectionAuth.all_objects.filter(~Exists(logged.filter(action="add")), pk=pk)
     return (
         logged.values_list("at", "id", Value(LOGGED))
@@ -87,6 +90,9 @@ def _logged(event):
 def _imported(former):
     who = former.by.get_username() if former.by else ""
     fields = [field_name(name) for name in former.fields]
+    if former.run.kind == ChangeRun.KIND:
+        what, why = _("Changed with many others"), changes.title_of(former.run)
+        return Entry(former.replaced_at, "sliders-horizontal", what, who, fields, why)
     return Entry(
         former.replaced_at,
         "file-down",

@@ -1,4 +1,4 @@
-"""Imports of the browser: an upload kept sealed, and the run that stores it outside the request.
+"""What outlives a request: imports of the browser, kept sealed until stored, and other runs.
 
 Every change of a run's state is a conditional UPDATE whose row count says who was first: of two
 confirmations, two processes that take it over, or an end and a cancellation.
@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter, deque
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from threading import Thread
 
@@ -58,13 +58,16 @@ class StoredUpload:
         for chunk in self.run.chunks.order_by("position").iterator(chunk_size=1):  # 1.4 MB each
             yield self._open(chunk)
 
+    def piece(self, position):
+        return self._open(self.run.chunks.get(position=position))
+
     def read(self, offset, length):
         return read_chunks(self._chunk, offset, length)
 
     def _chunk(self, position):
         # Where one read ends in a chunk, the next begins: it is opened once.
         if self._latest[0] != position:
-            self._latest = position, self._open(self.run.chunks.get(position=position))
+            self._latest = position, self.piece(position)
         return self._latest[1]
 
     def _open(self, chunk):
@@ -81,15 +84,20 @@ def keep_sealed(source, user):
     run = ImportRun.objects.create(
         user=user, file_name=source.name[:255], size=source.size, sha256=""
     )
-    for position, data in enumerate(source.chunks()):
+    keep_chunks(run, source.chunks())
+    run.sha256 = source.sha256
+    run.save(update_fields=["sha256"])
+    return run
+
+
+def keep_chunks(run, pieces):
+    """Store pieces (bytes) of what a run is to do, each sealed for its place."""
+    for position, data in enumerate(pieces):
         ImportChunk.objects.create(
             run=run,
             position=position,
             token=keyring.seal_bytes(data, chunk_place(run, position)),
         )
-    run.sha256 = source.sha256
-    run.save(update_fields=["sha256"])
-    return run
 
 
 class Report:
@@ -130,43 +138,47 @@ class Report:
 
 
 def confirm(run, options):
-    """Start an uploaded run. False where it was started before; raises Busy or CannotStart."""
+    """Start an uploaded run with importing.Options. See start()."""
+    return start(run, {name: asdict(options)[name] for name in OPTIONS})
+
+
+def start(run, options, by=None, **more):
+    """Start a run that waits for that; `by` (launch) is called to have it done.
+
+    `more` are other columns to set. False where it was started before; raises Busy or CannotStart.
+    """
     now = timezone.now()
+    this = ImportRun.of_all_kinds.filter(pk=run.pk)
     try:
         with transaction.atomic():
-            claimed = ImportRun.objects.filter(pk=run.pk, status=Status.UPLOADED).update(
-                status=Status.RUNNING,
-                options={name: asdict(options)[name] for name in OPTIONS},
-                started_at=now,
-                heartbeat_at=now,
+            claimed = this.filter(status=Status.UPLOADED).update(
+                status=Status.RUNNING, options=options, started_at=now, heartbeat_at=now, **more
             )
     except IntegrityError:
         raise Busy from None
     if claimed:
         try:
-            launch(run)
+            (by or launch)(run)
         except CannotStart:
-            ImportRun.objects.filter(pk=run.pk, process="").update(status=Status.UPLOADED)
+            this.filter(process="").update(status=Status.UPLOADED)
             raise
     return bool(claimed)
 
 
 def resume(run):
-    """Start an interrupted run again: what it had stored is unchanged then."""
+    """Start an interrupted run again: what an import had stored is unchanged then."""
     if not run.is_interrupted:
         return False
     now = timezone.now()
-    claimed = ImportRun.objects.filter(
+    claimed = ImportRun.of_all_kinds.filter(
         pk=run.pk, status=Status.RUNNING, heartbeat_at=run.heartbeat_at
     ).update(
         process="",
         started_at=now,
         heartbeat_at=now,
-        done=0,
-        total=0,
         cancel_requested=False,
-        result=None,
         options={**run.options, "continued": True},
+        **run.FORGOTTEN,
     )
     if claimed:
         launch(run)
@@ -175,16 +187,18 @@ def resume(run):
 
 def cancel(run):
     """Ask a run to stop after the batch that it is at."""
-    running = ImportRun.objects.filter(pk=run.pk, status=Status.RUNNING)
+    running = ImportRun.of_all_kinds.filter(pk=run.pk, status=Status.RUNNING)
     return can_tell(run) and bool(running.update(cancel_requested=True))
 
 
 def discard(run):
-    """Throw an upload away that was not confirmed, or whose import was interrupted."""
+    """Throw away what was not confirmed, or was interrupted."""
     if run.status == Status.RUNNING:
         return run.give_up()
     with transaction.atomic():
-        waiting = ImportRun.objects.select_for_update().filter(pk=run.pk, status=Status.UPLOADED)
+        waiting = ImportRun.of_all_kinds.select_for_update().filter(
+            pk=run.pk, status=Status.UPLOADED
+        )
         return bool(waiting and waiting[0].delete())
 
 
@@ -200,12 +214,12 @@ def launch(run):
     """Have a process of its own do the run: a thread would end with its worker of the server."""
     try:
         if settings.CELERY_BROKER_URL:
-            from .tasks import import_run  # no other command needs to load Celery
+            from . import tasks  # no other command needs to load Celery
 
-            import_run.delay(str(run.pk))
+            tasks.BY_KIND[run.kind].delay(str(run.pk))
             return
         process = subprocess.Popen(  # noqa: S603  (nothing that a person typed)
-            [sys.executable, "manage.py", "import_connections", "--run", str(run.pk), *LOG_ALONE],
+            [sys.executable, "manage.py", run.COMMAND, "--run", str(run.pk), *LOG_ALONE],
             cwd=settings.BASE_DIR,
             start_new_session=True,
             stdin=subprocess.DEVNULL,
@@ -222,30 +236,44 @@ def launch(run):
 
 def work(pk, jobs=1):
     """Do a run that waits for a process. Its Result, or None where none of that name waits."""
-    process = alive.this_process()
-    waiting = ImportRun.objects.filter(pk=pk, status=Status.RUNNING, process="")
-    if not waiting.update(process=process, heartbeat_at=timezone.now()):
+    run = take_over(ImportRun, pk)
+    if run is None:
         return None
-    run = ImportRun.objects.select_related("user").get(pk=pk)
     report = Report()
     progress = _Progress(run, report)
     try:
-        result = importing.run(
-            [StoredUpload(run)],
-            _options(run),
-            on_verdict=report.add,
-            on_progress=progress,
-            jobs=jobs,
-            user=run.user,
-        )
-        _finish(run, result, report)
-    except BaseException:
-        with suppress(DatabaseError):  # so that it shows as interrupted now, and not in a while
-            _own(run).update(process="", heartbeat_at=timezone.now() - ImportRun.SILENT_FOR)
-        raise
+        with given_back(run):
+            result = importing.run(
+                [StoredUpload(run)],
+                _options(run),
+                on_verdict=report.add,
+                on_progress=progress,
+                jobs=jobs,
+                user=run.user,
+            )
+            _finish(run, result, report)
     finally:
         progress.close()
     return result
+
+
+def take_over(model, pk):
+    """The run of that class and id that waits for a process, now this one's; None without any."""
+    waiting = model.objects.filter(pk=pk, status=Status.RUNNING, process="")
+    if not waiting.update(process=alive.this_process(), heartbeat_at=timezone.now()):
+        return None
+    return model.objects.select_related("user").get(pk=pk)
+
+
+@contextmanager
+def given_back(run):
+    """What fails inside shows as interrupted now, and not in a while."""
+    try:
+        yield
+    except BaseException:
+        with suppress(DatabaseError):
+            own(run).update(process="", heartbeat_at=timezone.now() - ImportRun.SILENT_FOR)
+        raise
 
 
 def begin(names):
@@ -267,7 +295,7 @@ def end(run, result, options, issues):
     if not (result.created or result.updated):
         run.delete()
         return False
-    _own(run).update(
+    own(run).update(
         status=Status.DONE,
         finished_at=timezone.now(),
         done=result.read,
@@ -289,9 +317,9 @@ def _options(run):
     )
 
 
-def _own(run):
+def own(run):
     """The run's row, as long as this process is the one that does it."""
-    return ImportRun.objects.filter(pk=run.pk, status=Status.RUNNING, process=run.process)
+    return ImportRun.of_all_kinds.filter(pk=run.pk, status=Status.RUNNING, process=run.process)
 
 
 class _Progress:
@@ -312,7 +340,7 @@ class _Progress:
         elif done < total and now - self.noted < PAUSE:
             return
         self.noted = now
-        row = _own(self.run).using(self.alias)
+        row = own(self.run).using(self.alias)
         with suppress(DatabaseError):  # a note can wait; what is wrong will show at the next batch
             told = row.update(
                 done=done,
@@ -343,7 +371,7 @@ def _finish(run, result, report):
     else:
         status = Status.DONE
     with transaction.atomic():
-        ended = _own(run).update(
+        ended = own(run).update(
             status=status,
             finished_at=timezone.now(),
             done=result.read,

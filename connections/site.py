@@ -9,7 +9,7 @@ from django.utils.http import urlencode
 
 from . import bin, dashboard
 from .models import ConnectionAuth, ImportRun, scope_of
-from .pages import audit, exports, imports, integrations, secrets, versions, views
+from .pages import audit, changes, exports, imports, integrations, secrets, versions, views
 from .pages import bin as bin_pages
 
 
@@ -53,6 +53,9 @@ class LatchkeyAdminSite(AdminSite):
             ("import/integrations/", integrations.import_page, "connections_import_integrations"),
             ("export/", exports.export, "connections_export"),
             ("views/", views.views, "connections_views"),
+            ("changes/", changes.history, "connections_changes"),
+            ("changes/<uuid:pk>/", changes.change, "connections_change_run"),
+            ("changes/<uuid:pk>/progress/", changes.progress, "connections_change_progress"),
             ("find-secret/", secrets.find_page, "connections_find_secret"),
             ("find-secret/shared/", secrets.shared_page, "connections_shared_secrets"),
             (

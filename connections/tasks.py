@@ -2,10 +2,19 @@
 
 from project.celery import app
 
-from . import runs
+from . import changes, runs
 
 
 @app.task(name="import_run", ignore_result=True)
 def import_run(pk):
     """Do an import that was confirmed. A worker's process starts no others."""
     runs.work(pk)
+
+
+@app.task(name="change_run", ignore_result=True)
+def change_run(pk):
+    """Do a change of many that was confirmed."""
+    changes.work(pk)
+
+
+BY_KIND = {"import": import_run, "change": change_run}

@@ -1,4 +1,4 @@
-"""Undoing an import: what it made goes to the bin, what it changed gets back what it held before.
+"""Undoing a run: what it made goes to the bin, what it changed gets back what it held before.
 
 Batch by batch, each in one transaction; what is done is marked, so that an undo that was stopped
 goes on where it was. What was changed since is left as it is, and named.
@@ -12,9 +12,16 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from . import audit, bin, replacing
+from . import audit, bin, changes, replacing
 from .keyring import SealError
-from .models import ConnectionAuth, ImportRun, ReplacedAuth
+from .models import (
+    ChangeRun,
+    ConnectionAuth,
+    ImportRun,
+    Integration,
+    ReplacedAuth,
+    scope_of,
+)
 
 BATCH = 200
 MOST_NAMED = 100
@@ -47,7 +54,7 @@ def undo(run, user=None, seconds=None):
     undone = Undone()
     before = run.undone or {}
     ends = None if seconds is None else time.monotonic() + seconds
-    for step in (_undo_new, _undo_changed):
+    for step in STEPS[run.kind]:
         last = None
         while last := step(run, user, undone, last):
             if ends and time.monotonic() > ends:
@@ -61,7 +68,7 @@ def _note(run, undone, before):
     for name in ("binned", "put_back"):
         total[name] += before.get(name, 0)
     run.undone = total
-    ImportRun.objects.filter(pk=run.pk).update(undone=total)
+    ImportRun.of_all_kinds.filter(pk=run.pk).update(undone=total)
     return undone
 
 
@@ -116,6 +123,74 @@ def _undo_changed(run, user, undone, last):
         ReplacedAuth.objects.filter(run=run, record=record).update(put_back_at=timezone.now())
         undone.put_back += 1
     return batch[-1].pk
+
+
+@transaction.atomic
+def _undo_column(run, user, undone, last):
+    """Put back a batch of what a change of many has set. The last id, None without any."""
+    waiting = ReplacedAuth.objects.filter(run=run, put_back_at=None)
+    waiting = waiting.filter(record__in=_reach(user).values("pk"))
+    if last:
+        waiting = waiting.filter(record__gt=last)
+    ids = list(waiting.order_by("record_id").values_list("record_id", flat=True)[:BATCH])
+    records = ConnectionAuth.all_objects.filter(pk__in=ids).order_by("pk")
+    batch = list(records.select_for_update(of=("self",)).listed())
+    if not batch:
+        return None
+    column = changes.action_of(run).column
+    kept, former = _kept(run, batch), {}
+    for record in batch:
+        held = kept[record.pk][0]
+        place = {n: getattr(record, n) for n in ("integration_id", "environment")}
+        try:
+            place[column] = former[record] = replacing.content_of(held)["around"][column]
+        except SealError:
+            former.pop(record, None)
+        is_in_reach = not user or scope_of(user).reaches(
+            place["integration_id"], place["environment"]
+        )
+        if record.version != held.version + 1 or not is_in_reach:
+            former.pop(record, None)
+        if record not in former:
+            undone.leave(record)
+    if column == "integration_id":  # one of them may have been deleted meanwhile
+        for kind in {*former.values()} - {None}:
+            Integration.objects.get_or_create(type=kind, defaults={"name": kind[:255]})
+    done, taken = changes.set_column(column, former, user)
+    for record in taken:
+        undone.leave(record)
+    ReplacedAuth.objects.filter(run=run, record__in=done).update(put_back_at=timezone.now())
+    undone.put_back += len(done)
+    changes.tell_each(run, "undo", done, [column.removesuffix("_id")], user)
+    if done and run.total > bin.NAMED:
+        audit.record("undo", user=user, count=len(done), reason=f"change {run.pk}")
+    return batch[-1].pk
+
+
+@transaction.atomic
+def _undo_binned(run, user, undone, last):
+    """Restore a batch of what a change of many put into the bin. The last id, None without any."""
+    at = run.options.get("binned_at")
+    if at is None:
+        return None
+    binned = _reach(user).binned().filter(binned_at=at, binned_by=run.user_id).order_by("pk")
+    if last:
+        binned = binned.filter(pk__gt=last)
+    batch = list(binned.select_for_update(of=("self",)).listed()[:BATCH])
+    if not batch:
+        return None
+    ids = [record.pk for record in batch]
+    undone.put_back += bin.take_out(ConnectionAuth.all_objects.filter(pk__in=ids))
+    changes.tell_each(run, "restore", batch, [], user)
+    if run.total > bin.NAMED:
+        audit.record("restore", user=user, count=len(ids), reason=f"change {run.pk}")
+    return batch[-1].pk
+
+
+STEPS = {
+    ImportRun.KIND: (_undo_new, _undo_changed),
+    ChangeRun.KIND: (_undo_column, _undo_binned),
+}
 
 
 def _reach(user):

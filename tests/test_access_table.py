@@ -16,7 +16,7 @@ from django.test import Client
 from django.urls import get_resolver
 from django.utils import timezone
 
-from connections.models import ImportRun, Integration, UserScope
+from connections.models import ChangeRun, ImportRun, Integration, UserScope
 
 from .helpers import SECRET, make, prove_present
 from .passkeys import SoftPasskey
@@ -58,6 +58,12 @@ export/                                   GET  login   403   200   200   200   2
 export/                                   POST login   403   200   200   200   200   200   200
 views/                                    GET  login   403   200   200   200   200   200   200
 views/                                    POST login   403   200   200   200   200   200   200
+changes/                                  GET  login   403   200   200   200   200   200   200
+changes/                                  POST login   405   405   405   405   405   405   405
+changes/<id>/                             GET  login   403   404   404   404   404   404   404
+changes/<id>/                             POST login   403   404   404   404   404   404   404
+changes/<id>/progress/                    GET  login   403   404   404   404   404   404   404
+changes/<id>/progress/                    POST login   405   405   405   405   405   405   405
 find-secret/                              GET  login   403   403   403   200   403   200   200
 find-secret/                              POST login   403   403   403   200   403   200   200
 find-secret/shared/                       GET  login   403   403   403   200   403   200   200
@@ -227,6 +233,7 @@ def things():
         "auth/user/<id>": owner.pk,
         "bin/<id>": make(name="B", environment="Outside", binned_at=timezone.now()).pk,
         "account/mfa/webauthn/keys/<id>": SoftPasskey(owner).store().pk,
+        "changes/<id>": ChangeRun.objects.create(kind="change", user=owner, size=0).pk,
         "import/<id>": ImportRun.objects.create(user=owner, file_name="a", size=1, sha256="").pk,
     }
 

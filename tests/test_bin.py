@@ -73,8 +73,10 @@ def test_the_action_puts_what_was_selected_into_the_bin(operator):
     records = cast()
     chosen = [str(records[name].pk) for name in ("broken", "day")]
     data = {"action": "move_to_bin", "_selected_action": chosen}
-    said = operator.post(LIST, data, follow=True).content.decode()
-    assert "Moved 2 connections to the bin." in said
+    asked = operator.post(LIST, data, follow=True)
+    assert "2 connections are chosen" in asked.content.decode()
+    assert not ConnectionAuth.all_objects.binned()
+    operator.post(asked.redirect_chain[-1][0], {"confirm": "1"})
     assert {str(r.pk) for r in ConnectionAuth.all_objects.binned()} == {*chosen}
     assert ConnectionAuth.objects.count() == 5
 
@@ -82,7 +84,8 @@ def test_the_action_puts_what_was_selected_into_the_bin(operator):
 def test_the_action_takes_all_that_match_a_search(operator):
     cast()
     data = {"action": "move_to_bin", "select_across": "1", "_selected_action": ["x"]}
-    operator.post(LIST + "?bucket=broken", data)
+    asked = operator.post(LIST + "?bucket=broken", data)
+    operator.post(asked.url, {"confirm": "1"})
     assert [record.name for record in ConnectionAuth.all_objects.binned()] == ["Broken Ltd"]
 
 

@@ -66,6 +66,7 @@ def urls():
         "connections_import_history": ((), "import_connections"),
         "connections_import_integrations": ((), "change_integration"),
         "connections_export": ((), "view_connectionauth"),
+        "connections_changes": ((), "view_connectionauth"),
         "connections_views": ((), "view_connectionauth"),
         "connections_bin": ((), "delete_connectionauth"),
         "connections_bin_purge": ((binned.pk,), "purge_connections"),

@@ -135,7 +135,7 @@ def by_action(client, records):
     """Select all and bin them, then take them out again by their buttons in the bin."""
     everything = {"action": "move_to_bin", "select_across": "1", "index": "0"}
     chosen = {"_selected_action": [str(record.pk) for record in records]}
-    client.post(LIST, {**everything, **chosen})
+    client.post(client.post(LIST, {**everything, **chosen}).url, {"confirm": "1"})
     binned = {record.pk for record in ConnectionAuth.all_objects.binned()}
     listed = client.get(reverse("admin:connections_bin")).context["rows"]
     assert {record.pk for record, _ in listed} == binned

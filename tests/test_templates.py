@@ -10,6 +10,7 @@ from django.test import Client
 from django.urls import NoReverseMatch, get_resolver, reverse
 from django.utils import timezone
 
+from connections import changes
 from connections.models import ConnectionAuth, ImportRun, Integration
 
 from .helpers import FULL_AUTH, cast, import_text, make
@@ -103,6 +104,7 @@ def objects(admin_user):
         "user": User.objects.create_user("bob").pk,
         "group": Group.objects.first().pk,
         "import": run.pk,
+        "change_": changes.prepare(admin_user, "pause", ConnectionAuth.objects.all()).pk,
         "webauthn": SoftPasskey(admin_user).store().pk,
         "bin": make(name="Binned Ltd", binned_at=timezone.now()).pk,
     }
@@ -165,6 +167,7 @@ def test_every_page_has_the_strict_headers_and_nothing_inline(objects, admin_cli
         "connections_import_integrations",
         "connections_export",
         "connections_views",
+        "connections_changes",
         "auth_user_changelist",
         "auth_user_add",
         "auth_user_change",

@@ -9,7 +9,7 @@ from .connection import (
     VersionConflict,
 )
 from .fingerprints import SecretFingerprint
-from .imports import ImportChunk, ImportRun
+from .imports import ChangeRun, ImportChunk, ImportRun
 from .integration import Integration, in_one_line
 from .keys import StoredKey
 from .queryset import ConnectionAuthQuerySet, in_bucket, stale_at
@@ -25,6 +25,7 @@ __all__ = [
     "SEALED_COLUMNS",
     "AccessEvent",
     "AppendOnly",
+    "ChangeRun",
     "ConnectionAuth",
     "ConnectionAuthQuerySet",
     "ImportChunk",

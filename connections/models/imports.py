@@ -1,4 +1,4 @@
-"""Imports in the browser: the file, sealed, and what became of it."""
+"""Imports and changes of many: what they are to do, sealed, and what became of it."""
 
 import uuid
 from datetime import timedelta
@@ -18,8 +18,23 @@ class ImportRunQuerySet(models.QuerySet):
         return self.filter(user=user) if scope_of(user).is_limited else self
 
 
+class _OfKind(models.Manager.from_queryset(ImportRunQuerySet)):
+    """The runs of the kind of the class."""
+
+    def get_queryset(self):
+        return super().get_queryset().filter(kind=self.model.KIND)
+
+
 class ImportRun(models.Model):
-    """An import, and what became of it (see runs): a file given in the browser, or a command."""
+    """An import, and what became of it (see runs): a file given in the browser, or a command.
+
+    What outlives a request and is no import is a run of another kind: see ChangeRun.
+    """
+
+    KIND = "import"
+    COMMAND = "import_connections"
+    # What a run that was interrupted forgets as it is done again.
+    FORGOTTEN = {"done": 0, "total": 0, "result": None}
 
     KEPT_FOR = timedelta(hours=1)  # an upload that nobody confirms
     UNDONE_WITHIN = timedelta(days=7)
@@ -34,6 +49,7 @@ class ImportRun(models.Model):
         FAILED = "failed", "Nothing stored"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    kind = models.CharField(max_length=10, default=KIND, editable=False)
     # Null for an import by the command.
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True)
     file_name = models.CharField(max_length=255)
@@ -56,13 +72,17 @@ class ImportRun(models.Model):
     # What became of undoing it (see undoing.Undone), once somebody has.
     undone = models.JSONField(null=True)
 
-    objects = ImportRunQuerySet.as_manager()
+    objects = _OfKind()
+    of_all_kinds = ImportRunQuerySet.as_manager()
 
     class Meta:
         default_permissions = ()
+        default_manager_name = "of_all_kinds"  # what dumpdata writes
         constraints = [
             models.UniqueConstraint(
-                fields=["user"], condition=Q(status="running"), name="import_run_one_a_person"
+                fields=["user", "kind"],
+                condition=Q(status="running"),
+                name="import_run_one_a_person",
             )
         ]
 
@@ -107,11 +127,11 @@ class ImportRun(models.Model):
         that writes.
         """
         now = timezone.now()
-        for run in cls.objects.filter(
+        for run in cls.of_all_kinds.filter(
             status=cls.Status.UPLOADED, created_at__lte=now - cls.KEPT_FOR
         ):
             run.delete()
-        for run in cls.objects.filter(
+        for run in cls.of_all_kinds.filter(
             status=cls.Status.RUNNING, heartbeat_at__lte=now - cls.INTERRUPTED_KEPT_FOR
         ):
             run.give_up()
@@ -121,7 +141,7 @@ class ImportRun(models.Model):
         if not self.is_interrupted:
             return False
         with transaction.atomic():
-            ended = type(self).objects.filter(
+            ended = ImportRun.of_all_kinds.filter(
                 pk=self.pk, status=self.Status.RUNNING, heartbeat_at=self.heartbeat_at
             )
             stored = None if self.options.get("atomic") else self.result
@@ -133,8 +153,31 @@ class ImportRun(models.Model):
         return False
 
 
+class ChangeRun(ImportRun):
+    """A change of many connections at once (see changes), from its preview on.
+
+    Its `options` are the action and its value, its chunks what is left to do: each batch takes
+    its own away.
+    """
+
+    KIND = "change"
+    COMMAND = "change_connections"
+    FORGOTTEN = {}
+
+    objects = _OfKind()
+
+    class Meta:
+        proxy = True
+        default_permissions = ()
+
+    @property
+    def can_be_undone(self):
+        is_recent = self.finished_at and self.finished_at > timezone.now() - self.UNDONE_WITHIN
+        return bool(is_recent and self.result["changed"])
+
+
 class ImportChunk(models.Model):
-    """A piece of an uploaded file, sealed."""
+    """A piece of what a run is to do, sealed: of a file, or of the records to be changed."""
 
     run = models.ForeignKey(ImportRun, on_delete=models.CASCADE, related_name="chunks")
     position = models.PositiveIntegerField()

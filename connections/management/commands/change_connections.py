@@ -1,0 +1,44 @@
+"""Do a change of many connections that was confirmed in the browser."""
+
+import json
+import sys
+import uuid
+
+from django.core.management.base import CommandError
+
+from connections import audit, changes
+from connections.management.base import LatchkeyCommand
+
+
+class Command(LatchkeyCommand):
+    help = (
+        "Do a change of many connections that was confirmed in the browser; the console calls "
+        "this by itself. Exit status: 0 all of them are as wanted, 1 some were refused, 2 none "
+        "of that id waits."
+    )
+
+    def add_arguments(self, parser):
+        parser.add_argument("--run", type=uuid.UUID, metavar="ID", required=True, help="its id")
+        parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+    def handle(self, *, run, verbosity, **options):
+        is_server = verbosity == 0  # standard output is that of the server, then
+        if is_server:
+            audit.log_to(sys.stdout)
+        result = changes.work(run)
+        if result is None:
+            raise CommandError("No confirmed change of that id waits.", returncode=2)
+        if not is_server:
+            self.print_result(result, options["json"])
+        if result["refused"]:
+            sys.exit(1)
+
+    def print_result(self, result, as_json):
+        refused = sum(result["refused"].values())
+        if as_json:
+            self.stdout.write(json.dumps(result))
+        else:
+            self.stdout.write(
+                f"{result['changed']:,} changed, {result['already']:,} already so, "
+                f"{refused:,} refused."
+            )
