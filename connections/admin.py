@@ -174,7 +174,7 @@ class ConnectionAuthAdmin(KnownLookups, AuditedAdmin):
     def set_integration(self, request, queryset):
         return change_pages.prepare(request, "integration", queryset)
 
-    @admin.action(description=_("Move to the bin…"), permissions=["delete"])
+    @admin.action(description=_("Bin…"), permissions=["delete"])
     def move_to_bin(self, request, queryset):
         return change_pages.prepare(request, "bin", queryset)
 

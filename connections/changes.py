@@ -32,6 +32,7 @@ from .writing import field_name
 BATCH = 500  # records of one transaction
 AT_ONCE = 500  # up to so many are changed within the request
 FIRST = 20  # records that a preview shows
+JUDGED = ("pk", "version", "is_paused", "environment", "integration_id")  # columns
 WIDTH = 20  # bytes that a record takes in a chunk: its id, and its version
 DELETE, EDIT = "connections.delete_connectionauth", "connections.change_connectionauth"
 
@@ -123,7 +124,8 @@ def look(run, value=None):
     run.options["value"] = value
     judge, found, first = _Judge(run), Counter(), []
     for piece in runs.StoredUpload(run).chunks():
-        for record, verdict in judge.verdicts(piece, _records(run, piece)):
+        records = _records(run, piece).values_list(*JUDGED, named=True)
+        for record, verdict in judge.verdicts(piece, records):
             found[verdict] += 1
             if verdict == "changed" and len(first) < FIRST:
                 first.append(str(record.pk))
@@ -140,10 +142,10 @@ def _told(found):
 
 
 def _records(run, piece):
-    """The records of a piece that its user may reach, without their secrets, by id."""
+    """The records of a piece that its user may reach, by id."""
     ids = [UUID(bytes=piece[at : at + 16]) for at in range(0, len(piece), WIDTH)]
     reachable = ConnectionAuth.objects.visible_to(run.user).filter(pk__in=ids)
-    return reachable.order_by("pk").listed()
+    return reachable.order_by("pk")
 
 
 class _Judge:
@@ -232,7 +234,7 @@ def work(pk):
 def _do_batch(run, position, seconds):
     piece = runs.StoredUpload(run).piece(position)
     judge, found, chosen = _Judge(run), Counter(), []
-    locked = _records(run, piece).select_for_update(of=("self",))
+    locked = _records(run, piece).select_for_update(of=("self",)).listed()
     for record, verdict in judge.verdicts(piece, locked):
         found[verdict] += 1
         if verdict == "changed":

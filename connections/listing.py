@@ -54,6 +54,14 @@ class ConnectionChangeList(ChangeList):
             for name, label, count in tiles
         ]
 
+    @property
+    def shown(self):
+        """The numbers of the first and the last row of the page, where there are more pages."""
+        if not self.multi_page:
+            return None
+        first = (self.page_num - 1) * self.list_per_page
+        return first + 1, first + len(self.result_list)
+
     def headers(self):
         return list(result_headers(self))
 

@@ -14,6 +14,17 @@ register.filter("exact", wording.exact)
 register.filter("place", wording.place)
 register.filter("visible", wording.visible)
 register.filter("bucket_label", lambda name: LABELS.get(name, name))
+# What the buttons over a list show beside their words.
+ACTIONS = {
+    "pause": "pause",
+    "resume": "play",
+    "set_environment": "sliders-horizontal",
+    "set_integration": "plug",
+    "export_selected": "file-up",
+    "move_to_bin": "trash-2",
+    "delete_selected": "trash-2",
+}
+register.filter("action_icon", lambda name: ACTIONS.get(name, ""))
 
 
 @register.filter

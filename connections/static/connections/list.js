@@ -4,7 +4,7 @@
 const list = document.querySelector("#changelist-form");
 const rows = list ? [...list.querySelectorAll("[name=_selected_action]")] : [];
 const toggle = document.querySelector("#action-toggle");
-const across = list?.querySelector("[name=select_across]");
+const [ticked, all] = list ? list.querySelectorAll("[name=select_across]") : [];
 const count = list?.querySelector("[data-selected]");
 
 function tell() {
@@ -13,14 +13,14 @@ function tell() {
     toggle.checked = chosen === rows.length;
     toggle.indeterminate = chosen > 0 && chosen < rows.length;
   }
-  if (count) count.textContent = across?.checked ? count.dataset.all : `${chosen} ${count.dataset.selected}`;
+  if (count) count.textContent = `${chosen} ${count.dataset.selected}`;
 }
 
 list?.addEventListener("change", (event) => {
   if (event.target === toggle) for (const row of rows) row.checked = toggle.checked;
-  // Whoever leaves a row out does not mean all of them; whoever means all sees all chosen.
-  if (across && event.target !== across && !rows.every((row) => row.checked)) across.checked = false;
-  if (across?.checked) for (const row of rows) row.checked = true;
+  // Whoever means all sees all ticked; whoever leaves one out does not mean all.
+  if (event.target === all) for (const row of rows) row.checked = true;
+  else if (all?.checked && !rows.every((row) => row.checked)) ticked.checked = true;
   tell();
 });
 list?.addEventListener("reset", () => setTimeout(tell));
