@@ -1,6 +1,7 @@
 """The admin pages of connections and integrations; thin, over the rooms that do the work."""
 
 import copy
+from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import admin, messages
@@ -19,6 +20,7 @@ from django.utils.translation import gettext_lazy as _
 from . import (
     bin,
     integration_admin,  # noqa: F401  (registers its pages)
+    neighbours,
     people,  # noqa: F401  (registers its pages)
     record,
     replacing,
@@ -26,10 +28,10 @@ from . import (
 )
 from .audited import AuditedAdmin
 from .dashboard import LABELS
-from .filters import LIST_FILTERS
+from .filters import LIST_FILTERS, in_words, wants_choices
 from .forms import PLAIN_FIELDS, ConnectionAuthForm
-from .listing import ConnectionChangeList, ListPaginator
-from .lookups import KnownLookups
+from .listing import ConnectionChangeList, ListPaginator, Uncounted
+from .lookups import PRESERVED, KnownLookups
 from .merging import CREDENTIALS, TOKENS
 from .models import ConnectionAuth, Integration, VersionConflict, scope_of
 from .pages import changes as change_pages
@@ -66,7 +68,7 @@ class ConnectionAuthAdmin(KnownLookups, AuditedAdmin):
     # The list
 
     def get_changelist(self, request, **kwargs):
-        return ConnectionChangeList
+        return ConnectionChangeList if wants_choices(request) else Uncounted
 
     def get_queryset(self, request):
         queryset = super().get_queryset(request).visible_to(request.user)
@@ -136,6 +138,7 @@ class ConnectionAuthAdmin(KnownLookups, AuditedAdmin):
         request = copy.copy(request)
         request.GET = self.known_query(QueryDict(query_string))
         request.GET.pop(PAGE_VAR, None)
+        request.only_narrows = True
         try:
             return self.get_changelist_instance(request).queryset
         except IncorrectLookupParameters:
@@ -263,6 +266,7 @@ class ConnectionAuthAdmin(KnownLookups, AuditedAdmin):
             around=record.around(obj, now) if obj else [],
             can_change=can_change,
             **(record.beside(obj, now) if obj else {}),
+            place=self.place_in_list(request, obj) if obj and request.method == "GET" else None,
             conflict=self.last_change(form, obj),
         )
         return super().render_change_form(request, context, add, change, form_url, obj)
@@ -274,6 +278,18 @@ class ConnectionAuthAdmin(KnownLookups, AuditedAdmin):
         if not self.has_view_or_change_permission(request, obj):
             raise PermissionDenied
         return history.history_page(request, obj)
+
+    def place_in_list(self, request, obj):
+        """Where a record stands in the list that led to it, or in that of all."""
+        query = request.GET.get(PRESERVED, "")
+        found = neighbours.around(self.filtered(request, query), obj)
+        asked = self.known_query(QueryDict(query)).urlencode()
+        return {
+            **found._asdict(),
+            "words": ", ".join(in_words(asked)),
+            "query": f"?{query}" if query else "",
+            "way_back": f"?{urlencode({PRESERVED: query})}" if query else "",
+        }
 
     def last_change(self, form, obj):
         """Who changed the record meanwhile (a LogEntry), where the form met a conflict."""
@@ -326,9 +342,9 @@ class ConnectionAuthAdmin(KnownLookups, AuditedAdmin):
             detail = "Nothing was different."
         messages.success(request, format_html("<b>{} {}.</b> {}", verb, str(obj), detail))
         if "_continue" in request.POST:
-            return HttpResponseRedirect(
-                reverse("admin:connections_connectionauth_change", args=[obj.pk])
-            )
+            url = reverse("admin:connections_connectionauth_change", args=[obj.pk])
+            filters = self.get_preserved_filters(request)
+            return HttpResponseRedirect(f"{url}?{filters}" if filters else url)
         if "_addanother" in request.POST:
             return HttpResponseRedirect(request.path)
         return self.response_post_save_change(request, obj)

@@ -7,14 +7,13 @@ entry there for all: what they made of a record its former versions tell, as lon
 from datetime import datetime
 from typing import NamedTuple
 
-from django.db.models import Exists, Q, Value
+from django.db.models import Exists, JSONField, OuterRef, Q, Subquery, Value
 from django.utils.translation import gettext as _
 
 from . import bin, changes
 from .models import AccessEvent, ChangeRun, ConnectionAuth, ImportRun, ReplacedAuth
 from .writing import field_name
 
-LOGGED, IMPORTED, MADE = 0, 1, 2
 ICONS = {
     "add": "plus",
     "change": "pencil",
@@ -39,75 +38,55 @@ class Entry(NamedTuple):
     result: str = ""
 
 
-def keys(record):
+def rows(record):
     """A queryset of what entries() takes, newest first: to be counted and cut into pages."""
     pk = record.pk
     logged = AccessEvent.objects.filter(record_id=str(pk))
     # Of changes of a few the audit log tells by name.
     by_run = Q(run__kind=ImportRun.KIND) | Q(run__total__gt=bin.NAMED)
-    imported = ReplacedAuth.objects.filter(by_run, record=pk)
+    replaced = ReplacedAuth.objects.filter(by_run, record=pk)
     made = ConnectionAuth.all_objects.filter(~Exists(logged.filter(action="add")), pk=pk)
+    run = ImportRun.objects.filter(pk=OuterRef("made_by_run"))
+    done, nothing = Value("done"), Value(None, JSONField())
     return (
-        logged.values_list("at", "id", Value(LOGGED))
+        logged.values_list("at", "id", "action", "result", "user", "fields", "reason", nothing)
         .union(
-            imported.values_list("replaced_at", "version", Value(IMPORTED)),
-            made.values_list("created_at", "version", Value(MADE)),
+            replaced.values_list(
+                *("replaced_at", "version", "run__kind", done, "by__username", "fields"),
+                *("run__file_name", "run__options"),
+            ),
+            made.values_list(
+                *("created_at", "version", Value(ImportRun.KIND), done),
+                *(Subquery(run.values("user__username")), nothing),
+                *(Subquery(run.values("file_name")), nothing),
+            ),
             all=True,
         )
         .order_by("-at", "-id")
     )
 
 
-def entries(record, chosen):
-    """The list of Entry for some of keys(), in their order."""
-    numbers = {kind: [n for _, n, k in chosen if k == kind] for kind in (LOGGED, IMPORTED, MADE)}
-    found = {}
-    if numbers[LOGGED]:
-        for event in AccessEvent.objects.filter(id__in=numbers[LOGGED]):
-            found[LOGGED, event.pk] = _logged(event)
-    if numbers[IMPORTED]:
-        held = record.replaced.filter(version__in=numbers[IMPORTED], run__isnull=False)
-        for former in held.select_related("by", "run").defer("content", "run__result"):
-            found[IMPORTED, former.version] = _imported(former)
-    if numbers[MADE]:
-        run = ImportRun.objects.filter(pk=record.made_by_run).select_related("user").first()
-        found[MADE, numbers[MADE][0]] = _made(record, run)
-    return [found[kind, number] for _, number, kind in chosen if (kind, number) in found]
+def entries(found):
+    """The list of Entry for some of rows(), in their order."""
+    return [_entry(*row) for row in found]
 
 
-def _logged(event):
+def _entry(at, _number, action, result, user, fields, why, options):
+    what, icon = AccessEvent.ACTIONS[action], ICONS.get(action, "scroll-text")
+    if action == ImportRun.KIND:
+        what = _("Changed by an import")
+        if fields is None:  # nothing was changed: that is how it came
+            what = _("Added by an import") if why else _("Added")
+        why = _("File: %s") % why if why else ""
+    elif options:
+        what, icon = _("Changed with many others"), "sliders-horizontal"
+        why = changes.title_of(ChangeRun(options=options))
     return Entry(
-        event.at,
-        ICONS.get(event.action, "scroll-text"),
-        event.get_action_display(),
-        event.user,
-        [field_name(name) for name in event.fields],
-        event.reason,
-        "" if event.result == "done" else event.get_result_display(),
+        at,
+        icon,
+        what,
+        user or "",
+        [field_name(name) for name in fields or ()],
+        why,
+        "" if result == "done" else AccessEvent.RESULTS[result],
     )
-
-
-def _imported(former):
-    who = former.by.get_username() if former.by else ""
-    fields = [field_name(name) for name in former.fields]
-    if former.run.kind == ChangeRun.KIND:
-        what, why = _("Changed with many others"), changes.title_of(former.run)
-        return Entry(former.replaced_at, "sliders-horizontal", what, who, fields, why)
-    return Entry(
-        former.replaced_at,
-        "file-down",
-        _("Changed by an import"),
-        who,
-        fields,
-        _of_file(former.run),
-    )
-
-
-def _made(record, run):
-    who = run.user.get_username() if run and run.user else ""
-    what = _("Added by an import") if record.made_by_run else _("Added")
-    return Entry(record.created_at, "plus", what, who, [], _of_file(run))
-
-
-def _of_file(run):
-    return _("File: %s") % run.file_name if run and run.file_name else ""

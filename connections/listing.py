@@ -85,6 +85,13 @@ class ConnectionChangeList(ChangeList):
             yield record, [column(record) for column in columns]
 
 
+class Uncounted(ConnectionChangeList):
+    """The list for its queryset alone: neither counted nor cut into pages."""
+
+    def get_results(self, request):
+        pass
+
+
 class ListPaginator(Paginator):
     """Pages of a list; its rows are counted already, others (of a history) are not."""
 

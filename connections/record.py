@@ -253,10 +253,10 @@ def beside(record, now):
     """What stands beside the form: `line` (see timeline.of), `texts` (see api_json), `history`
     (the latest entries) and `has_more` of them.
     """
-    latest = list(history.keys(record)[: LATEST + 1])
+    latest = list(history.rows(record)[: LATEST + 1])
     return {
         "line": timeline.of(record, now),
         "texts": api_json(record),
-        "history": history.entries(record, latest[:LATEST]),
+        "history": history.entries(latest[:LATEST]),
         "has_more": len(latest) > LATEST,
     }

@@ -131,9 +131,9 @@ def _breaks(record, now):
     is_refresh = record.breaks_at == record.refresh_expires_at != record.access_expires_at
     anchor = "start" if place < 30 else "end" if place > 60 else "middle"
     says = _("Broke %s") if bucket == "broken" else _("Breaks %s")
-    then = _("then only the customer can help")
-    if not record.renewable:
-        then = _("no machine can renew it")
+    then = _("no machine can renew it")
+    if record.renewable:
+        then = _("after that only the customer can help")
     return {
         "x": percent(place),
         "anchor": anchor,

@@ -180,7 +180,7 @@ def test_who_did_what_to_which_fields_and_why(client, admin_user):
     audit.record("reveal", record=made, user="jonas", fields=["pem"], result="failed")
     entry["auth"]["clientId"] = "client-2"
     an_import(entry, user=admin_user)
-    found = history.entries(made, list(history.keys(made)))
+    found = history.entries(history.rows(made))
     assert [(e.what, e.who, e.fields, e.why, e.result) for e in found] == [
         ("Changed by an import", "admin", ["clientId"], "File: customers.json", ""),
         ("Revealed", "jonas", ["pem"], "", "Failed"),
@@ -195,7 +195,7 @@ def test_who_did_what_to_which_fields_and_why(client, admin_user):
 def test_what_was_added_by_hand_is_there_once(client):
     client.post(reverse("admin:connections_connectionauth_add"), {"name": "A", "key": SECRET})
     made = ConnectionAuth.objects.get()
-    assert [entry.what for entry in history.entries(made, list(history.keys(made)))] == ["Added"]
+    assert [entry.what for entry in history.entries(history.rows(made))] == ["Added"]
 
 
 def test_nothing_of_another_record(client):

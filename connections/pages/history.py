@@ -11,12 +11,12 @@ ON_A_PAGE = 25
 
 def history_page(request, record):
     """What became of a record that the user may see, newest first."""
-    page = Paginator(history.keys(record), ON_A_PAGE).get_page(request.GET.get("page"))
+    page = Paginator(history.rows(record), ON_A_PAGE).get_page(request.GET.get("page"))
     context = context_for(
         request,
         "History",
         record=record,
         page=page,
-        entries=history.entries(record, page.object_list),
+        entries=history.entries(page.object_list),
     )
     return TemplateResponse(request, "admin/connections/history.html", context)
