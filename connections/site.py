@@ -9,7 +9,17 @@ from django.utils.http import urlencode
 
 from . import bin, dashboard
 from .models import ConnectionAuth, ImportRun, scope_of
-from .pages import audit, changes, exports, imports, integrations, secrets, versions, views
+from .pages import (
+    audit,
+    changes,
+    exports,
+    imports,
+    integrations,
+    reveal,
+    secrets,
+    versions,
+    views,
+)
 from .pages import bin as bin_pages
 
 
@@ -62,6 +72,11 @@ class LatchkeyAdminSite(AdminSite):
                 "connections/connectionauth/<uuid:pk>/versions/",
                 versions.versions,
                 "connections_connectionauth_versions",
+            ),
+            (
+                "connections/connectionauth/<uuid:pk>/reveal/<str:field>/",
+                reveal.reveal,
+                "connections_connectionauth_reveal",
             ),
             ("audit/", audit.audit_page, "connections_audit"),
             ("audit/export/", audit.audit_export, "connections_audit_export"),

@@ -70,6 +70,8 @@ find-secret/shared/                       GET  login   403   403   403   200   4
 find-secret/shared/                       POST login   405   405   405   405   405   405   405
 connections/connectionauth/<id>/versions/ GET  login   403   200   200   200   200   200   404
 connections/connectionauth/<id>/versions/ POST login   403   403   302   302   403   302   404
+connections/connectionauth/<id>/reveal/<id>/ GET  login   403   403   403   200   403   200   404
+connections/connectionauth/<id>/reveal/<id>/ POST login   403   403   403   302   403   302   404
 audit/                                    GET  login   403   403   403   403   200   200   403
 audit/                                    POST login   405   405   405   405   405   405   405
 audit/export/                             GET  login   403   403   403   403   200   200   403
@@ -197,6 +199,7 @@ ASK_FOR_PRESENCE = {
     "account/mfa/webauthn/keys/<id>/edit/",
     "account/mfa/webauthn/keys/<id>/remove/",
     "bin/<id>/purge/",
+    "connections/connectionauth/<id>/reveal/<id>/",
 }
 
 
@@ -228,6 +231,7 @@ def things():
     record = make(name="A", key=SECRET, integration=integration, environment="Outside")
     return {
         "connections/connectionauth/<id>": record.pk,
+        f"connections/connectionauth/{record.pk}/reveal/<id>": "key",
         "connections/integration/<id>": integration.pk,
         "auth/group/<id>": Group.objects.get(name="Viewer").pk,
         "auth/user/<id>": owner.pk,

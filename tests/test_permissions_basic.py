@@ -53,6 +53,7 @@ def urls():
         "connections_connectionauth_change": ((record.pk,), "view_connectionauth"),
         "connections_connectionauth_history": ((record.pk,), "view_connectionauth"),
         "connections_connectionauth_versions": ((record.pk,), "view_connectionauth"),
+        "connections_connectionauth_reveal": ((record.pk, "key"), "reveal_secrets"),
         "connections_connectionauth_delete": ((record.pk,), "delete_connectionauth"),
         "connections_integration_changelist": ((), "view_integration"),
         "connections_integration_add": ((), "add_integration"),

@@ -112,6 +112,8 @@ def objects(admin_user):
 
 def address(name, objects):
     """The address of a page, with what it needs filled in."""
+    if name.endswith("_reveal"):
+        return reverse(f"admin:{name}", args=[objects["connectionauth"], "pem"])
     candidates = [[]] + [[pk] for model, pk in objects.items() if f"_{model}" in name]
     for args in [*candidates, ["connections"], [1, 1]]:
         for full_name in (f"admin:{name}", name):

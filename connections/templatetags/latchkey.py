@@ -4,6 +4,8 @@ import json
 
 from django import template
 from django.core.serializers.json import DjangoJSONEncoder
+from django.utils.html import escape
+from django.utils.safestring import mark_safe
 
 from connections import wording
 from connections.dashboard import LABELS
@@ -31,3 +33,9 @@ register.filter("action_icon", lambda name: ACTIONS.get(name, ""))
 def as_json(value):
     """JSON for a data attribute, where it is escaped as any text."""
     return json.dumps(value, cls=DjangoJSONEncoder)
+
+
+@register.filter
+def unaltered(text):
+    """Text to the last sign: a browser reads CRLF as LF, where it is not spelled out."""
+    return mark_safe(escape(text).replace("\r", "&#13;"))  # noqa: S308 (it is escaped)
