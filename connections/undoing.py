@@ -129,10 +129,12 @@ def _undo_changed(run, user, undone, last):
 def _undo_column(run, user, undone, last):
     """Put back a batch of what a change of many has set. The last id, None without any."""
     waiting = ReplacedAuth.objects.filter(run=run, put_back_at=None)
-    waiting = waiting.filter(record__in=_reach(user).values("pk"))
+    if user and scope_of(user).is_limited:
+        waiting = waiting.filter(record__in=_reach(user).values("pk"))
     if last:
         waiting = waiting.filter(record__gt=last)
-    ids = list(waiting.order_by("record_id").values_list("record_id", flat=True)[:BATCH])
+    # What waits is sorted for each batch: they are large.
+    ids = list(waiting.order_by("record_id").values_list("record_id", flat=True)[: 5 * BATCH])
     records = ConnectionAuth.all_objects.filter(pk__in=ids).order_by("pk")
     batch = list(records.select_for_update(of=("self",)).listed())
     if not batch:
