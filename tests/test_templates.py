@@ -1,20 +1,14 @@
 """No inline script or style in any template; the exact headers on every page."""
 
 import re
-from contextlib import suppress
 
 import pytest
 from django.conf import settings
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import User
 from django.test import Client
-from django.urls import NoReverseMatch, get_resolver, reverse
-from django.utils import timezone
+from django.urls import reverse
 
-from connections import changes
-from connections.models import ConnectionAuth, ImportRun, Integration
-
-from .helpers import FULL_AUTH, cast, import_text, make
-from .passkeys import SoftPasskey
+from .places import address, admin_names, things
 
 TEMPLATES = sorted((settings.BASE_DIR / "templates").rglob("*.html"))
 STATIC = settings.BASE_DIR / "connections/static/connections"
@@ -80,46 +74,9 @@ def test_the_stylesheet_stays_small_and_loads_nothing_from_elsewhere():
     assert not re.search(r"url\(\s*[\"']?(?:https?:)?//|@import", path.read_text())
 
 
-def admin_names():
-    """The names of all addresses under the admin, from the URL conf."""
-    found, resolvers = set(), [get_resolver().url_patterns]
-    while resolvers:
-        for pattern in resolvers.pop():
-            if hasattr(pattern, "url_patterns"):
-                resolvers.append(pattern.url_patterns)
-            elif pattern.name:
-                found.add(pattern.name)
-    return found
-
-
 @pytest.fixture
 def objects(admin_user):
-    """Something to show on every page: name of a model -> primary key."""
-    cast()
-    import_text([{"id": "c", "integrationType": "hubspot", "auth": FULL_AUTH}])
-    run = ImportRun.objects.create(user=admin_user, file_name="a", size=1, sha256="")
-    return {
-        "connectionauth": ConnectionAuth.objects.get(connection_id="c").pk,
-        "integration": Integration.objects.get().pk,
-        "user": User.objects.create_user("bob").pk,
-        "group": Group.objects.first().pk,
-        "import": run.pk,
-        "change_": changes.prepare(admin_user, "pause", ConnectionAuth.objects.all()).pk,
-        "webauthn": SoftPasskey(admin_user).store().pk,
-        "bin": make(name="Binned Ltd", binned_at=timezone.now()).pk,
-    }
-
-
-def address(name, objects):
-    """The address of a page, with what it needs filled in."""
-    if name.endswith("_reveal"):
-        return reverse(f"admin:{name}", args=[objects["connectionauth"], "pem"])
-    candidates = [[]] + [[pk] for model, pk in objects.items() if f"_{model}" in name]
-    for args in [*candidates, ["connections"], [1, 1]]:
-        for full_name in (f"admin:{name}", name):
-            with suppress(NoReverseMatch):
-                return reverse(full_name, args=args)
-    raise AssertionError(f"no address for {name}")
+    return things(admin_user)
 
 
 def assert_strict(response, place):
