@@ -2,7 +2,7 @@
 
 import hmac
 
-from . import expiry, schema, wire
+from . import expiry, facts, schema, wire
 
 SHORTEST = 8  # characters of a text inside an object, to count as a secret
 # Addresses of people are no secrets.
@@ -10,9 +10,14 @@ SECRETS = {*schema.SEALED_FIELDS, "extra"} - {"emails"}
 
 
 def derived(auth, *, issued_at, received_at):
-    """The derived expiry columns of an opened auth object, by column name."""
-    deadlines = expiry.deadlines(auth, issued_at=issued_at, received_at=received_at)
-    return {**deadlines._asdict(), "auth_kind": expiry.auth_kind(auth)}
+    """What is derived from an opened auth object alone, by column name."""
+    told = facts.facts_of(auth)
+    deadlines = expiry.deadlines(auth, told, issued_at=issued_at, received_at=received_at)
+    return {
+        **deadlines._asdict(),
+        "auth_kind": expiry.auth_kind(auth),
+        "facts": told or None,
+    }
 
 
 def content_digest(auth, digest_key):

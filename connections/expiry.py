@@ -5,20 +5,15 @@ An auth object here is a mapping of wire names to plain values (contract of the 
 and counts as present.
 """
 
-import base64
-import binascii
-import json
-import math
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
 
-from cryptography import x509
+from . import facts
 
 BUCKETS = ("broken", "day", "week", "month", "later", "no_end")
 LAST_MOMENT = datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=timezone.utc)
-CERTIFICATE_BEGIN, CERTIFICATE_END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 
 
 class Deadlines(NamedTuple):
@@ -54,13 +49,13 @@ def bucket_of(breaks_at, now):
     return "later"
 
 
-def deadlines(auth, *, issued_at, received_at):
-    """Derive the deadlines of an auth object.
+def deadlines(auth, told, *, issued_at, received_at):
+    """Derive the deadlines of an auth object; `told` is what facts.facts_of() says about it.
 
     `issued_at` is the API's `updated_at` or `created_at` (None where unknown), `received_at`
     when the current tokens came in: the latest that `expires_in` can have begun.
     """
-    access, source = _access_expiry(auth, issued_at, received_at)
+    access, source = _access_expiry(auth, told, issued_at, received_at)
     refresh = auth.get("refresh_token_expires_date")
     if refresh is None:
         refresh = _after(issued_at or received_at, auth.get("refresh_token_expires_in"))
@@ -74,7 +69,7 @@ def deadlines(auth, *, issued_at, received_at):
     return Deadlines(access, source, refresh, renewable, breaks)
 
 
-def _access_expiry(auth, issued_at, received_at):
+def _access_expiry(auth, told, issued_at, received_at):
     if auth.get("expiry_date") is not None:
         return auth["expiry_date"], "expiry_date"
     expires_in = auth.get("expires_in")
@@ -83,10 +78,10 @@ def _access_expiry(auth, issued_at, received_at):
     if moment := _after(received_at, expires_in):
         return moment, "expires_in_estimate"
     for field in ("access_token", "token"):
-        if moment := jwt_expiry(auth.get(field)):
-            return moment, "jwt"
-    if moment := certificate_expiry(auth.get("pem")):
-        return moment, "certificate"
+        if "exp" in (known := told.get(field, ())):
+            return facts.moment(known["exp"]), "jwt"
+    if "pem" in told:
+        return datetime.fromisoformat(told["pem"]["not_after"]), "certificate"
     return None, ""
 
 
@@ -98,36 +93,6 @@ def _after(start, seconds):
         return min(start + timedelta(seconds=seconds), LAST_MOMENT)
     except OverflowError:
         return LAST_MOMENT
-
-
-def jwt_expiry(token):
-    """The `exp` claim of a JWT (RFC 7519, 4.1.4), read without trusting it; None where none."""
-    if not isinstance(token, str) or token.count(".") != 2 or not token.startswith("ey"):
-        return None
-    body = token.split(".")[1]
-    try:
-        claims = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
-        exp = claims.get("exp")
-        if isinstance(exp, bool) or not isinstance(exp, (int, float)) or not math.isfinite(exp):
-            return None
-        return datetime.fromtimestamp(exp, timezone.utc)
-    except (ValueError, OverflowError, OSError, AttributeError, RecursionError, binascii.Error):
-        return None
-
-
-def certificate_expiry(pem):
-    """`notAfter` of the first certificate in a PEM text (RFC 5280, 4.1.2.5); None where none."""
-    if not isinstance(pem, str):
-        return None
-    _, begin, rest = pem.partition(CERTIFICATE_BEGIN)
-    body, end, _ = rest.partition(CERTIFICATE_END)
-    if not end:
-        return None
-    try:
-        certificate = x509.load_pem_x509_certificate(f"{begin}{body}{end}".encode())
-        return certificate.not_valid_after_utc
-    except Exception:  # a parser of foreign bytes: whatever it trips over, there is no date
-        return None
 
 
 def is_renewable(auth):

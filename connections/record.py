@@ -1,16 +1,18 @@
 """What the page of one connection says: its head in words, and its fields in groups. No HTML."""
 
 import json
+from datetime import datetime
 
 from django.utils.translation import gettext as _
 
-from . import history, schema, timeline, wire, wording
+from . import facts, history, schema, timeline, wire, wording
 from .dashboard import LABELS, NEXT_STEPS
 from .fields import Sealed
 from .forms import MAIN_GROUPS, SIDE_GROUPS, label_of
 from .models import SEALED_COLUMNS
 from .writing import field_name
 
+EXACT = "D j M Y, H:i:s T"
 LATEST = 5  # entries of the history beside the form
 
 SOURCES = {
@@ -142,8 +144,8 @@ def groups(record, form, now, *, can_change):
     """The groups of fields, as `(main, side)`: lists of dicts `title`, `rows`, `unset`.
 
     A row is a dict: `name`, `wire`, `label`, `help`, `input` and `clear` (bound fields or None),
-    `sealed` (see sealed_state, None for a plain field), `value` (text of a plain field), `notes`
-    (labelled lines beside it). Fields that are not set are in `unset`, apart.
+    `sealed` (see sealed_state, None for a plain field), `value` (text of a plain field), `facts`
+    and `notes` (labelled lines beside it). Fields that are not set are in `unset`, apart.
     """
     return tuple(
         [_group(record, form, now, can_change, title, names) for title, names in section]
@@ -179,6 +181,7 @@ def _row(record, form, now, can_change, name):
         "sealed": sealed_state(record, name, now) if is_sealed else None,
         "is_set": getattr(record, name) is not None,
         "value": _shown(name, value),
+        "facts": _facts(name, (record.facts or {}).get(name)),
         "notes": _token_names(record) if name == "other_auth_info" else [],
     }
 
@@ -190,8 +193,37 @@ def _shown(name, value):
         return "Yes" if value else "No"
     kind = schema.AUTH_FIELDS.get(name)
     if kind == "date":
-        return wording.exact(value, "D j M Y, H:i:s T")
+        return wording.exact(value, EXACT)
     return str(wire.plain_number(value)) if kind == "number" else wording.visible(value)
+
+
+def _facts(name, told):
+    """What a token or a certificate tells everybody, as `(label, text)`."""
+    if not told:
+        return []
+    if name == "pem":
+        span = [
+            wording.exact(datetime.fromisoformat(told[edge]), "j M Y")
+            for edge in ("not_before", "not_after")
+            if edge in told
+        ]
+        lines = [
+            (_("Subject"), told.get("subject")),
+            (_("Issuer"), told.get("issuer")),
+            (_("Serial"), told.get("serial")),
+            (_("Valid"), _("%s to %s") % tuple(span) if len(span) > 1 else ""),
+        ]
+    else:
+        form = [told.get("typ", "JWT"), told.get("alg", "")]
+        form += [_("key id %s") % told["kid"]] if "kid" in told else []
+        form = [*filter(None, form), _("signature not checked")]
+        times = ((_("Issued"), "iat"), (_("Not before"), "nbf"), (_("Ends"), "exp"))
+        lines = [
+            (_("Form"), ", ".join(form)),
+            *((label, wording.exact(facts.moment(told.get(at)), EXACT)) for label, at in times),
+            (_("Other claims"), _("only by reveal")),
+        ]
+    return [(label, text) for label, text in lines if text]
 
 
 def _token_names(record):
@@ -202,7 +234,7 @@ def _token_names(record):
 
 def around(record, now):
     """What surrounds the auth object, as `(label, text, exact time or "")`."""
-    facts = [
+    lines = [
         ("Connection id", record.connection_id, ""),
         ("Integration name", record.integration_name, ""),
         ("Workspace", record.workspace_id, ""),
@@ -217,9 +249,9 @@ def around(record, now):
         ("Tokens came in", record.received_at),
         ("Changed here", record.updated_at),
     ):
-        facts.append((label, wording.relative(moment, now), wording.exact(moment)))
-    facts.insert(7, ("Code", record.last_unhealthy_code, ""))
-    return [(label, wording.visible(text), time) for label, text, time in facts if text]
+        lines.append((label, wording.relative(moment, now), wording.exact(moment)))
+    lines.insert(7, ("Code", record.last_unhealthy_code, ""))
+    return [(label, wording.visible(text), time) for label, text, time in lines if text]
 
 
 def api_json(record):

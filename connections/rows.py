@@ -107,8 +107,8 @@ def _utc_text(moment):
     return moment.isoformat(" ")[:-6]
 
 
-def _json(names):
-    return _json_of(tuple(names))
+def _json(value):
+    return json.dumps(value) if isinstance(value, dict) else _json_of(tuple(value))
 
 
 @lru_cache(maxsize=1024)  # the same few categories and permissions, over and over

@@ -1,12 +1,12 @@
 """Pure: the two clocks of a connection on one time line, with now on it. No HTML."""
 
 import math
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from . import wording
+from . import facts, wording
 from .charts import percent
 
 # The scale is even near now and logarithmic beyond: hours and a year fit on one line.
@@ -86,12 +86,24 @@ def _clocks(record, now):
     clocks = []
     if access:
         name = _("Certificate") if record.expiry_source == "certificate" else _("Access")
-        clocks.append(_clock(name, min(issued, access), access, now))
+        clocks.append(_clock(name, min(_begins(record) or issued, access), access, now))
     if refresh:
         clocks.append(_clock(_("Refresh token"), min(issued, refresh), refresh, now))
     elif record.renewable and access:
         clocks.append(_clock(_("Renewal"), None, None, now))
     return clocks
+
+
+def _begins(record):
+    """Since when the token or certificate that ends has been valid, where it says so."""
+    told = record.facts or {}
+    if record.expiry_source == "certificate" and "not_before" in told.get("pem", ()):
+        return datetime.fromisoformat(told["pem"]["not_before"])
+    if record.expiry_source == "jwt":
+        for token in (told[name] for name in ("access_token", "token") if name in told):
+            if "exp" in token:
+                return facts.moment(token.get("iat"))
+    return None
 
 
 def _clock(name, begins, ends, now):

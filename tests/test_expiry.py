@@ -12,6 +12,7 @@ from cryptography.x509.oid import NameOID
 
 from connections import expiry
 from connections.expiry import LAST_MOMENT, auth_kind, bucket_of, deadlines, is_renewable
+from connections.facts import facts_of
 
 ISSUED = datetime(2026, 11, 1, tzinfo=timezone.utc)
 RECEIVED = datetime(2026, 11, 20, tzinfo=timezone.utc)
@@ -20,7 +21,7 @@ HOUR = timedelta(hours=1)
 
 
 def derive(auth, issued_at=None, received_at=RECEIVED):
-    return deadlines(auth, issued_at=issued_at, received_at=received_at)
+    return deadlines(auth, facts_of(auth), issued_at=issued_at, received_at=received_at)
 
 
 def jwt(claims, head="eyJhbGciOiJub25lIn0"):

@@ -99,6 +99,8 @@ class ConnectionAuth(models.Model):
     auth_kind = models.CharField(
         max_length=12, choices=AUTH_KINDS, default="empty", editable=False
     )
+    # What tokens and certificates tell everybody (see facts): never a secret.
+    facts = models.JSONField(null=True, editable=False)
     content_digest = models.CharField(max_length=64, null=True, editable=False)
     # Digest over content, integration and environment, where there is no connection_id: the
     # identity of such a record, so that two imports at once can't make two of it.
@@ -309,6 +311,7 @@ DERIVED_COLUMNS = (
     "renewable",
     "breaks_at",
     "auth_kind",
+    "facts",
     "content_digest",
     "identity_digest",
     "unreadable_fields",
