@@ -209,3 +209,76 @@ def test_pages_of_errors_and_of_who_may_do_little(visitor, monkeypatch):
     for name in ("400", "403_csrf", "429", "500"):
         visitor.see_template(name)
     visitor.assert_content()
+
+
+# Texts that their box cuts, or that stand outside the window where nothing scrolls to them.
+CUT = """() => [...document.querySelectorAll("main *, .top *")].filter((one) => {
+  const style = getComputedStyle(one), box = one.getBoundingClientRect();
+  if (!one.textContent.trim() || style.display === "inline") return false;
+  if (box.width <= 1 || one.closest(".visually-hidden")) return false;
+  const isShut = ["hidden", "clip"].includes(style.overflowX);
+  const isCut = isShut && one.scrollWidth > one.clientWidth + 1;
+  return isCut || (box.right > innerWidth + 1 && !one.closest(".scroll, .tabs, pre, svg"));
+}).map((one) => one.tagName + "." + one.className)"""
+MOVING = """[...document.querySelectorAll("*")].map((one) => getComputedStyle(one)).filter(
+  (style) => style.transitionDuration !== "0s" || style.animationName !== "none").length"""
+# What has the focus: its name, whether it is seen, and whether something shows that it has it.
+FOCUSED = """() => {
+  const one = document.activeElement, style = getComputedStyle(one);
+  const box = one.getBoundingClientRect();
+  const isSeen = box.width > 1 && box.right > 0 && box.left < innerWidth && box.top < innerHeight;
+  const isMarked = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2;
+  return [one.tagName + "." + one.className + " " + one.textContent.trim(), isSeen, isMarked];
+}"""
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_keyboard_gets_everywhere_and_shows_where_it_is(visitor, width):
+    user, client = signed_in("ada", is_superuser=True)
+    objects = things(user)
+    visitor.be(client)
+    page = visitor.page
+    page.set_viewport_size({"width": width, "height": 900})
+    for path in ("/admin/", LIST, f"{LIST}{objects['connectionauth']}/change/"):
+        page.goto(visitor.origin + path)
+        stops = []
+        while True:
+            page.keyboard.press("Tab")
+            name, is_seen, is_marked = page.evaluate(FOCUSED)
+            if name.startswith("BODY"):
+                break
+            assert (is_seen, is_marked) == (True, True), (path, name)
+            stops.append(name)
+        assert stops[0] == "A.skip Skip to main content"
+        assert len(stops) > 20
+
+        page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        assert page.evaluate("document.activeElement.id") == "main"
+
+
+def test_nothing_moves_for_who_asked_for_that(visitor):
+    visitor.see(LOGIN)
+    assert visitor.page.evaluate(MOVING) == 0
+    visitor.page.emulate_media(reduced_motion="no-preference")
+    assert visitor.page.evaluate(MOVING) > 0
+
+
+@pytest.mark.parametrize("width", [680, 320])
+def test_nothing_is_cut_off_when_enlarged(visitor, width):
+    """At 200 % a window of 1360 px is 680 px wide; 320 px are 400 % of a usual one."""
+    user, client = signed_in("ada", is_superuser=True)
+    objects = things(user)
+    visitor.be(client)
+    visitor.page.set_viewport_size({"width": width, "height": 450})
+    record = f"{LIST}{objects['connectionauth']}/change/"
+    for path in (
+        "/admin/",
+        LIST,
+        record,
+        "/admin/import/",
+        "/admin/audit/",
+        "/admin/find-secret/",
+    ):
+        visitor.page.goto(visitor.origin + path)
+        assert visitor.page.evaluate(CUT) == [], path
