@@ -6,6 +6,6 @@ for (const button of document.querySelectorAll("[data-copy]")) {
   button.addEventListener("click", async () => {
     const texts = [...button.closest("section").querySelectorAll("pre")];
     await navigator.clipboard.writeText(texts.find((text) => text.offsetParent).textContent);
-    button.querySelector("[role=status]").textContent = button.dataset.copy;
+    button.querySelector("[aria-live]").textContent = button.dataset.copy;
   });
 }

@@ -1,0 +1,59 @@
+"""The page of a connection in a real browser: its JSON in both spellings, copied, and no fault."""
+
+import json
+from datetime import timedelta
+
+from django.urls import reverse
+from django.utils import timezone
+
+from connections import audit
+
+from .helpers import SECRET, make
+from .test_browser import (  # noqa: F401 (fixtures)
+    browser_context_args,
+    complaints,
+    person,
+    pytestmark,
+)
+from .test_every_page import AXE_SCRIPT, FINDINGS
+from .test_expiry import certificate
+from .test_facts import TOKEN
+
+
+def test_it_is_read_spelled_and_copied(person, complaints, live_server):  # noqa: F811
+    now = timezone.now()
+    record = make(
+        name="Acorn Ltd",
+        access_token=TOKEN,
+        refresh_token=SECRET,
+        pem=certificate(now + timedelta(days=90)),
+        refresh_token_expires_date=now + timedelta(days=3),
+    )
+    make(name="Before Ltd", key=SECRET, ends_in=timedelta(days=2))
+    audit.record("reveal", record=record, user="jonas", fields=["pem"], reason="OPS-2291: asked")
+    page = person
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.wait_for_url(f"{live_server.url}/admin/")
+    page.goto(
+        live_server.url + reverse("admin:connections_connectionauth_change", args=[record.pk])
+    )
+    page.get_by_role("img", name="Refresh token ends").wait_for()
+    page.shoot("record-whole")
+
+    page.get_by_title("As a table").click()
+    assert page.get_by_role("rowheader", name="Refresh token").is_visible()
+
+    shown = page.get_by_label("API JSON, camel")
+    assert shown.is_visible()
+    page.get_by_role("radio", name="snake").check()
+    assert not shown.is_visible()
+    page.get_by_role("button", name="Copy").click()
+    page.get_by_role("button", name="Copied").wait_for()
+    copied = json.loads(page.evaluate("navigator.clipboard.readText()"))
+    assert copied["auth"]["refresh_token"] == "********"
+
+    page.evaluate(AXE_SCRIPT)
+    assert page.evaluate(FINDINGS) == []
+    page.get_by_role("link", name="Previous connection").click()
+    page.get_by_role("heading", name="Before Ltd").wait_for()
+    assert complaints == []
