@@ -164,7 +164,7 @@ def walk(browser, password, temporary):
     assert "refused as a whole" in browser.text
 
     browser.open(LISTED)
-    record = re.search(rf'href="({LISTED}[0-9a-f-]{{36}}/change/)[^"]*"', browser.text)[1]
+    record = LISTED + re.search(r'href="([0-9a-f-]{36}/change/)[^"]*"', browser.text)[1]
     browser.open(record)
     bad = {"access_token": SECRET, "expiry_date": "nonsense", "meta": f"{SECRET} {{"}
     browser.submit(record, **bad, version=VERSION.search(browser.text)[1])
