@@ -33,7 +33,7 @@ def run(database, file, key):
     connection = sqlite3.connect(database, isolation_level=None)
     connection.executescript(  # as in project/settings.py, and rows.keep_pages()
         "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;"
-        "PRAGMA cache_size=-65536; PRAGMA wal_autocheckpoint=16384;"
+        "PRAGMA cache_size=-16384; PRAGMA wal_autocheckpoint=16384;"
     )
     with open(file, "rb") as source:
         columns, integrations = pickle.load(source)  # noqa: S301 (our own)

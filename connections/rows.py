@@ -121,10 +121,10 @@ CONNECTION_ID, IDENTITY = NAMES.index("connection_id"), NAMES.index("identity_di
 
 
 def keep_pages():
-    """Let SQLite keep 64 MB of pages in memory where it keeps 2: for one process, which writes."""
+    """Let SQLite keep 16 MB of pages in memory where it keeps 2: for one process, which writes."""
     if connection.vendor == "sqlite":
         with connection.cursor() as cursor:
-            cursor.execute("PRAGMA cache_size=-65536")
+            cursor.execute("PRAGMA cache_size=-16384")
 
 
 def lock():
