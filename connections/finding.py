@@ -8,7 +8,7 @@ from datetime import datetime
 
 from django.db.models import Count
 
-from . import audit, fingerprints, keyring, parallel, schema
+from . import audit, fingerprints, keyring, parallel, replacing, schema
 from .derivation import fingerprint, fingerprints_of
 from .fingerprints import Holder
 from .keyring import SealError
@@ -127,7 +127,7 @@ class _Opener:
         places, unopened = [], 0
         for held in parallel.in_range(self.kept, *ids):
             try:
-                content = held.content.reveal()
+                content = replacing.content_of(held)
             except SealError:
                 unopened += 1
                 continue

@@ -181,4 +181,9 @@ def walk(browser, password, temporary):
         )
         assert "Renamed" in browser.text
         browser.open("/admin/export/")
+    browser.open("/admin/find-secret/")
+    browser.submit("/admin/find-secret/", secret=SECRET, former="on")
+    assert "Found in " in browser.text
+    browser.open("/admin/find-secret/shared/")
+    assert "in several connections" in browser.text
     browser.open("/admin/")
