@@ -11,6 +11,8 @@ from django.http import Http404
 from django.shortcuts import get_object_or_404, redirect, render
 from django.template.response import TemplateResponse
 from django.utils.crypto import get_random_string
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from .. import revealing
@@ -31,14 +33,15 @@ FORM = "reveal"
 
 def _in_plain_text(text):
     if printable(text, MAX_REASON) != text or not any(map(str.isalnum, text)):
-        raise ValidationError("Say it in words, on one line.")
+        raise ValidationError(_("Say it in words, on one line."))
 
 
 class ReasonForm(forms.Form):
     reason = forms.CharField(
-        label="Why do you need it?",
-        help_text="A ticket number or a sentence.",
+        label=gettext_lazy("Why do you need it?"),
+        help_text=gettext_lazy("A ticket number or a sentence."),
         max_length=MAX_REASON,
+        error_messages={"required": gettext_lazy("Say why; the audit log keeps it.")},
         validators=[_in_plain_text],
         widget=forms.TextInput(attrs={"autofocus": True, "autocomplete": "off"}),
     )
@@ -64,7 +67,7 @@ def reveal(request, pk, field):
         form = ReasonForm(initial={"once": once})
         return _page(request, "reveal", record, field, form=form)
     if request.session.get(FORM) != [place, request.POST.get("once")]:
-        messages.warning(request, "A value is shown once. To see it again, say why again.")
+        messages.warning(request, _("A value is shown once. To see it again, say why again."))
         return redirect("admin:connections_connectionauth_reveal", pk, field)
     form = ReasonForm(request.POST)
     if not form.is_valid():
@@ -78,8 +81,8 @@ def reveal(request, pk, field):
     except SealError:
         messages.error(
             request,
-            f"{label} does not open: no key that we have fits, or it was changed behind "
-            "the console.",
+            _("%s does not open: no key that we have fits, or it was changed behind the console.")
+            % label,
         )
         return redirect("admin:connections_connectionauth_change", pk)
     del request.session[FORM]
@@ -90,7 +93,7 @@ def _page(request, name, record, field, **context):
     label = label_of(field)
     context = context_for(
         request,
-        f"Reveal the {label[0].lower()}{label[1:]}?" if name == "reveal" else label,
+        _("Reveal the %s?") % (label[0].lower() + label[1:]) if name == "reveal" else label,
         record=record,
         seconds=SHOWN_FOR,
         **context,
