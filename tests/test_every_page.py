@@ -15,7 +15,7 @@ from django.urls import reverse
 
 from connections import runs
 
-from .helpers import SECRET
+from .helpers import SECRET, prove_present
 from .places import address, admin_names, things
 from .test_import_page import upload
 
@@ -103,7 +103,7 @@ def signed_in(name, **fields):
     user = User.objects.create_user(name, password="password", is_staff=True, **fields)
     client = Client(HTTP_HOST="localhost")
     client.post(reverse("account_login"), {"login": name, "password": "password"})
-    return user, client
+    return user, prove_present(client)
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_pages_in_their_other_states(visitor, monkeypatch):
     visitor.be(client)
     visitor.see("/admin/")
     visitor.see(LIST)
-    things(user)
+    objects = things(user)
     visitor.see(LIST + "?q=nothing+such")
     visitor.see(LIST + "?bucket=broken&q=Ltd")
     visitor.see("/admin/")
@@ -142,6 +142,7 @@ def test_pages_in_their_other_states(visitor, monkeypatch):
     refused_by_the_form(visitor)
     chosen_in_the_list(visitor)
     a_secret_found(visitor)
+    a_secret_revealed(visitor, address("connections_connectionauth_reveal", objects))
     an_import(visitor, client, monkeypatch)
     visitor.assert_content()
 
@@ -167,6 +168,22 @@ def a_secret_found(visitor):
     page.locator("textarea").fill(SECRET)
     page.get_by_role("button", name="Find it").click()
     page.locator(".panel").first.wait_for()
+    visitor.look()
+
+
+def a_secret_revealed(visitor, path):
+    visitor.see(path)
+    reveal = visitor.page.get_by_role("button", name="Reveal", exact=True)
+    reveal.click()
+    visitor.page.locator(".errorlist").wait_for()
+    visitor.look()
+    visitor.page.get_by_label("Why do you need it?").fill("OPS-2318")
+    visitor.page.clock.install()
+    reveal.click()
+    visitor.page.locator(".revealed").wait_for()
+    visitor.look()
+    visitor.page.clock.fast_forward(30_000)
+    visitor.page.get_by_text("Sealed again.").wait_for()
     visitor.look()
 
 
@@ -206,7 +223,7 @@ def test_pages_of_errors_and_of_who_may_do_little(visitor, monkeypatch):
     visitor.be(client)
     visitor.see(path)
 
-    for name in ("400", "403_csrf", "429", "500"):
+    for name in ("400", "403_csrf", "429", "500", "503"):
         visitor.see_template(name)
     visitor.assert_content()
 

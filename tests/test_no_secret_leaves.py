@@ -296,16 +296,21 @@ def test_an_export_holds_secrets_only_where_they_are_asked_for(things):
 
 # Imports: what a page says of a file
 
-
+OF_OTHER_TYPES = (
+    "expiresIn",
+    "expiryDate",
+    "emails",
+    "meta",
+    "otherAuthInfo",
+    "refreshTokenExpiresIn",
+)
 FILES = {
     "good": json.dumps([{"id": "c-1", "integrationType": "outside", "auth": AUTH}]),
     "odd": json.dumps(
         [
             {"id": "c-2", "auth": AUTH},
             {"id": "c-2", "auth": {**AUTH, "token": secret("twice")}},
-            *({"id": f"d-{name}", "auth": {name: secret(name)}} for name in (
-                "expiresIn", "expiryDate", "emails", "meta", "otherAuthInfo", "refreshTokenExpiresIn",
-            )),
+            *({"id": f"d-{name}", "auth": {name: secret(name)}} for name in OF_OTHER_TYPES),
             {"id": "c-3", "auth": {"accessToken": {"a": secret("nested")}}},
             {"id": "c-4", "auth": {"access_token": secret("a"), "accessToken": secret("b")}},
             {"id": "c-5", "auth": {"accessToken": f"{secret('nul')}\x00"}},
@@ -322,7 +327,7 @@ FILES = {
     "HTML": f"<html>{html.escape(secret('page'))}</html>",
     "no UTF-8": secret("latin").encode("latin1"),
     "a number": f'[{{"auth": {{"token": {"1" * 5000}, "pem": "{BEGIN}{END}"}}}}]',
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", FILES)

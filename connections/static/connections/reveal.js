@@ -1,11 +1,11 @@
 "use strict";
 
-// Takes a revealed value out of the page when its time is over, and copies it until then.
+// Takes a revealed value out of the page when its time is over; copy.js copies it until then.
 const panel = document.querySelector("[data-seconds]");
 const value = panel.querySelector("pre");
 const left = panel.querySelector("b");
 const state = panel.querySelector("[role=status]");
-const copy = panel.querySelector("[data-done]");
+const copy = panel.querySelector("[data-copy]");
 const end = Date.now() + panel.dataset.seconds * 1000;
 
 function seal() {
@@ -27,14 +27,3 @@ const clock = setInterval(tick, 1000);
 document.addEventListener("visibilitychange", tick);
 // A browser may keep the page as it is, to go back to.
 addEventListener("pagehide", seal);
-
-copy.hidden = false;
-copy.addEventListener("click", async () => {
-  getSelection().selectAllChildren(value);
-  try {
-    await navigator.clipboard.writeText(value.textContent);
-  } catch {
-    document.execCommand("copy"); // plain HTTP, where there is no clipboard
-  }
-  copy.lastElementChild.textContent = copy.dataset.done;
-});
