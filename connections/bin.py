@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from django.db import connection, transaction
-from django.db.models import F
+from django.db.models import CharField, F, Value
 from django.utils import timezone
 
 from . import audit
@@ -91,13 +91,19 @@ def throw_away_old():
     """Purge what was in the bin for a week, forget what was replaced as long ago, and uploads.
 
     Nothing is written where there is nothing to do: a page that looks must not wait for one
-    that writes.
+    that writes. Whether there is, is one query.
     """
-    ImportRun.throw_away_old()
     now = timezone.now()
     records = ConnectionAuth.all_objects.filter(binned_at__lte=now - KEPT_FOR)
-    if records.exists():
+    replaced = ReplacedAuth.objects.filter(replaced_at__lte=now - ReplacedAuth.KEPT_FOR)
+    kinds = {"runs": ImportRun.old(), "records": records, "replaced": replaced}
+    first, *others = (
+        old.values_list(Value(kind, output_field=CharField())) for kind, old in kinds.items()
+    )
+    due = {kind for (kind,) in first.union(*others)}
+    if "runs" in due:
+        ImportRun.throw_away_old()
+    if "records" in due:
         purge(records, NOBODY)
-    old = ReplacedAuth.objects.filter(replaced_at__lte=now - ReplacedAuth.KEPT_FOR)
-    if old.exists():
-        old.delete()
+    if "replaced" in due:
+        replaced.delete()

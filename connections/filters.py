@@ -1,11 +1,14 @@
 """The filters of the list of connections. Their query parameters are also what exports take."""
 
+from urllib.parse import unquote
+
 from django.contrib.admin import SimpleListFilter
+from django.db.models import Q
 from django.http import QueryDict
 
 from . import keyring, wording
+from .counts import NO_INTEGRATION, Place, ends_of
 from .dashboard import LABELS
-from .dates import parse_date
 from .models import PRODUCTION, ConnectionAuth, Integration, scope_of
 
 
@@ -31,7 +34,6 @@ class BucketFilter(SimpleListFilter):
 class IntegrationFilter(SimpleListFilter):
     title = "integration"
     parameter_name = "integration"
-    NONE = "-"
 
     def lookups(self, request, model_admin):
         if not wants_choices(request):
@@ -42,12 +44,46 @@ class IntegrationFilter(SimpleListFilter):
                 "type", "name"
             )
         ]
-        return known if scope_of(request.user).integrations else [*known, (self.NONE, "None")]
+        return known if scope_of(request.user).integrations else [*known, (NO_INTEGRATION, "None")]
 
     def queryset(self, request, queryset):
-        if self.value() == self.NONE:
-            return queryset.filter(integration=None)
-        return queryset.filter(integration=self.value()) if self.value() else queryset
+        return Place(integration=self.value() or None).of(queryset)
+
+
+class OtherIntegrationsFilter(SimpleListFilter):
+    """`other_than=<type>,<type>`: what the dashboard sums up as others. Shown only in use."""
+
+    title = "integration"
+    parameter_name = "other_than"
+
+    def lookups(self, request, model_admin):
+        return [(self.value(), "others")] if self.value() else []
+
+    def queryset(self, request, queryset):
+        named = {unquote(kind) for kind in (self.value() or "").split(",") if kind}
+        if not named:
+            return queryset
+        others = Q(integration__isnull=False) & ~Q(integration__in=named)
+        if NO_INTEGRATION not in named:
+            others |= Q(integration=None)
+        return queryset.filter(others)
+
+
+class NeedsFilter(SimpleListFilter):
+    """`needs=person`: what the dashboard says needs one. Shown only in use."""
+
+    title = "needs"
+    parameter_name = "needs"
+    known = {"person": "a person within 7 days"}
+
+    def lookups(self, request, model_admin):
+        return list(self.known.items())
+
+    def has_output(self):
+        return self.value() is not None
+
+    def queryset(self, request, queryset):
+        return queryset.needing_person() if self.value() == "person" else queryset
 
 
 class KindFilter(SimpleListFilter):
@@ -150,25 +186,15 @@ class BreaksFilter(SimpleListFilter):
     parameter_name = "breaks"
 
     def lookups(self, request, model_admin):
-        after, until = self.edges()
+        after, until = ends_of(self.value() or "")
         if after is None and until is None:
             return []
         words = [f"after {wording.exact(after)}"] if after else []
         words += [f"until {wording.exact(until)}"] if until else []
         return [(self.value(), " ".join(words))]
 
-    def edges(self):
-        """The two ends (from exclusive, to inclusive); None for an open or a malformed one."""
-        edges = []
-        for text in (self.value() or "").partition("..")[::2]:
-            try:
-                edges.append(parse_date(text)[0])
-            except ValueError:
-                edges.append(None)
-        return edges
-
     def queryset(self, request, queryset):
-        after, until = self.edges()
+        after, until = ends_of(self.value() or "")
         if after is not None:
             queryset = queryset.filter(breaks_at__gt=after)
         return queryset.filter(breaks_at__lte=until) if until is not None else queryset
@@ -184,6 +210,8 @@ LIST_FILTERS = (
     UnreadableFilter,
     OldKeyFilter,
     BreaksFilter,
+    NeedsFilter,
+    OtherIntegrationsFilter,
 )
 
 

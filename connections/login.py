@@ -37,6 +37,11 @@ PAGES = {
 class StaffBackend(ModelBackend):
     """User name and password, for staff: others have no business here, nor a session."""
 
+    def get_user(self, user_id):
+        """With what they are limited to: every page asks for it."""
+        user = User.objects.select_related("scope").filter(pk=user_id).first()
+        return user if user and self.user_can_authenticate(user) else None
+
     def user_can_authenticate(self, user):
         return super().user_can_authenticate(user) and user.is_staff
 

@@ -1,14 +1,19 @@
 """The admin site: Django's, under our own name, with the expiry dashboard as its first page."""
 
+from functools import partial
+
 from django.contrib.admin import AdminSite
 from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.shortcuts import redirect
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.functional import SimpleLazyObject
 from django.utils.http import urlencode
 
 from . import bin, dashboard
-from .models import ConnectionAuth, ImportRun, scope_of
+from .counts import Place
+from .lookups import known
+from .models import ConnectionAuth, scope_of
 from .pages import (
     audit,
     changes,
@@ -32,11 +37,12 @@ class LatchkeyAdminSite(AdminSite):
         bin.throw_away_old()
         context = dict(extra_context or {})
         if self.get_model_admin(ConnectionAuth).has_view_permission(request):
-            context["dashboard"] = dashboard.context(
-                ConnectionAuth.objects.visible_to(request.user),
-                timezone.now(),
-                ImportRun.objects.visible_to(request.user),
-            )
+            given = known(request.GET, Place._fields)
+            place = Place(*(given.get(name) or None for name in Place._fields))
+            # To the second, which makes for shorter links.
+            now = timezone.now().replace(microsecond=0)
+            context["dashboard"] = shown = dashboard.context(request.user, now, place)
+            context["nav_broken"] = shown["broken_anywhere"]
         return super().index(request, context)
 
     # Signing in and out and changing the password are allauth's: there is no other way in.
@@ -94,7 +100,8 @@ class LatchkeyAdminSite(AdminSite):
     def each_context(self, request):
         return {
             **super().each_context(request),
-            "nav_broken": _broken_count(request.user),
+            # Asked when it is shown: the dashboard knows it already.
+            "nav_broken": SimpleLazyObject(partial(_broken_count, request.user)),
             "is_limited": scope_of(request.user).is_limited,
         }
 

@@ -124,8 +124,8 @@ def by_export(**query):
 def by_dashboard(client, records):
     board = client.get(reverse("admin:index")).context["dashboard"]
     assert sum(bucket["count"] for bucket in board["buckets"]) == board["total"]
-    assert board["integrations"]["totals"]["total"] == board["total"]
-    shown = {row["record"].pk for row in board["next_to_break"]}
+    assert board["integrations"]["totals"]["total"]["count"] == board["total"]
+    shown = {row["record"].pk for row in board["persons"]}
     assert len(shown) == board["total"]
     assert sum(bar["count"] for bar in board["days"]["bars"]) == board["total"]
     return shown

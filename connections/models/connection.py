@@ -139,18 +139,25 @@ class ConnectionAuth(models.Model):
         indexes = [
             # What a rotation of keys has still to do, and how much that is.
             models.Index(fields=["sealed_under"], name="connection_sealed_under"),
-            # Lists soonest first, bucket counts, breaking_within, the charts.
+            # Lists soonest first, breaking_within; all that is counted, lists and the dashboard,
+            # without reading a record (binned_at is for SQLite, which would look there else).
             models.Index(
-                fields=["breaks_at", "id"], condition=Q(binned_at=None), name="connection_breaks"
+                fields=[
+                    "breaks_at",
+                    "id",
+                    "integration",
+                    "environment",
+                    "renewable",
+                    "access_expires_at",
+                    "sealed_under",
+                    "unreadable_fields",
+                    "binned_at",
+                ],
+                condition=Q(binned_at=None),
+                name="connection_breaks",
             ),
             # Re-import of entries without an id.
             models.Index(fields=["content_digest"], name="connection_content"),
-            # The stale count and list.
-            models.Index(
-                fields=["access_expires_at"],
-                condition=Q(binned_at=None, renewable=True),
-                name="connection_stale",
-            ),
             # The bin, and what in it is old.
             models.Index(
                 fields=["binned_at"], condition=Q(binned_at__isnull=False), name="connection_bin"

@@ -126,15 +126,20 @@ class ImportRun(models.Model):
         Nothing is written where there is nothing to do: a page that looks must not wait for one
         that writes.
         """
+        for run in cls.old():
+            if run.status == cls.Status.UPLOADED:
+                run.delete()
+            else:
+                run.give_up()
+
+    @classmethod
+    def old(cls):
+        """The uploads that nobody confirmed in time, and what was silent for a long one."""
         now = timezone.now()
-        for run in cls.of_all_kinds.filter(
-            status=cls.Status.UPLOADED, created_at__lte=now - cls.KEPT_FOR
-        ):
-            run.delete()
-        for run in cls.of_all_kinds.filter(
-            status=cls.Status.RUNNING, heartbeat_at__lte=now - cls.INTERRUPTED_KEPT_FOR
-        ):
-            run.give_up()
+        return cls.of_all_kinds.filter(
+            Q(status=cls.Status.UPLOADED, created_at__lte=now - cls.KEPT_FOR)
+            | Q(status=cls.Status.RUNNING, heartbeat_at__lte=now - cls.INTERRUPTED_KEPT_FOR)
+        )
 
     def give_up(self):
         """End an interrupted run: what it stored stays, the upload is thrown away."""

@@ -47,6 +47,12 @@ class ConnectionAuthQuerySet(models.QuerySet):
         now = now or timezone.now()
         return self.filter(breaks_at__lte=now + period).order_by("breaks_at", "id")
 
+    def needing_person(self, now=None):
+        """The broken, and what breaks within 7 days without a machine that can renew it."""
+        now = now or timezone.now()
+        soon = Q(breaks_at__lte=expiry.bucket_edges(now)["week"], renewable=False)
+        return self.filter(soon | Q(breaks_at__lte=now))
+
     def bucket_counts(self, now=None):
         """`{bucket: count}` over expiry.BUCKETS plus `stale` and `total`, in one query."""
         now = now or timezone.now()

@@ -64,6 +64,8 @@ def scope_of(user):
     if user.is_superuser or user.pk is None:
         return EVERYTHING
     if not hasattr(user, "known_scope"):
-        row = UserScope.objects.filter(user=user).values_list("environments", "integrations")
-        user.known_scope = Scope(*map(tuple, row.first() or ()))
+        limits = getattr(user, "scope", None)  # loaded with them at sign-in, see login
+        user.known_scope = (
+            Scope(tuple(limits.environments), tuple(limits.integrations)) if limits else EVERYTHING
+        )
     return user.known_scope
