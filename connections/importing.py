@@ -185,7 +185,8 @@ def _run(result, sources, options, on_verdict, on_progress, jobs):
             parallel.workers(judge.judge, processes) as in_order,
             transaction.atomic() if is_one else nullcontext(),
         ):
-            rows.keep_pages()
+            if not result.dry_run:
+                rows.keep_pages()
             _take_all(writer, in_order, total, on_progress)
             if options.atomic and result.rejected:
                 raise _NothingStored

@@ -232,6 +232,7 @@ def test_pages_of_errors_and_of_who_may_do_little(visitor, monkeypatch):
 CUT = """() => [...document.querySelectorAll("main *, .top *")].filter((one) => {
   const style = getComputedStyle(one), box = one.getBoundingClientRect();
   if (!one.textContent.trim() || style.display === "inline") return false;
+  if (!one.checkVisibility()) return false;  // in a closed menu
   if (box.width <= 1 || one.closest(".visually-hidden")) return false;
   const isShut = ["hidden", "clip"].includes(style.overflowX);
   const isCut = isShut && one.scrollWidth > one.clientWidth + 1;
@@ -299,3 +300,6 @@ def test_nothing_is_cut_off_when_enlarged(visitor, width):
     ):
         visitor.page.goto(visitor.origin + path)
         assert visitor.page.evaluate(CUT) == [], path
+        for menu in visitor.page.locator("main .filter > summary:visible").all():
+            menu.click()
+            assert visitor.page.evaluate(CUT) == [], (path, "with a menu open")
