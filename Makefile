@@ -8,7 +8,7 @@ venv := .venv/bin/python
 pip := $(venv) -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint clean bench bench-everyday bench-million bench-crash bench-bombs \
+.PHONY: help run demo test lint messages clean bench bench-everyday bench-million bench-crash bench-bombs \
 	bench-rotation bench-integrity bench-find
 
 help:  ## list these targets
@@ -52,6 +52,10 @@ bench-find: .venv/run.stamp  ## look for a secret among 1,000,000 connections, 2
 lint: .venv/dev.stamp  ## check style and formatting
 	@$(venv) -m ruff check .
 	@$(venv) -m ruff format --check .
+
+messages: .venv/dev.stamp  ## gather the console's words, and compile their translations (needs gettext)
+	@$(venv) manage.py makemessages --all --no-location --no-wrap --no-obsolete
+	@$(venv) manage.py compilemessages --verbosity 0 --ignore .venv
 
 clean:  ## remove what can be made again; never .env or the database
 	rm -rf .venv static build .pytest_cache .ruff_cache .hypothesis

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-PARTS = ("manage.py", "project", "connections", "templates")
+PARTS = ("manage.py", "project", "connections", "templates", "locale")
 
 
 class Installation:
