@@ -46,7 +46,7 @@ bench-rotation: .venv/run.stamp  ## kill a rotation of keys 100 times beside an 
 bench-integrity: .venv/run.stamp  ## change 2,000 records behind the console's back and see what is found
 	@$(venv) benchmarks/integrity.py
 
-bench-find: .venv/run.stamp  ## look for a secret among 1,000,000 connections, 20 minutes, 5 GB of disk
+bench-find: .venv/run.stamp  ## look for a secret among 1,000,000 connections (5 GB of disk)
 	@$(venv) benchmarks/find.py
 
 lint: .venv/dev.stamp  ## check style and formatting

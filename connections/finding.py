@@ -162,7 +162,7 @@ def shared(user=None, field=None):
     # The index alone tells which numbers come up again; few of them need a look at their records.
     again = (
         SecretFingerprint.objects.values("number")
-        .annotate(times=Count("pk"))
+        .annotate(times=Count("*"))
         .filter(times__gt=1)
         .values("number")
     )

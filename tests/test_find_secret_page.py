@@ -10,7 +10,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from connections import replacing
-from connections.models import AccessEvent, ConnectionAuth, Integration, UserScope
+from connections.fields import Sealed
+from connections.models import AccessEvent, ConnectionAuth, Integration, ReplacedAuth, UserScope
 from connections.pages import secrets
 
 from .helpers import SECRET, make
@@ -163,6 +164,12 @@ def test_former_versions_are_a_tick_away(custodian, monkeypatch):
     content = text(ask(custodian, former="on"))
     assert "Found nowhere" in content
     assert "find_secret --former" in content
+
+
+def test_a_former_version_that_does_not_open_is_told(custodian):
+    replace_token(make(token=SECRET))
+    ReplacedAuth.objects.update(content=Sealed("gAAAAA", "content", "", is_json=True))
+    assert "1 former version holds what does not open" in text(ask(custodian, former="on"))
 
 
 def test_former_versions_outside_are_not_looked_through(limited):

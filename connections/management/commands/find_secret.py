@@ -68,7 +68,9 @@ class Command(LatchkeyCommand):
                 self.stdout.write(f"{line(place)}, in version {place.version}")
             self.stdout.write(f"Found in {len(found)} places." if found else "Found nowhere.")
         if found.unopened:
-            self.stderr.write(f"{found.unopened} former versions hold what does not open.")
+            self.stderr.write(
+                f"Former versions with a value that does not open: {found.unopened}."
+            )
         if found or found.unopened:
             sys.exit(1)
 
