@@ -7,7 +7,7 @@ from math import ceil
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from . import charts, expiry, wording
+from . import charts, expiry, snapshots, wording
 from .counts import EVERYWHERE, NO_INTEGRATION, other_than, read, tally
 from .models import PRODUCTION, ConnectionAuth, ImportRun, Integration
 
@@ -48,8 +48,9 @@ def context(user, now, place=EVERYWHERE):
                     `query` (of the dashboard), `is_current`, the first of them "all";
                     `is_narrowed`
     `buckets`       the six tiles in the order of expiry.BUCKETS, each a number with
-                    `name`, `label`, `edge` (upper edge, a moment; None for later and no_end)
-    `stale`         number: renewable, the access token has ended, not broken
+                    `name`, `label`, `edge` (upper edge, a moment; None for later and no_end),
+                    `change` (int, since yesterday; None where nobody counted then)
+    `stale`         number with `change`: renewable, the access token has ended, not broken
     `unreadable`    number: records with a value that is known not to open
     `verdict`       pieces of the sentence on top:
                     `broken`   number
@@ -92,8 +93,10 @@ def context(user, now, place=EVERYWHERE):
     names = {
         one.type: str(one) for one in Integration.objects.visible_to(user).only("type", "name")
     }
+    yesterday = snapshots.yesterday(user, now, everywhere, place)
     edges = expiry.bucket_edges(now)
     counts = tally(cells, lambda cell: cell.bucket)
+    stale = _sum(cells, "is_stale")
     return {
         "now": now,
         "total": counts.total(),
@@ -104,11 +107,15 @@ def context(user, now, place=EVERYWHERE):
                 "name": name,
                 "label": LABELS[name],
                 "edge": edges.get(name),
+                "change": _since(yesterday, name, counts[name]),
                 **place.number(counts[name], bucket=name),
             }
             for name in expiry.BUCKETS
         ],
-        "stale": place.number(_sum(cells, "is_stale"), bucket="stale"),
+        "stale": {
+            **place.number(stale, bucket="stale"),
+            "change": _since(yesterday, "stale", stale),
+        },
         "unreadable": place.number(_sum(cells, "is_unreadable"), unreadable=1),
         "verdict": _verdict(cells, counts, edges, names, place),
         "days": charts.days(cells, now, place),
@@ -121,6 +128,10 @@ def context(user, now, place=EVERYWHERE):
         .order_by("-finished_at")
         .first(),
     }
+
+
+def _since(yesterday, name, count):
+    return None if yesterday is None else count - yesterday[name]
 
 
 def _sum(cells, flag):

@@ -357,7 +357,7 @@ def test_an_empty_store_has_a_dashboard():
 
 
 def test_the_queries_are_few_whatever_the_number_of_records(crowd, django_assert_num_queries):
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(6):
         for row in numbers()["persons"]:
             assert str(row["record"]) and row["integration"] is not None
 

@@ -15,6 +15,7 @@ from .keys import StoredKey
 from .queryset import ConnectionAuthQuerySet, in_bucket, stale_at
 from .replaced import ReplacedAuth
 from .scope import EVERYTHING, PRODUCTION, Scope, UserScope, scope_of
+from .snapshot import DailyCount
 from .views import SavedView
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "ChangeRun",
     "ConnectionAuth",
     "ConnectionAuthQuerySet",
+    "DailyCount",
     "ImportChunk",
     "ImportRun",
     "Integration",
