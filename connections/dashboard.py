@@ -4,12 +4,13 @@ from collections import Counter
 from datetime import timezone
 from math import ceil
 
+from django.db.models import F, Q
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from . import charts, expiry, snapshots, wording
+from . import charts, expiry, keyring, snapshots, wording
 from .counts import EVERYWHERE, NO_INTEGRATION, other_than, read, tally
-from .models import PRODUCTION, ConnectionAuth, ImportRun, Integration
+from .models import PRODUCTION, AccessEvent, ConnectionAuth, ImportRun, Integration, scope_of
 
 LABELS = {
     "broken": gettext_lazy("Broken"),
@@ -84,7 +85,13 @@ def context(user, now, place=EVERYWHERE):
                     safe for years 1 and 9999, where the filters of templates fail), `when` (the
                     same in words, such as "in 2 hours"), `integration` (its name or ""), `step`
                     (what to do, a sentence)
-    `last_import`   the latest finished ImportRun that the user may see, or None
+    `imports`       of the imports that the user may see:
+                    `running` the ImportRun that is under way, or None;
+                    `last`    the latest finished one, with `created`, `updated`, `rejected`
+    `last_export`   None or a dict `at`, `count`, `has_secrets`; for readers of the audit log
+    `keys`          None or a dict `since` (when the newest key came into use, or None), `old` and
+                    `missing` (numbers: connections with a value under an older key, or under one
+                    that is not there); for who may reveal, and readers of the audit log
     """
     now = now.astimezone(timezone.utc)  # so that + 24 hours is 24 hours, summer time or not
     visible = ConnectionAuth.objects.visible_to(user)
@@ -122,11 +129,9 @@ def context(user, now, place=EVERYWHERE):
         "months": charts.months(cells, now, place),
         "integrations": _integrations(cells, counts, names, place),
         "persons": _persons(place.of(visible), now, names),
-        "last_import": ImportRun.objects.visible_to(user)
-        .exclude(finished_at=None)
-        .defer("result")
-        .order_by("-finished_at")
-        .first(),
+        "imports": _imports(user),
+        "last_export": _last_export(user),
+        "keys": _keys(user, cells, place),
     }
 
 
@@ -256,3 +261,46 @@ def _person(record, now, names):
         "integration": names.get(record.integration_id, ""),
         "step": NEXT_STEPS[record.auth_kind],
     }
+
+
+# How old the data are, and the keys
+
+
+def _imports(user):
+    runs = ImportRun.objects.visible_to(user)
+    finished = runs.exclude(finished_at=None).exclude(status=ImportRun.Status.FAILED)
+    last = finished.order_by("-finished_at").values("pk")[:1]
+    found = list(
+        runs.filter(Q(status=ImportRun.Status.RUNNING) | Q(pk__in=last))
+        .defer("result")  # with up to 20,000 issues
+        .annotate(**{name: F(f"result__{name}") for name in ("created", "updated", "rejected")})
+    )
+    return {
+        "running": next((run for run in found if run.finished_at is None), None),
+        "last": next((run for run in found if run.finished_at), None),
+    }
+
+
+def _last_export(user):
+    if not _reads_audit(user):
+        return None
+    entry = AccessEvent.objects.filter(action="export", result="done").order_by("-id").first()
+    return entry and {
+        "at": entry.at,
+        "count": entry.count,
+        "has_secrets": entry.reason.endswith("secrets: include"),
+    }
+
+
+def _keys(user, cells, place):
+    if not (user.has_perm("connections.reveal_secrets") or _reads_audit(user)):
+        return None
+    return {
+        "since": keyring.newest_since(),
+        "old": place.number(_sum(cells, "is_under_old_key"), old_key=1),
+        "missing": place.number(_sum(cells, "is_under_missing_key"), old_key="missing"),
+    }
+
+
+def _reads_audit(user):
+    return user.has_perm("connections.view_audit") and not scope_of(user).is_limited

@@ -109,7 +109,7 @@ def _current_ring():
     return _ring(tuple(keys), secret_key)
 
 
-_proven = set()  # rings that opened the stored proof (or made it) in this process
+_proven = {}  # ring -> the stored proof that it opened (or made) in this process
 
 
 def require():
@@ -134,7 +134,18 @@ def require():
             "None of the keys in FERNET_KEYS opens what is stored in this database",
             "bring back the key that sealed it, after the newer ones",
         ) from None
-    _proven.add(ring)
+    _proven[ring] = token
+
+
+def newest_since():
+    """When the newest key came into use (aware datetime, UTC): the proof is sealed under it then.
+
+    That is at the first start, or at the rotation that brought the key in; None before that.
+    """
+    newest, token = key_ids()[0], _proven.get(_usable_ring())
+    if token is None or key_of(token) != newest:  # another process may have rotated since
+        token = _stored_key("proof", lambda: "proof")
+    return sealed_at(token) if key_of(token) == newest else None
 
 
 def is_keyless(argv):

@@ -12,7 +12,7 @@ from django.utils.timezone import override
 
 from connections import charts, dashboard, expiry
 from connections.counts import EVERYWHERE, Place, span
-from connections.models import SEALED_COLUMNS, ConnectionAuth, ImportRun, Integration
+from connections.models import SEALED_COLUMNS, ConnectionAuth, Integration
 
 from .helpers import NOW, SECRET
 
@@ -325,14 +325,6 @@ def test_they_say_what_a_person_has_to_do(kind, step):
     assert numbers()["persons"][0]["step"] == step
 
 
-def test_last_import_is_the_latest_finished_one():
-    user = User.objects.create(username="ada")
-    for hours in (5, 2, 9, None):
-        finished = hours and NOW - timedelta(hours=hours)
-        ImportRun.objects.create(user=user, size=1, file_name=f"{hours}", finished_at=finished)
-    assert numbers()["last_import"].file_name == "2"
-
-
 # What must never happen
 
 
@@ -352,12 +344,12 @@ def test_an_empty_store_has_a_dashboard():
     shown = numbers()
     assert shown["total"] == shown["days"]["total"]["count"] == 0
     assert shown["verdict"]["most_for"] == shown["integrations"]["rows"] == shown["persons"] == []
-    assert shown["last_import"] is None
+    assert shown["imports"] == {"running": None, "last": None}
     assert all(bar["y"] == shown["days"]["height"] for bar in shown["days"]["bars"])
 
 
 def test_the_queries_are_few_whatever_the_number_of_records(crowd, django_assert_num_queries):
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(7):
         for row in numbers()["persons"]:
             assert str(row["record"]) and row["integration"] is not None
 
