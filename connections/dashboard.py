@@ -30,6 +30,7 @@ NEXT_STEPS = {
 }
 MOST_INTEGRATIONS = 8
 MOST_PERSONS = 12
+MOST_CHOICES = 40  # more would be half of the page; the list has them all
 HEAT_LEVELS = 4
 SHOWN = ("name", "connection_id", "integration_id", "breaks_at", "auth_kind")
 
@@ -145,8 +146,8 @@ def _sum(cells, flag):
 
 def _choices(cells, names, place):
     """What the page can be narrowed to: where there are connections, and where it is now."""
-    environments = {cell.environment for cell in cells} | {place.environment} - {None}
-    kinds = {cell.integration or NO_INTEGRATION for cell in cells} | {place.integration} - {None}
+    environments = _largest(cells, lambda cell: cell.environment, place.environment)
+    kinds = _largest(cells, lambda cell: cell.integration or NO_INTEGRATION, place.integration)
     known = {**names, NO_INTEGRATION: _("No integration")}
     titles = sorted((known.get(kind, kind), kind) for kind in kinds)
     first = sorted(environments, key=lambda name: (name != PRODUCTION, name))
@@ -159,6 +160,12 @@ def _choices(cells, names, place):
         "integrations": _choice(place, "integration", [(_("All integrations"), None), *titles]),
         "is_narrowed": place != EVERYWHERE,
     }
+
+
+def _largest(cells, key, current):
+    """What there are most connections of, and what the page is narrowed to already."""
+    largest = {name for name, _count in tally(cells, key).most_common(MOST_CHOICES)}
+    return largest if current is None else largest | {current}
 
 
 def _choice(place, part, options):
@@ -174,13 +181,13 @@ def _choice(place, part, options):
 
 def _verdict(cells, counts, edges, names, place):
     needing = tally((cell for cell in cells if cell.needs_person), lambda cell: cell.integration)
-    most = sorted(set(needing) - {None}, key=lambda kind: (-needing[kind], names[kind]))
+    most = sorted(set(needing) - {None}, key=lambda kind: (-needing[kind], names.get(kind, kind)))
     return {
         "broken": place.number(counts["broken"], bucket="broken"),
         "day": place.number(counts["day"], bucket="day"),
         "until": edges["day"],
         "person": place.number(needing.total(), needs="person"),
-        "most_for": [names[kind] for kind in most[:2]],
+        "most_for": [names.get(kind, kind) for kind in most[:2]],
     }
 
 

@@ -13,6 +13,8 @@ from django.utils import timezone
 from .counts import EVERYWHERE, read
 from .models import ConnectionAuth, DailyCount, scope_of
 
+ONE_DAY = timedelta(days=1)
+
 
 def today(now):
     """The date in TIME_ZONE: the same for everybody, wherever they are."""
@@ -63,9 +65,6 @@ def yesterday(user, now, cells, place=EVERYWHERE):
         if scope.reaches(integration, environment) and place.holds(integration, environment):
             was.update(counts)
     return was
-
-
-ONE_DAY = timedelta(days=1)
 
 
 @contextmanager

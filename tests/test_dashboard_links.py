@@ -11,7 +11,8 @@ from django.contrib import admin
 from django.contrib.auth.models import Permission, User
 from django.utils.http import urlencode
 
-from connections import expiry
+from connections import dashboard, expiry
+from connections.counts import Place
 from connections.models import ConnectionAuth, Integration, UserScope
 
 from .helpers import NOW
@@ -142,3 +143,16 @@ def test_all_integrations_are_as_many_as_their_list_has(crowd, admin_client):
         admin_client.get("/admin/")
     ).found
     assert admin_client.get("/admin/connections/integration/").context["cl"].result_count == 11
+
+
+def test_the_page_can_be_narrowed_to_the_largest_places_and_the_present_one(client):
+    kinds = [f"kind-{number:02}" for number in range(50)]
+    Integration.objects.bulk_create([Integration(type=kind) for kind in kinds])
+    ConnectionAuth.objects.bulk_create(
+        ConnectionAuth(auth_kind="oauth2", integration_id=kind)
+        for number, kind in enumerate(kinds)
+        for _ in range(number + 1)
+    )
+    shown = dashboard.context(User(is_superuser=True), NOW, Place("kind-00"))
+    names = [choice["name"] for choice in shown["place"]["integrations"]]
+    assert names == ["All integrations", "kind-00", *kinds[10:]]
