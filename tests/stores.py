@@ -44,6 +44,7 @@ class Store:
     """A migrated database. `folder` holds its files, and those that a command leaves behind."""
 
     keys = keyring.generate_key()
+    program = ("manage.py",)  # what Python runs, before the arguments of a command
 
     def __init__(self, folder, url):
         self.folder, self.url = folder, url
@@ -62,7 +63,7 @@ class Store:
         }
 
     def command(self, *arguments):
-        return [sys.executable, "manage.py", *map(str, arguments)]
+        return [sys.executable, *self.program, *map(str, arguments)]
 
     def start(self, *arguments, **options):
         """Start a command in a session of its own. Returns a Popen."""
@@ -103,6 +104,25 @@ class Store:
                 return database.execute(query).fetchall()
         with _server(self.url) as database:
             return database.execute(query).fetchall()
+
+    def execute(self, statement):
+        """Change the database from outside."""
+        if self.url.startswith("sqlite"):
+            with closing(sqlite3.connect(self.url.removeprefix("sqlite:///"))) as database:
+                database.execute(statement)
+                database.commit()
+        else:
+            with _server(self.url) as database:
+                database.execute(statement)
+
+    def raw(self):
+        """All bytes of the database: of its files, or of its rows where a server has those."""
+        if self.url.startswith("sqlite"):
+            files = [path for path in self.folder.iterdir() if path.is_file()]
+            return b"".join(path.read_bytes() for path in files)
+        tables = self.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        rows = [self.fetch(f'SELECT "{table}"::text FROM "{table}"') for (table,) in tables]
+        return str(rows).encode()
 
     def count(self):
         return self.fetch(f"SELECT count(*) FROM {TABLE}")[0][0]

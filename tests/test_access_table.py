@@ -1,10 +1,10 @@
-"""Who gets which answer from which page: every URL under /admin/, by method and role.
+"""Who gets which answer from which page: every URL, by method and role.
 
-A line of TABLE is a route as the resolver spells it (without `admin/`, placeholders as <id>), a
-method, and the answer to each of ROLES: a status, or `login` for a redirect to the login page.
-Everybody has just proved presence; ASK_FOR_PRESENCE is what would ask for it otherwise.
-POST is sent empty: it shows who is let in. A new page needs its two lines here, and where it has
-an <id> the value for it in things().
+A line of TABLE is a route as the resolver spells it (without `admin/`, those outside with `/` in
+front; placeholders as <id>), a method, and the answer to each of ROLES: a status, or `login` for a
+redirect to the login page. Everybody has just proved presence; ASK_FOR_PRESENCE is what would ask
+for it otherwise. POST is sent empty: it shows who is let in. A new page needs its two lines here,
+and where it has an <id> the value for it in things().
 """
 
 import re
@@ -42,6 +42,8 @@ LOGIN_PAGES = ("/admin/login/", "/admin/account/login/")
 # fmt: off
 TABLE = """
 # route                                   meth  anon  none  view  oper  cust audit super limit
+/                                         GET  302   302   302   302   302   302   302   302
+/                                         POST 302   302   302   302   302   302   302   302
 import/                                   GET  login   403   403   200   200   403   200   200
 import/                                   POST login   403   403   200   200   403   200   200
 import/history/                           GET  login   403   403   200   200   403   200   200
@@ -212,7 +214,7 @@ def rows():
 
 
 def routes(resolver=None, prefix=""):
-    """Every route under admin/, as the resolver spells it."""
+    """Every route, as the resolver spells it."""
     for entry in (resolver or get_resolver()).url_patterns:
         route = prefix + str(entry.pattern)
         if hasattr(entry, "url_patterns"):
@@ -221,6 +223,8 @@ def routes(resolver=None, prefix=""):
             # The order of the apps in this one varies.
             route = re.sub(r"\^\(\?P<app_label>.*", "<app>/", route.removeprefix("admin/"))
             yield re.sub(r"<\w+:\w+>", "<id>", route) or "(index)"
+        else:
+            yield f"/{route}"
 
 
 @pytest.fixture
@@ -254,7 +258,7 @@ def address(route, things):
         if route == pattern:
             route = example
     assert "<" not in route, f"address() knows no value for {route}"
-    return f"/admin/{route}"
+    return route if route.startswith("/") else f"/admin/{route}"
 
 
 def person(role, is_present=True):

@@ -3,13 +3,16 @@
 import base64
 import hashlib
 import re
+import uuid
 
 import pytest
+from django.core.management import CommandError, call_command, load_command_class
 
 from connections import keyring
 
 from .installation import Installation
 from .stores import write
+from .test_docs_commands import OURS
 
 GOOD, OTHER = keyring.generate_key(), keyring.generate_key()
 SECRET_KEY = "synth-secret-key-" + "x1y2z3" * 8
@@ -79,6 +82,13 @@ COMMANDS = {
     )
 } | {"shell": ("manage.py", "shell", "-c", "")}
 
+# What commands take at the least.
+NEEDED = {
+    "import_connections": ["-"],
+    "change_connections": ["--run", str(uuid.UUID(int=0))],
+    "reset_mfa": ["ada"],
+}
+
 # A process takes the better part of a second. So each of the settings meets one server and one
 # command, in turn: each way to start meets three settings or more.
 PAIRS = [
@@ -125,6 +135,16 @@ def test_it_does_not_start(place, setting, way):
     assert re.fullmatch(r"[^\n]+[^.\n]\.\n", ended.stderr) and ". " not in ended.stderr
     assert name in ended.stderr and said in ended.stderr
     assert not shown(settings, ended.stderr)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", [name for name in OURS if name != "generate_key"])
+def test_no_command_begins_without_good_keys(settings, name):
+    settings.FERNET_KEYS = ["", GOOD]
+    command = load_command_class("connections", name)
+    with pytest.raises(CommandError, match="Key 1 in FERNET_KEYS is empty") as refused:
+        call_command(command, *NEEDED.get(name, ()))
+    assert refused.value.returncode == (3 if name == "check_expiry" else 2)
 
 
 def shown(settings, text):

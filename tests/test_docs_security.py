@@ -1,4 +1,4 @@
-"""What docs/security.md and docs/operations.md tell people to run does what they say."""
+"""What docs/security.md tells people to run does what it says."""
 
 import re
 
@@ -11,7 +11,6 @@ from project.settings import BASE_DIR
 from .installation import Installation
 
 SECURITY = (BASE_DIR / "docs/security.md").read_text()
-OPERATIONS = (BASE_DIR / "docs/operations.md").read_text()
 
 STORE = """
 from connections.models import ConnectionAuth
@@ -41,7 +40,7 @@ def test_any_fernet_library_gets_the_values_out(installation):
 
 
 def test_the_backup_of_sqlite_is_whole(installation):
-    (backup,) = re.findall(r'python -c "(import sqlite3.*?)"\n', OPERATIONS)
+    (backup,) = re.findall(r'python -c "(import sqlite3.*?)"\n', SECURITY)
     assert installation.run("-c", backup).returncode == 0
     counted = installation.run(
         *("manage.py", "shell", "-c"),
@@ -53,7 +52,7 @@ def test_the_backup_of_sqlite_is_whole(installation):
 
 
 def test_a_store_whose_keys_are_lost_can_still_be_looked_at(installation):
-    assert "`DELETE FROM connections_storedkey`" in OPERATIONS
+    assert "`DELETE FROM connections_storedkey`" in SECURITY
     lost = {
         "DATABASE_URL": "sqlite:///lost.sqlite3",
         "FERNET_KEYS": installation.run("manage.py", "generate_key").stdout.strip(),

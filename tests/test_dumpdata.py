@@ -11,7 +11,7 @@ from .helpers import FULL_AUTH, SECRET
 from .stores import VENDORS, write
 
 (DUMP,) = re.findall(
-    r"manage\.py (dumpdata .*?) -o \S+$", (BASE_DIR / "docs/operations.md").read_text(), re.M
+    r"manage\.py (dumpdata .*?) -o \S+$", (BASE_DIR / "docs/security.md").read_text(), re.M
 )
 
 # Everything that is sealed: values in use, in the bin, of former versions, an upload that waits.

@@ -9,7 +9,6 @@ import html
 import io
 import json
 import logging
-import re
 import sys
 from html.parser import HTMLParser
 from urllib.parse import quote
@@ -24,38 +23,16 @@ from django.utils.log import AdminEmailHandler
 from django.views.debug import get_exception_reporter_class
 
 from connections import audit, runs
-from connections.models import SEALED_COLUMNS, ConnectionAuth
+from connections.models import ConnectionAuth
 
 from .helpers import import_text, make
+from .leaks import AUTH, BEGIN, CORES, FILES, TEXTS, VALUES, leaks, secret
 from .test_access_table import ROLES, address, person, rows
 from .test_access_table import things as _things  # noqa: F401 (a fixture)
 from .test_reveal import form_of, url_of
 
 pytestmark = pytest.mark.django_db
 
-# Both ends of every secret: a mask that shows the last digits shows too much.
-BEGIN, END = "synthBegin7Kq2", "synthEndWz94"
-CORES = (BEGIN, END)
-
-
-def secret(name):
-    """A value that is spelled differently in JSON, HTML, an address and a repr."""
-    return f"{BEGIN}-{name}-\"<é&'\\% >-{END}"
-
-
-def _claims():
-    payload = base64.urlsafe_b64encode(json.dumps({"exp": 1900000000, "sub": BEGIN}).encode())
-    return f"eyJhbGciOiJub25lIn0.{payload.decode().rstrip('=')}.{END}"
-
-
-TEXTS = {name: secret(name) for name in SEALED_COLUMNS} | {"access_token": _claims()}
-VALUES = {
-    **TEXTS,
-    "emails": [f"{BEGIN}@{END}.example", "b@example.com"],
-    "other_auth_info": [secret("first"), secret("second")],
-    "meta": {secret("key"): {"deep": [secret("value")]}},
-    "extra": {"auth": {BEGIN: secret("extra")}},
-}
 # As a form takes them, well formed.
 TYPED = {
     **TEXTS,
@@ -64,34 +41,6 @@ TYPED = {
     "meta": json.dumps(VALUES["meta"]),
     "secret": secret("searched"),
 }
-AUTH = {
-    "accessToken": TEXTS["access_token"],
-    "refreshToken": secret("refresh"),
-    "otherAuthInfo": VALUES["other_auth_info"],
-    "emails": VALUES["emails"],
-    "meta": VALUES["meta"],
-    "pem": f"-----BEGIN PRIVATE KEY-----\r\n{BEGIN}\r\n{END}-----END PRIVATE KEY-----",
-    "neverHeardOf": {secret("key"): secret("value")},
-    "name": "Acorn Ltd",
-}
-
-
-def spellings(core):
-    """What to look for: text and escapes leave letters as they are, base64 and hex do not."""
-    data = core.encode()
-    for shift in range(3):
-        # What is whole of it, wherever it stands.
-        text = base64.b64encode(b"x" * shift + data).decode().rstrip("=")
-        yield text[-(-shift * 4 // 3) + 1 : -1] if shift else text[:-1]
-    yield core
-    yield data.hex()
-
-
-NEEDLES = re.compile("|".join(re.escape(text) for core in CORES for text in spellings(core)))
-
-
-def leaks(text):
-    return NEEDLES.findall(text)
 
 
 @pytest.mark.parametrize(
@@ -296,44 +245,10 @@ def test_an_export_holds_secrets_only_where_they_are_asked_for(things):
 
 # Imports: what a page says of a file
 
-OF_OTHER_TYPES = (
-    "expiresIn",
-    "expiryDate",
-    "emails",
-    "meta",
-    "otherAuthInfo",
-    "refreshTokenExpiresIn",
-)
-FILES = {
-    "good": json.dumps([{"id": "c-1", "integrationType": "outside", "auth": AUTH}]),
-    "odd": json.dumps(
-        [
-            {"id": "c-2", "auth": AUTH},
-            {"id": "c-2", "auth": {**AUTH, "token": secret("twice")}},
-            *({"id": f"d-{name}", "auth": {name: secret(name)}} for name in OF_OTHER_TYPES),
-            {"id": "c-3", "auth": {"accessToken": {"a": secret("nested")}}},
-            {"id": "c-4", "auth": {"access_token": secret("a"), "accessToken": secret("b")}},
-            {"id": "c-5", "auth": {"accessToken": f"{secret('nul')}\x00"}},
-            {"id": "c-6", "auth": {"accessToken": "********", "unknown": secret("unknown")}},
-            {"neverHeardOf": secret("alone")},
-            secret("no object"),
-        ]
-    ),
-    "truncated": json.dumps([{"auth": AUTH}])[:-9],
-    "trailing": json.dumps([{"auth": AUTH}]) + secret("after it"),
-    "no JSON": secret("text"),
-    "bare keys": f"[{{accessToken: '{BEGIN}{END}'}}]",
-    "lines": f'{{"token": "{BEGIN}"}}\n{BEGIN} {END}\n{{"token": "{END}"\n',
-    "HTML": f"<html>{html.escape(secret('page'))}</html>",
-    "no UTF-8": secret("latin").encode("latin1"),
-    "a number": f'[{{"auth": {{"token": {"1" * 5000}, "pem": "{BEGIN}{END}"}}}}]',
-}
-
 
 @pytest.mark.parametrize("name", FILES)
 def test_no_page_of_an_import_repeats_the_file(name, things):
     client, content = person("operator"), FILES[name]
-    content = content if isinstance(content, bytes) else content.encode()
     seen = []
 
     def look(response):
@@ -362,8 +277,9 @@ def test_no_page_of_an_import_repeats_the_file(name, things):
 
 def test_no_page_repeats_a_list_of_integrations():
     client = person("custodian")
-    for content in (FILES["good"], FILES["no JSON"], json.dumps([{"type": "x", "a": BEGIN}])):
-        file = SimpleUploadedFile("integrations.json", content.encode())
+    odd = json.dumps([{"type": "x", "a": BEGIN}]).encode()
+    for content in (FILES["good"], FILES["no JSON"], odd):
+        file = SimpleUploadedFile("integrations.json", content)
         response = client.post("/admin/import/integrations/", {"file": file}, follow=True)
         assert leaks(answered(response)) == []
         assert leaks(stored()) == []
