@@ -67,6 +67,7 @@ class Store:
 def measure(command, environment, watch_memory=False):
     """Run a command to its end and return what was Measured; leave where it fails."""
     peak = 0
+    os.sync()  # what was written before is not this one's to wait for
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         busy, own, started = _busy_time(), _own_time(), time.perf_counter()
         process = subprocess.Popen(

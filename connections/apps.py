@@ -1,5 +1,5 @@
 from django.apps import AppConfig
-from django.contrib.admin.apps import AdminConfig
+from django.contrib.admin.apps import SimpleAdminConfig
 
 
 class ConnectionsConfig(AppConfig):
@@ -10,5 +10,7 @@ class ConnectionsConfig(AppConfig):
         from . import checks, watching  # noqa: F401  (register the checks and the receivers)
 
 
-class LatchkeyAdminConfig(AdminConfig):
+class LatchkeyAdminConfig(SimpleAdminConfig):
+    """The site alone. Its pages are found by project/urls.py: most commands need none."""
+
     default_site = "connections.site.LatchkeyAdminSite"

@@ -10,6 +10,7 @@ import json
 import math
 from contextlib import suppress
 from datetime import datetime, timezone
+from functools import lru_cache
 
 from cryptography import x509
 
@@ -52,15 +53,21 @@ def moment(seconds):
 
 
 def _of_jwt(token):
-    header, claims = map(_decoded, token.split(".")[:2])
-    told = {
+    header, claims = token.split(".")[:2]
+    told, claims = _of_header(header), _decoded(claims)
+    times = {name: claims.get(name) for name in TIMES}
+    return told | {name: time for name, time in times.items() if moment(time)}
+
+
+@lru_cache(maxsize=64)  # all tokens of an issuer have the same few
+def _of_header(part):
+    header = _decoded(part)
+    return {
         name: text
         for name in HEADER
         if isinstance(text := header.get(name), str) and text.isprintable()
         if 0 < len(text) <= LONGEST
     }
-    times = {name: claims.get(name) for name in TIMES}
-    return told | {name: time for name, time in times.items() if moment(time)}
 
 
 def _decoded(part):

@@ -195,6 +195,9 @@ class SealedTextField(EncryptedTextField):
         return None
 
 
+_json_text = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
 class SealedJSONField(SealedTextField):
     """Any JSON value, sealed as its text."""
 
@@ -202,7 +205,7 @@ class SealedJSONField(SealedTextField):
 
     def encode(self, value):
         try:
-            return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+            return _json_text(value)
         except (TypeError, ValueError):
             raise SealError(f"{self.name} takes JSON values only.") from None
 

@@ -22,7 +22,7 @@ from .reader import scan
 from .repeats import Repeats
 from .writing import Writer
 
-TOGETHER = 8  # pieces that are written in one transaction
+TOGETHER = 16  # pieces that are written in one transaction
 POLICIES = ("update", "replace", "skip", "fail")
 ACTIONS = ("created", "updated", "unchanged", "skipped", "rejected")
 

@@ -74,7 +74,7 @@ class Judge:
     def __init__(self, scanned, options, now):
         self.scanned, self.options, self.now = scanned, options, now
         self.digest_key, self.fingerprint_key = keyring.digest_key(), keyring.fingerprint_key()
-        self.newest_key = keyring.key_ids()[0]
+        self.newest_key, self.seal = keyring.key_ids()[0], keyring.Sealer()
         dates = dict.fromkeys(("created_at", "updated_at", "received_at"), now)
         self.maker = rows.RowMaker({"made_by_run": options.run, **dates})
 
@@ -205,7 +205,7 @@ class Judge:
             judged.fingerprints[position] = self.maker.fingerprints(
                 record_id, fingerprints_of(auth, self.fingerprint_key)
             )
-            sealed = rows.seal_auth(record_id, auth)
+            sealed = rows.seal_auth(record_id, auth, self.seal)
             judged.new[position] = self.maker.row(
                 {name: auth[name] for name in schema.PLAIN_FIELDS if name in auth},
                 entry.connection,

@@ -324,10 +324,14 @@ def seal(text, binding):
     return _encrypt(_usable_ring(), binding, text)
 
 
-def seal_all(texts):
-    """Seal many at once: binding -> text in, binding -> token out."""
-    ring = _usable_ring()
-    return {binding: _encrypt(ring, binding, text) for binding, text in texts.items()}
+class Sealer:
+    """seal() of many values, with the keys of now."""
+
+    def __init__(self):
+        self._ring = _usable_ring()
+
+    def __call__(self, text, binding):
+        return _encrypt(self._ring, binding, text)
 
 
 def unseal(token, binding):

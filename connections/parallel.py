@@ -17,7 +17,8 @@ from django.db import connection, connections
 # What is allocated here is short-lived, and lives in lists of thousands: look for garbage seldom.
 SELDOM = 50_000, 20, 100
 WORTH_IT = 2000  # records; below, starting processes takes longer than the work
-AHEAD = 10  # items that are computed while others wait to be used
+AHEAD = 18  # items that are computed while others wait to be used
+GIVE_WAY = 10  # what is computed waits for the process that uses it, not the other way round
 PR_SET_PDEATHSIG = 1
 
 
@@ -146,6 +147,7 @@ def _serve(function, pipe, parent):
     """What a forked process does until its parent ends it."""
     gc.freeze()  # what is there already is never garbage: leave its memory shared
     gc.set_threshold(*SELDOM)
+    os.nice(GIVE_WAY)
     # A parent that is killed takes its processes along.
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:

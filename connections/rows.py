@@ -13,7 +13,6 @@ from operator import itemgetter
 from django.db import connection, models
 from django.db.models.fields import NOT_PROVIDED
 
-from . import keyring
 from .fields import SealedTextField
 from .models import ConnectionAuth, SecretFingerprint
 
@@ -29,12 +28,17 @@ BLANK = tuple(
 SEALED = {field.name: field for field in FIELDS if isinstance(field, SealedTextField)}
 
 
-def seal_auth(record_id, auth):
-    """The sealed columns (name to token) of an opened auth object (with `extra`)."""
+def seal_auth(record_id, auth, seal):
+    """The sealed columns (name to token) of an opened auth object (with `extra`).
+
+    `seal` is a keyring.Sealer.
+    """
     record = str(record_id)
-    names = [name for name in SEALED if name in auth]
-    texts = {f"{record}/{name}": SEALED[name].encode(auth[name]) for name in names}
-    return dict(zip(names, keyring.seal_all(texts).values(), strict=True))
+    return {
+        name: seal(SEALED[name].encode(value), f"{record}/{name}")
+        for name, value in auth.items()
+        if name in SEALED
+    }
 
 
 class RowMaker:

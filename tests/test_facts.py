@@ -97,6 +97,7 @@ def test_an_import_and_a_save_keep_the_same_facts():
 
 @pytest.mark.django_db
 def test_each_token_and_certificate_is_read_once(monkeypatch):
+    facts._of_header.cache_clear()
     read = []
     real = facts._decoded, facts.x509.load_pem_x509_certificate
     monkeypatch.setattr(facts, "_decoded", lambda part: read.append(part) or real[0](part))

@@ -37,7 +37,7 @@ def entry(number):
 def test_memory_does_not_grow_with_the_records(stores, tmp_path, suffix, is_preview):
     options = ["--jobs", "2", *(["--dry-run"] if is_preview else [])]
     peaks = {"import": [], "export": []}
-    for count in (10_000, 40_000):
+    for count in (20_000, 60_000):  # what is on its way at a time is less than the first
         store = stores.make()
         file = write(tmp_path / f"{count}.{suffix}", map(entry, range(count)))
         peaks["import"].append(peak(store, "import_connections", file, *options))

@@ -123,6 +123,7 @@ class ConnectionAuth(models.Model):
         settings.AUTH_USER_MODEL,
         on_delete=models.SET_NULL,
         null=True,
+        db_index=False,  # asked for where a user is deleted, paid for by each row
         editable=False,
         related_name="+",
     )
