@@ -80,9 +80,9 @@ def rebuild(on_progress=None):
     for ids in parallel.id_ranges(ConnectionAuth.all_objects.all(), CHUNK):
         with transaction.atomic():
             rows = ConnectionAuth.all_objects.select_for_update()
-            for record in parallel.in_range(rows, *ids):
-                record.store_fingerprints(*record.open_auth(), key)
-                done += 1
+            opened = {record.pk: record.open_auth() for record in parallel.in_range(rows, *ids)}
+            SecretFingerprint.objects.replace(opened, key)
+            done += len(opened)
         if on_progress:
             on_progress(done)
     return done

@@ -14,6 +14,7 @@ from .models import (
     ConnectionAuth,
     Integration,
     ReplacedAuth,
+    SecretFingerprint,
 )
 from .repeats import BITS_64, Numbers
 
@@ -51,7 +52,9 @@ class Writer:
         self.result, self.on_verdict = result, on_verdict
         self.now = judge.now
         self.known_integrations = set()
-        self.replaced = []  # of the records that are changed together
+        # Of the records that are changed together: what they held, and, of those with new secrets,
+        # what they hold now (id -> what open_auth() gives).
+        self.replaced, self.opened = [], {}
         self.one_by_one = one_by_one  # each piece is written before the next one is judged
         # The marks of what was accepted in the pieces before. The store can't tell them: a preview
         # writes nothing, and what was there before the run says nothing of what the files repeat.
@@ -216,7 +219,7 @@ class Writer:
         if not self.options.dry_run:
             found = found.select_for_update().order_by("pk")  # one order, so no deadlock
         records = found.in_bulk()
-        self.replaced = []
+        self.replaced, self.opened = [], {}
         for position, (entry, pk) in differing.items():
             if pk not in records:
                 raise Gone
@@ -228,6 +231,7 @@ class Writer:
                 self.changing[_mark_of(pk)] = position
         if not self.options.dry_run:
             ReplacedAuth.objects.bulk_create(self.replaced)
+            SecretFingerprint.objects.replace(self.opened, self.judge.fingerprint_key)
 
     def _judge_change(self, verdict, entry, record):
         if not self.options.scope.reaches(record.integration_id, record.environment):
@@ -278,7 +282,7 @@ class Writer:
         opened = record.derive(outcome.auth, outcome.unreadable, self.judge.digest_key)
         if not self.options.dry_run:
             if {*SEALED_COLUMNS} & set(changed):
-                record.store_fingerprints(*opened, self.judge.fingerprint_key)
+                self.opened[record.pk] = opened
             if record.integration_id:
                 self._make_integrations({record.integration_id: record.integration_name})
             record.store({COLUMN_FIELDS.get(name, name) for name in changed} | {*DERIVED_COLUMNS})

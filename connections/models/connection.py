@@ -7,7 +7,7 @@ from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from .. import expiry, keyring, schema, wire
-from ..derivation import content_digest, derived, fingerprints_of, identity_digest
+from ..derivation import content_digest, derived, identity_digest
 from ..fields import Sealed, SealedJSONField, SealedTextField
 from ..keyring import SealError
 from .integration import Integration, in_one_line
@@ -259,15 +259,6 @@ class ConnectionAuth(models.Model):
                 )
         return auth, unreadable
 
-    def store_fingerprints(self, auth, unreadable, key):
-        """Store the fingerprints of the secrets; of what does not open they stay as they were."""
-        self.fingerprints.exclude(field__in=unreadable).delete()
-        model = self.fingerprints.model
-        model.objects.bulk_create(
-            model(record=self, field=field, number=number)
-            for field, number in sorted(fingerprints_of(auth, key))
-        )
-
     def save(self, *, update_fields=None, **kwargs):
         """Write the record and what is derived from it.
 
@@ -286,7 +277,8 @@ class ConnectionAuth(models.Model):
         with transaction.atomic():
             self.store(update_fields, **kwargs)
             if has_new_secrets:
-                self.store_fingerprints(*opened, keyring.fingerprint_key())
+                fingerprints = self.fingerprints.model.objects
+                fingerprints.replace({self.pk: opened}, keyring.fingerprint_key())
 
     def store(self, update_fields=None, **kwargs):
         """Write the record as it is, without deriving anything. See save()."""

@@ -2,7 +2,25 @@
 
 from django.db import models
 
+from ..derivation import fingerprints_of
 from .connection import ConnectionAuth
+
+
+class Fingerprints(models.Manager):
+    def replace(self, opened, key):
+        """Store the fingerprints of records in place of those that they have.
+
+        `opened` maps ids to what open_auth() gave. What does not open keeps those that it had.
+        """
+        self.filter(record__in=[pk for pk, (_, closed) in opened.items() if not closed]).delete()
+        for pk, (_, closed) in opened.items():
+            if closed:
+                self.filter(record=pk).exclude(field__in=closed).delete()
+        self.bulk_create(
+            self.model(record_id=pk, field=field, number=number)
+            for pk, (auth, _) in opened.items()
+            for field, number in sorted(fingerprints_of(auth, key))
+        )
 
 
 class SecretFingerprint(models.Model):
@@ -14,6 +32,8 @@ class SecretFingerprint(models.Model):
     )
     field = models.CharField(max_length=32)
     number = models.BigIntegerField()
+
+    objects = Fingerprints()
 
     class Meta:
         default_permissions = ()
