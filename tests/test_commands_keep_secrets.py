@@ -144,6 +144,7 @@ class Place:
             "undo_import": [[], [ids["run"]]],
             "reset_mfa": [["ada"], ["nobody"]],
             "seed_demo": [[], ["--clear"]],
+            "take_snapshot": [[], ["--json"]],
             # Of Django's own, those that read everything or say much.
             "dumpdata": [["--all"], ["--all", "-o", written / "dump.json"]],
             "migrate": [["-v", "3"]],
