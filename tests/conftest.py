@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
+from playwright.sync_api import expect
 
-from connections import keyring
+from connections import keyring, runs
+from tests.browsing import sign_in
+from tests.installation import Installation
 from tests.stores import stores  # noqa: F401 (a fixture)
 
 CHROMIUM = "/usr/bin/chromium"
@@ -19,6 +22,8 @@ UNPROTECT = {
 
 # The browser's fixtures run an event loop beside the ORM, which is fine in a test.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
+# What a page is to show comes late on a machine that is busy.
+expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +52,14 @@ def content_types_are_read_anew(request):
 
 
 @pytest.fixture(scope="session")
+def installed(tmp_path_factory):
+    """An Installation after its first start, to be copied."""
+    installation = Installation(tmp_path_factory.mktemp("installed") / "copy")
+    assert installation.bootstrap().returncode == 0
+    return installation
+
+
+@pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args):
     return {
         **browser_type_launch_args,
@@ -61,6 +74,32 @@ def browser_type_launch_args(browser_type_launch_args):
             "--disable-sync",
         ],
     }
+
+
+@pytest.fixture
+def complaints(page):
+    """What the console and the policy complain about; there must be nothing in the end."""
+    found = []
+    page.on(
+        "console",
+        lambda message: message.type in ("error", "warning") and found.append(message.text),
+    )
+    page.on("pageerror", lambda error: found.append(str(error)))
+    page.add_init_script(
+        "addEventListener('securitypolicyviolation',"
+        " event => console.error('CSP', event.violatedDirective))"
+    )
+    yield found
+    assert found == []
+
+
+@pytest.fixture
+def person(page, live_server, admin_user, complaints, monkeypatch):
+    """The page, with an administrator signed in, who has the password "password"."""
+    # A process of its own would not see the test's database; test_journeys_served.py has that.
+    monkeypatch.setattr(runs, "launch", lambda run: runs.work(run.pk))
+    sign_in(page, live_server.url, "password")
+    return page
 
 
 def pytest_xdist_auto_num_workers(config):

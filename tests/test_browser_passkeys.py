@@ -2,16 +2,16 @@
 
 import pytest
 
-from .test_browser import (  # noqa: F401 (fixtures)
-    browser_context_args,
-    complaints,
-    person,
-    pytestmark,
-)
+from .browsing import give_password
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True, serialized_rollback=True),
+]
 
 
 @pytest.fixture
-def device(page):
+def reader(page):
     """What stands in for a fingerprint reader."""
     session = page.context.new_cdp_session(page)
     session.send("WebAuthn.enable")
@@ -34,24 +34,15 @@ def device(page):
     return let
 
 
-def test_a_passkey_is_added_proves_presence_and_signs_in(
-    device,
-    person,  # noqa: F811
-    complaints,  # noqa: F811
-    live_server,
-):
-    page, home = person, f"{live_server.url}/admin/"
-    page.wait_for_url(home)
+def test_a_passkey_is_added_proves_presence_and_signs_in(reader, person):
+    page, home = person, person.url
     page.locator(".user-button").click()
     page.get_by_role("link", name="Second step").click()
     page.get_by_role("link", name="Add one").click()
-    page.get_by_role("heading", name="Is it you?").wait_for()
-    page.get_by_label("Password").fill("password")
-    page.get_by_role("button", name="Continue").click()
+    give_password(page)
     page.get_by_label("By itself, without user name and password").check()
     page.get_by_role("button", name="Add a passkey").click()
     page.get_by_text("Write them down now").wait_for()
-    page.shoot("recovery-codes")
 
     page.goto(f"{home}account/mfa/webauthn/reauthenticate/?next=/admin/bin/")
     page.get_by_role("button", name="Use a passkey").click()
@@ -60,10 +51,10 @@ def test_a_passkey_is_added_proves_presence_and_signs_in(
     page.locator(".user-button").click()
     page.get_by_role("button", name="Sign out").click()
     page.get_by_text("You are signed out.").wait_for()
-    device(is_right_person=False)
+    reader(is_right_person=False)
     page.get_by_role("button", name="Use a passkey").click()
     page.get_by_text("The browser gave no passkey.").wait_for()
-    device(is_right_person=True)
+    reader(is_right_person=True)
     page.get_by_role("button", name="Use a passkey").click()
     page.wait_for_url(home)
 
@@ -73,4 +64,3 @@ def test_a_passkey_is_added_proves_presence_and_signs_in(
     picture = page.get_by_alt_text("QR code of the secret below")
     picture.wait_for()
     assert picture.evaluate("image => image.complete && image.naturalWidth > 0")
-    assert complaints == []

@@ -21,9 +21,8 @@ ConnectionAuth.objects.create(name="Third", key="synthetic-4")
 
 
 @pytest.fixture(scope="module")
-def installation(tmp_path_factory):
-    installation = Installation(tmp_path_factory.mktemp("docs") / "copy")
-    assert installation.bootstrap().returncode == 0
+def installation(installed, tmp_path_factory):
+    installation = Installation(tmp_path_factory.mktemp("docs") / "copy", like=installed)
     stored = installation.run("manage.py", "shell", "-c", STORE)
     assert stored.returncode == 0, stored.stderr
     return installation

@@ -4,7 +4,6 @@ import http.client
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 
@@ -13,10 +12,7 @@ import pytest
 from connections import keyring
 from project import bootstrap
 
-from .installation import BASE_DIR, Installation
-
-SERVE = ("-m", "gunicorn", "--config", "project/gunicorn.py")
-PASSWORD = re.compile(r"Password: +(\S{20,})")
+from .installation import BASE_DIR, PASSWORD, SERVE, Installation, free_port
 
 
 @pytest.fixture(scope="module")
@@ -167,12 +163,6 @@ def test_the_first_migrate_needs_no_keys_and_a_later_one_does(fresh):
 def test_it_runs_without_keys(fresh, command):
     arguments = [command, "--check"] if command == "makemigrations" else [command]
     assert fresh.run("manage.py", *arguments).returncode == 0
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
 
 
 @pytest.fixture

@@ -7,8 +7,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from .installation import Installation
-from .test_first_start import PASSWORD, SERVE, free_port
+from .installation import SERVE, Installation, free_port
 
 LOGIN = "/admin/account/login/"
 EVERYWHERE = {
@@ -51,10 +50,9 @@ class Proxy:
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory):
+def answers(installed, tmp_path_factory):
     """What the server answered to a person who signs in, looks around, errs and leaves."""
-    installation = Installation(tmp_path_factory.mktemp("headers") / "copy")
-    (password,) = PASSWORD.findall(installation.bootstrap().stdout)
+    installation = Installation(tmp_path_factory.mktemp("headers") / "copy", like=installed)
     port = free_port()
     served = {"HTTPS": "on", "ALLOWED_HOSTS": "latchkey.example.com"}
     server = installation.start(*SERVE, PORT=port, TRUSTED_PROXIES="127.0.0.1", **served)
@@ -67,7 +65,7 @@ def answers(tmp_path_factory):
         assert login.status == 200
         assert proxy.submit(LOGIN, login="admin", password="wrong").status == 200
         proxy.ask(LOGIN)
-        assert proxy.submit(LOGIN, login="admin", password=password).status == 302
+        assert proxy.submit(LOGIN, login="admin", password=installation.password).status == 302
         for path in (
             "/admin/",
             "/admin/connections/connectionauth/",

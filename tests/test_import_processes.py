@@ -12,49 +12,23 @@ import pytest
 from django.utils import timezone
 
 from .helpers import SECRET
-from .installation import Installation
+from .installation import Console, Installation, free_port
 from .stores import wait_for
-from .test_first_start import PASSWORD, SERVE, free_port
 from .test_import_runs import entries
 from .test_no_plaintext import Browser
 
 
-class Console:
-    """An installation that is served, and a look into its database from outside."""
-
-    def __init__(self, path):
-        self.installation = Installation(path)
-        (self.password,) = PASSWORD.findall(self.installation.bootstrap().stdout)
-        self.port = free_port()
-        self.url = f"http://localhost:{self.port}"
-        self.server = self.installation.start(*SERVE, PORT=self.port)
-        self.server.stdout.readline()
-
-    def ask(self, sql, *values):
-        database = sqlite3.connect(self.installation.path / "db.sqlite3", timeout=30)
-        try:
-            with database:
-                return database.execute(sql, values).fetchall()
-        finally:
-            database.close()
-
-    def value(self, sql):
-        return self.ask(sql)[0][0]
-
-
-@pytest.fixture(scope="module")
-def console(tmp_path_factory):
-    served = Console(tmp_path_factory.mktemp("runs") / "copy")
+@pytest.fixture
+def console(installed, tmp_path):
+    served = Console(Installation(tmp_path / "copy", like=installed))
     yield served
-    served.server.terminate()
-    served.server.communicate(timeout=30)
+    served.stop()
 
 
 PATIENCE = 90  # seconds
 RUN = "FROM connections_importrun ORDER BY created_at DESC LIMIT 1"
 
 
-@pytest.mark.crash
 def has_ended(pid):
     try:
         with open(f"/proc/{pid}/stat") as file:
@@ -63,6 +37,7 @@ def has_ended(pid):
         return True
 
 
+@pytest.mark.crash
 def test_killed_half_way_and_continued(console, tmp_path):
     browser = Browser(console.url)
     browser.open("/admin/login/")
@@ -106,8 +81,8 @@ def test_killed_half_way_and_continued(console, tmp_path):
     assert wait_for(lambda: not os.path.exists(f"/proc/{pid}"), PATIENCE)  # no zombie stays
 
 
-def test_its_lines_of_the_log_come_out_of_the_server_whose_worker_is_gone(tmp_path):
-    console = Console(tmp_path / "copy")
+def test_its_lines_of_the_log_come_out_of_the_server_whose_worker_is_gone(installed, tmp_path):
+    console = Console(Installation(tmp_path / "copy", like=installed))
     try:
         browser = Browser(console.url)
         browser.open("/admin/login/")
@@ -123,8 +98,7 @@ def test_its_lines_of_the_log_come_out_of_the_server_whose_worker_is_gone(tmp_pa
             assert wait_for(lambda pid=pid: has_ended(pid), PATIENCE)
         assert wait_for(lambda: console.value(f"SELECT status {RUN}") == "done", PATIENCE)
     finally:
-        console.server.terminate()
-        out, err = console.server.communicate(timeout=30)
+        out, err = console.stop()
     said = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
     imports = [(line["user"], line["result"]) for line in said if line["action"] == "import"]
     assert imports == [("admin", "started"), ("admin", "done")]
@@ -138,13 +112,12 @@ def workers_of(pid):
         return [int(child) for child in file.read().split()]
 
 
-def test_a_worker_of_celery_does_it(tmp_path):
+def test_a_worker_of_celery_does_it(installed, tmp_path):
     """A queue in a folder stands in for Redis."""
-    installation = Installation(tmp_path / "copy")
+    installation = Installation(tmp_path / "copy", like=installed)
     with (installation.path / "project/settings.py").open("a") as settings:
         folders = {f"data_folder_{way}": str(tmp_path) for way in ("in", "out")}
         settings.write(f"CELERY_BROKER_TRANSPORT_OPTIONS = {folders}\n")
-    installation.bootstrap()
     queue = {"CELERY_BROKER_URL": "filesystem://"}
     (tmp_path / "file.json").write_text(json.dumps(entries(50)))
     asked = installation.run("manage.py", "shell", "-c", CONFIRM, FILE=str(tmp_path), **queue)
@@ -166,9 +139,8 @@ def test_a_worker_of_celery_does_it(tmp_path):
 
 @pytest.mark.crash
 @pytest.mark.skipif(not shutil.which("redis-server"), reason="there is no redis-server")
-def test_a_worker_that_is_killed_leaves_an_import_that_another_one_continues(tmp_path):
-    installation = Installation(tmp_path / "copy")
-    installation.bootstrap()
+def test_a_worker_that_is_killed_leaves_an_import_that_another_one_continues(installed, tmp_path):
+    installation = Installation(tmp_path / "copy", like=installed)
     port = free_port()
     queue = {"CELERY_BROKER_URL": f"redis://localhost:{port}/0"}
     quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
@@ -232,28 +204,3 @@ from connections.models import ImportRun
 ImportRun.objects.update(heartbeat_at=ImportRun.objects.get().heartbeat_at - timedelta(minutes=1))
 assert runs.resume(ImportRun.objects.get())
 """
-
-
-@pytest.mark.browser
-def test_a_browser_watches_it_through_a_reload(console, page, tmp_path):
-    complaints = []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    file = tmp_path / "estate.json"
-    file.write_text(json.dumps([{"accessToken": f"{SECRET}-{n}"} for n in range(12_000)]))
-    page.goto(f"{console.url}/admin/")
-    page.get_by_label("User name").fill("admin")
-    page.get_by_label("Password").fill(console.password)
-    page.get_by_role("button", name="Sign in").click()
-    page.get_by_role("link", name="Import", exact=True).click()
-    page.set_input_files("input[type=file]", file)
-    page.get_by_role("button", name="Check it").click()
-    page.get_by_role("button", name="Import 12000").click()
-    bar = page.get_by_role("progressbar")
-    bar.wait_for()
-    page.reload()
-    page.get_by_role("heading", name="Imported", exact=True).wait_for(timeout=90_000)
-    assert page.locator(".verdicts .figure").first.inner_text() == "12,000"
-    page.get_by_role("link", name="Past imports").click()
-    assert page.get_by_role("link", name="estate.json").is_visible()
-    assert complaints == []

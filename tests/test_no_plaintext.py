@@ -14,9 +14,8 @@ import uuid
 import pytest
 
 from .helpers import FULL_AUTH, SECRET
-from .installation import Installation
+from .installation import SERVE, Installation, free_port
 from .leaks import leaks, needles
-from .test_first_start import PASSWORD, SERVE, free_port
 
 VERSION = re.compile(r'name="version" value="(\d+)"')
 LISTED = "/admin/connections/connectionauth/"
@@ -63,8 +62,8 @@ class Browser:
 
 
 @pytest.fixture(scope="module")
-def installation(tmp_path_factory):
-    return Installation(tmp_path_factory.mktemp("plain") / "copy")
+def installation(installed, tmp_path_factory):
+    return Installation(tmp_path_factory.mktemp("plain") / "copy", like=installed)
 
 
 def big_file():
@@ -93,7 +92,6 @@ def test_no_plaintext_anywhere(installation, tmp_path):
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     log = tmp_path / "server.log"
-    (password,) = PASSWORD.findall(installation.bootstrap().stdout)
     file = tmp_path / "import.json"
     file.write_bytes(big_file())
 
@@ -123,7 +121,7 @@ def test_no_plaintext_anywhere(installation, tmp_path):
     try:
         server.stdout.readline()
         browser = Browser(f"http://localhost:{port}")
-        walk(browser, password, temporary)
+        walk(browser, installation.password, temporary)
     finally:
         server.terminate()
         outputs += server.communicate(timeout=30)
