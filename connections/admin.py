@@ -54,7 +54,7 @@ class ConnectionAuthAdmin(KnownLookups, AuditedAdmin):
     paginator = ListPaginator
     show_full_result_count = False
     search_fields = ("name", "connection_id", "external_xref", "client_id", "user_id")
-    search_help_text = "Name, ids and references"
+    search_help_text = _("Name, ids and references")
     ordering = (F("breaks_at").asc(nulls_last=True), "id")
     actions = (
         "pause",
@@ -77,50 +77,42 @@ class ConnectionAuthAdmin(KnownLookups, AuditedAdmin):
             return queryset.select_related("integration")
         return queryset.listed()
 
-    @admin.display(description="Status", ordering=F("breaks_at").asc(nulls_last=True))
+    @admin.display(description=_("Status"), ordering=F("breaks_at").asc(nulls_last=True))
     def status(self, obj):
         return badge(obj.bucket(), LABELS[obj.bucket()])
 
-    @admin.display(description="Name", ordering="name")
+    @admin.display(description=_("Name"), ordering="name")
     def title(self, obj):
-        marks = [
-            badge(name, name.capitalize())
-            for name, is_so in (
-                ("stale", obj.is_stale()),
-                ("paused", obj.is_paused),
-                ("unreadable", obj.unreadable_fields),
-            )
-            if is_so
-        ]
+        marks = [badge(name, LABELS[name]) for name in record.marks(obj)]
         return format_html("{}" + " {}" * len(marks), str(obj), *marks)
 
-    @admin.display(description="Integration", ordering="integration__name")
+    @admin.display(description=_("Integration"), ordering="integration__name")
     def kind_of_system(self, obj):
         return str(obj.integration) if obj.integration_id else "-"
 
-    @admin.display(description="Kind", ordering="auth_kind")
+    @admin.display(description=_("Kind"), ordering="auth_kind")
     def kind(self, obj):
         return obj.get_auth_kind_display()
 
-    @admin.display(description="Environment", ordering="environment")
+    @admin.display(description=_("Environment"), ordering="environment")
     def place(self, obj):
         return wording.visible(obj.environment_label)
 
-    @admin.display(description="Breaks", ordering=F("breaks_at").asc(nulls_last=True))
+    @admin.display(description=_("Breaks"), ordering=F("breaks_at").asc(nulls_last=True))
     def breaks(self, obj):
         if obj.breaks_at is None:
             return "-"
         return format_html(
             '<time title="{}">{}</time> <small>{}</small>',
-            wording.exact(obj.breaks_at, "D j M Y, H:i:s T"),
+            wording.exact(obj.breaks_at, wording.SECOND),
             wording.relative(obj.breaks_at),
-            wording.exact(obj.breaks_at, "D j M, H:i"),
+            wording.exact(obj.breaks_at, wording.SHORT),
         )
 
-    @admin.display(description="Renewed by", ordering="renewable")
+    @admin.display(description=_("Renewed by"), ordering="renewable")
     def renewed_by(self, obj):
-        name = "machine" if obj.renewable else "person"
-        return format_html('<span class="by is-{}">{}</span>', name, name.capitalize())
+        name, text = ("machine", _("Machine")) if obj.renewable else ("person", _("Person"))
+        return format_html('<span class="by is-{}">{}</span>', name, text)
 
     def changelist_view(self, request, extra_context=None):
         response = super().changelist_view(request, extra_context)
@@ -144,7 +136,7 @@ class ConnectionAuthAdmin(KnownLookups, AuditedAdmin):
         except IncorrectLookupParameters:
             raise Http404 from None
 
-    @admin.action(description="Export…", permissions=["view"])
+    @admin.action(description=_("Export…"), permissions=["view"])
     def export_selected(self, request, queryset):
         if request.POST.get("select_across") == "1":
             return exports.export_page(request, query=request.GET.urlencode())
@@ -152,7 +144,7 @@ class ConnectionAuthAdmin(KnownLookups, AuditedAdmin):
         if ids:
             return exports.export_page(request, ids=ids)
         # Without ids an export means everything, which nobody has asked for here.
-        messages.warning(request, "What you chose is not there any more.")
+        messages.warning(request, _("What you chose is not there any more."))
 
     def get_actions(self, request):
         actions = super().get_actions(request)
@@ -196,7 +188,7 @@ class ConnectionAuthAdmin(KnownLookups, AuditedAdmin):
         messages.success(
             request,
             format_html(
-                '<b>Moved {} to the bin.</b> For {} days it can be <a href="{}">restored</a>.',
+                _('<b>Moved {} to the bin.</b> For {} days it can be <a href="{}">restored</a>.'),
                 what,
                 bin.KEPT_FOR.days,
                 reverse("admin:connections_bin"),
@@ -212,7 +204,7 @@ class ConnectionAuthAdmin(KnownLookups, AuditedAdmin):
     def formfield_for_dbfield(self, db_field, request, **kwargs):
         if db_field.name == "integration":  # without the icons that open pop-ups
             visible = Integration.objects.visible_to(request.user)
-            return db_field.formfield(queryset=visible, empty_label="None")
+            return db_field.formfield(queryset=visible, empty_label=_("None"))
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def get_object(self, request, object_id, from_field=None):
@@ -241,12 +233,15 @@ class ConnectionAuthAdmin(KnownLookups, AuditedAdmin):
         try:
             return super().changeform_view(request, object_id, form_url, extra_context)
         except VersionConflict as conflict:
-            messages.error(request, f"{conflict} Nothing is overwritten.")
+            said = _("%s was changed by somebody else meanwhile. Nothing is overwritten.")
+            messages.error(request, said % conflict.record)
         except IntegrityError:
             messages.error(
                 request,
-                "Nothing is saved: another connection without an id holds exactly this, "
-                "or the id is taken.",
+                _(
+                    "Nothing is saved: another connection without an id holds exactly this, "
+                    "or the id is taken."
+                ),
             )
         return HttpResponseRedirect(request.get_full_path())
 
@@ -325,10 +320,12 @@ class ConnectionAuthAdmin(KnownLookups, AuditedAdmin):
             obj.save(update_fields=changed)
 
     def response_add(self, request, obj, post_url_continue=None):
-        return self.say_saved(request, obj, "Added", [])
+        return self.say_saved(request, obj, _("<b>Added {}.</b> {}"), "")
 
     def response_change(self, request, obj):
-        return self.say_saved(request, obj, "Saved", request.changed_names)
+        return self.say_saved(
+            request, obj, _("<b>Saved {}.</b> {}"), wording.changed(request.changed_names)
+        )
 
     def save_form(self, request, form, change):
         request.changed_names = [field_name(name) for name in form.changed_names]
@@ -336,11 +333,8 @@ class ConnectionAuthAdmin(KnownLookups, AuditedAdmin):
             messages.warning(request, warning)
         return super().save_form(request, form, change)
 
-    def say_saved(self, request, obj, verb, changed):
-        detail = f"Changed: {', '.join(changed)}." if changed else ""
-        if verb == "Saved" and not changed:
-            detail = "Nothing was different."
-        messages.success(request, format_html("<b>{} {}.</b> {}", verb, str(obj), detail))
+    def say_saved(self, request, obj, text, detail):
+        messages.success(request, format_html(text, str(obj), detail))
         if "_continue" in request.POST:
             url = reverse("admin:connections_connectionauth_change", args=[obj.pk])
             filters = self.get_preserved_filters(request)

@@ -1,10 +1,11 @@
 from django.apps import AppConfig
 from django.contrib.admin.apps import SimpleAdminConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class ConnectionsConfig(AppConfig):
     name = "connections"
-    verbose_name = "Vault"
+    verbose_name = _("Vault")
 
     def ready(self):
         from . import checks, watching  # noqa: F401  (register the checks and the receivers)

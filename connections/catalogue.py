@@ -6,6 +6,7 @@ from django.db import transaction
 
 from . import audit, payload, schema
 from .issues import RECORD_ERRORS, Issue, printable
+from .issues import gettext_noop as _
 from .models import Integration
 from .reader import entries, scan
 from .values import MAX_SHORT_TEXT
@@ -76,13 +77,17 @@ def _read(raw):
         return None, None, (raw.fault, "", raw.message)
     value = raw.value
     if not isinstance(value, dict):
-        return None, None, ("not_an_object", "", "The entry is no object.")
+        return None, None, ("not_an_object", "", RECORD_ERRORS["not_an_object"])
     for name in getattr(value, "names", ()):
         path = printable(name, 100)
         return None, None, ("conflicting_keys", path, RECORD_ERRORS["conflicting_keys"])
     kind = value.get("type")
     if not isinstance(kind, str) or not kind.strip() or len(kind) > MAX_SHORT_TEXT:
-        return None, None, ("wrong_type", "type", "A text of up to 255 characters belongs here.")
+        return (
+            None,
+            None,
+            ("wrong_type", "type", _("A text of up to 255 characters belongs here.")),
+        )
     if not _is_storable(kind):
         return None, None, ("bad_text", "type", RECORD_ERRORS["bad_text"])
     values = {}
@@ -94,12 +99,12 @@ def _read(raw):
             continue
         items = given if is_list else [given]
         if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
-            wanted = "An array of texts" if is_list else "Text"
-            return None, None, ("wrong_type", name, f"{wanted} belongs here.")
+            wanted = _("An array of texts belongs here.") if is_list else _("Text belongs here.")
+            return None, None, ("wrong_type", name, wanted)
         if not all(_is_storable(item) for item in items):
             return None, None, ("bad_text", name, RECORD_ERRORS["bad_text"])
         if not is_list and len(given) > MAX_SHORT_TEXT:
-            return None, None, ("too_long", name, f"Over {MAX_SHORT_TEXT} characters.")
+            return None, None, ("too_long", name, _("Over {} characters.").format(MAX_SHORT_TEXT))
         values[name] = given
     return kind, values, None
 

@@ -11,10 +11,11 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.db import IntegrityError, transaction
 from django.db.models import F
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy as _
 
 from . import audit, bin, keyring, replacing, runs
@@ -117,6 +118,12 @@ def title_of(run):
     """Such as `Set the environment: Sandbox`."""
     title, value = action_of(run).title, run.options["value"]
     return f"{title}: {value}" if value else str(title)
+
+
+def _kept_title(run):
+    """The same in English: the next reader of the audit log may have another language."""
+    with translation.override(settings.LANGUAGE_CODE):
+        return title_of(run)
 
 
 def look(run, value=None):
@@ -332,12 +339,12 @@ def tell_each(run, action, records, fields, user):
     """Few are told of by name, as in the bin; many by their number, at the start and the end."""
     if run.total <= bin.NAMED:
         for record in records:
-            audit.record(action, user=user, record=record, fields=fields, reason=title_of(run))
+            audit.record(action, user=user, record=record, fields=fields, reason=_kept_title(run))
 
 
 def _tell(run, result, count, status=None):
     if run.total > bin.NAMED:
         action = "delete" if run.options["action"] == "bin" else "change"
         stopped = ", cancelled" if status == ChangeRun.Status.CANCELLED else ""
-        reason = f"{title_of(run)} (change {run.pk}{stopped})"
+        reason = f"{_kept_title(run)} (change {run.pk}{stopped})"
         audit.record(action, user=run.user, count=count, reason=reason, result=result)

@@ -107,11 +107,11 @@ def _sentence(person, machine, when):
 
 
 def _day_name(end):
-    return wording.exact(end, "j M")
+    return wording.exact(end, wording.SHORT_DAY)
 
 
 def _day_span(start, end):
-    return _("in the 24 hours to %s") % wording.exact(end, "D j M, H:i")
+    return _("in the 24 hours to %s") % wording.exact(end, wording.SHORT)
 
 
 def _month_name(end):
@@ -166,10 +166,14 @@ def day_ticks(bars):
             {
                 "x": percent(days * 100 / len(bars)),
                 "anchor": "end" if days == len(bars) else "middle",
-                "text": f"{days} d · {bars[days - 1]['name']}",
+                "text": f"{_days(days)} · {bars[days - 1]['name']}",
             }
         )
     return ticks
+
+
+def _days(count):
+    return _("%s d") % count
 
 
 def month_ticks(bars):

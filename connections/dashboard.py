@@ -19,6 +19,10 @@ LABELS = {
     "month": gettext_lazy("30 days"),
     "later": gettext_lazy("Later"),
     "no_end": gettext_lazy("No known end"),
+    # What may be so besides.
+    "stale": gettext_lazy("Stale"),
+    "paused": gettext_lazy("Paused"),
+    "unreadable": gettext_lazy("Unreadable"),
 }
 NEXT_STEPS = {
     "oauth2": gettext_lazy("Ask them to reconnect"),

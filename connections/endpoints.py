@@ -6,6 +6,8 @@ import socket
 from functools import lru_cache
 from urllib.parse import urlsplit
 
+from .issues import gettext_noop as _
+
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
 TEMPLATE = re.compile(r"[{}<>]|\$\(|%7B", re.IGNORECASE)
 HOST_AND_PORT = re.compile(r"(localhost|[A-Za-z0-9\-]+(\.[A-Za-z0-9\-]+)+):\d{1,5}(?![^/?#])")
@@ -23,9 +25,9 @@ def url_faults(value):
         parts = urlsplit(plain)
         host = parts.hostname
     except ValueError:
-        return [("bad_url", "Not a well-formed address.")]
+        return [("bad_url", _("Not a well-formed address."))]
     if "\\" in parts.netloc:  # some programs see the host before it, and some the one after
-        return [("bad_url", "Not a well-formed address.")]
+        return [("bad_url", _("Not a well-formed address."))]
     faults = []
     if TEMPLATE.search(plain):
         faults.append(("url_template", None))
@@ -34,7 +36,7 @@ def url_faults(value):
     elif not scheme:
         faults.append(("url_without_scheme", None))
     elif not host:
-        return [("bad_url", "An address without a host.")]
+        return [("bad_url", _("An address without a host."))]
     if parts.username is not None or parts.password is not None:
         faults.append(("url_with_user", None))
     if host and is_private_host(host):

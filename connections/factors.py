@@ -5,6 +5,7 @@ from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.forms import ActivateTOTPForm as AllauthActivateTOTPForm
 from allauth.mfa.totp.internal.auth import SECRET_SESSION_KEY
+from django.utils.translation import gettext_lazy as _
 
 from . import keyring
 from .keyring import SealError
@@ -25,9 +26,11 @@ class MFAAdapter(DefaultMFAAdapter):
 
     error_messages = {
         **DefaultMFAAdapter.error_messages,
-        "incorrect_code": "That code is wrong, or was used before.",
-        "unreadable": "Your second step does not open with the keys that are set. "
-        "An administrator can take it away with the command reset_mfa.",
+        "incorrect_code": _("That code is wrong, or was used before."),
+        "unreadable": _(
+            "Your second step does not open with the keys that are set. "
+            "An administrator can take it away with the command reset_mfa."
+        ),
     }
 
     def _get_user_identifier(self, user):

@@ -5,8 +5,9 @@ from urllib.parse import unquote
 from django.contrib.admin import SimpleListFilter
 from django.db.models import Q
 from django.http import QueryDict
+from django.utils.translation import gettext_lazy as _
 
-from . import keyring, wording
+from . import expiry, keyring, wording
 from .counts import NO_INTEGRATION, Place, ends_of
 from .dashboard import LABELS
 from .models import PRODUCTION, ConnectionAuth, Integration, scope_of
@@ -18,9 +19,9 @@ def wants_choices(request):
 
 
 class BucketFilter(SimpleListFilter):
-    title = "status"
+    title = _("status")
     parameter_name = "bucket"
-    known = {**LABELS, "stale": "Stale"}
+    known = {name: LABELS[name] for name in (*expiry.BUCKETS, "stale")}
 
     def lookups(self, request, model_admin):
         return self.known.items()
@@ -32,8 +33,9 @@ class BucketFilter(SimpleListFilter):
 
 
 class IntegrationFilter(SimpleListFilter):
-    title = "integration"
+    title = _("integration")
     parameter_name = "integration"
+    known = {NO_INTEGRATION: _("None")}
 
     def lookups(self, request, model_admin):
         if not wants_choices(request):
@@ -44,7 +46,7 @@ class IntegrationFilter(SimpleListFilter):
                 "type", "name"
             )
         ]
-        return known if scope_of(request.user).integrations else [*known, (NO_INTEGRATION, "None")]
+        return known if scope_of(request.user).integrations else [*known, *self.known.items()]
 
     def queryset(self, request, queryset):
         return Place(integration=self.value() or None).of(queryset)
@@ -53,11 +55,11 @@ class IntegrationFilter(SimpleListFilter):
 class OtherIntegrationsFilter(SimpleListFilter):
     """`other_than=<type>,<type>`: what the dashboard sums up as others. Shown only in use."""
 
-    title = "integration"
+    title = _("integration")
     parameter_name = "other_than"
 
     def lookups(self, request, model_admin):
-        return [(self.value(), "others")] if self.value() else []
+        return [(self.value(), _("others"))] if self.value() else []
 
     def queryset(self, request, queryset):
         named = {unquote(kind) for kind in (self.value() or "").split(",") if kind}
@@ -72,9 +74,9 @@ class OtherIntegrationsFilter(SimpleListFilter):
 class NeedsFilter(SimpleListFilter):
     """`needs=person`: what the dashboard says needs one. Shown only in use."""
 
-    title = "needs"
+    title = _("needs")
     parameter_name = "needs"
-    known = {"person": "a person within 7 days"}
+    known = {"person": _("a person within 7 days")}
 
     def lookups(self, request, model_admin):
         return list(self.known.items())
@@ -87,7 +89,7 @@ class NeedsFilter(SimpleListFilter):
 
 
 class KindFilter(SimpleListFilter):
-    title = "kind"
+    title = _("kind")
     parameter_name = "kind"
     known = dict(ConnectionAuth.AUTH_KINDS)
 
@@ -99,7 +101,7 @@ class KindFilter(SimpleListFilter):
 
 
 class EnvironmentFilter(SimpleListFilter):
-    title = "environment"
+    title = _("environment")
     parameter_name = "environment"
 
     def lookups(self, request, model_admin):
@@ -119,7 +121,7 @@ class EnvironmentFilter(SimpleListFilter):
 class YesNoFilter(SimpleListFilter):
     """A condition that is met or not; the subclass names the column."""
 
-    known = {"1": "Yes", "0": "No"}
+    known = {"1": _("Yes"), "0": _("No")}
 
     def lookups(self, request, model_admin):
         return self.known.items()
@@ -131,20 +133,20 @@ class YesNoFilter(SimpleListFilter):
 
 
 class PausedFilter(YesNoFilter):
-    title = "paused"
+    title = _("paused")
     parameter_name = "paused"
     condition = {"is_paused": True}
 
 
 class RenewableFilter(YesNoFilter):
-    title = "renewed by"
+    title = _("renewed by")
     parameter_name = "renewable"
     condition = {"renewable": True}
-    known = {"1": "Machine", "0": "Person"}
+    known = {"1": _("Machine"), "0": _("Person")}
 
 
 class UnreadableFilter(YesNoFilter):
-    title = "unreadable"
+    title = _("unreadable")
     parameter_name = "unreadable"
     condition = {"unreadable_fields__isnull": False}
 
@@ -158,9 +160,9 @@ class OldKeyFilter(SimpleListFilter):
     Shown while there is more than one key, or where one is missing. Opens nothing.
     """
 
-    title = "sealed under"
+    title = _("sealed under")
     parameter_name = "old_key"
-    known = {"1": "An old key", "0": "The newest key", "missing": "A missing key"}
+    known = {"1": _("An old key"), "0": _("The newest key"), "missing": _("A missing key")}
 
     def lookups(self, request, model_admin):
         choices = list(self.known.items())
@@ -182,15 +184,15 @@ class OldKeyFilter(SimpleListFilter):
 class BreaksFilter(SimpleListFilter):
     """`breaks=<from>..<to>`: what a bar of the dashboard counts. Shown only where it is in use."""
 
-    title = "breaks"
+    title = _("breaks")
     parameter_name = "breaks"
 
     def lookups(self, request, model_admin):
         after, until = ends_of(self.value() or "")
         if after is None and until is None:
             return []
-        words = [f"after {wording.exact(after)}"] if after else []
-        words += [f"until {wording.exact(until)}"] if until else []
+        words = [_("after %s") % wording.exact(after)] if after else []
+        words += [_("until %s") % wording.exact(until)] if until else []
         return [(self.value(), " ".join(words))]
 
     def queryset(self, request, queryset):
@@ -223,4 +225,4 @@ def in_words(query):
         for found in LIST_FILTERS
         if (value := asked.get(found.parameter_name))
     ]
-    return [*words, f"search: {asked['q']}"] if asked.get("q") else words
+    return [*words, _("search: %s") % asked["q"]] if asked.get("q") else words

@@ -9,19 +9,22 @@ from datetime import timedelta, timezone
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext, pgettext_lazy
+from django.utils.translation import gettext_lazy as _
 
 from . import dates, payload, schema, wire, wording
-from .issues import CODES, OUTSIDE
+from .issues import CODES, OUTSIDE, in_words
 from .merging import CREDENTIALS, moved_endpoints
 from .models import EVERYTHING, SEALED_COLUMNS, ConnectionAuth
 from .values import MASKED, MAX_SHORT_TEXT
 from .window import MAX_DEPTH
 
 # Groups of the page, by what the fields are for: (title, fields).
+IDENTITY, EXPIRY = _("Identity"), _("Expiry")
 MAIN_GROUPS = (
-    ("Tokens", ("access_token", "refresh_token", "token", "state", "user_id")),
+    (_("Tokens"), ("access_token", "refresh_token", "token", "state", "user_id")),
     (
-        "OAuth client",
+        _("OAuth client"),
         (
             "client_id",
             "client_secret",
@@ -32,14 +35,14 @@ MAIN_GROUPS = (
             "dev_api_key",
         ),
     ),
-    ("Keys and certificates", ("pem", "key")),
-    ("Endpoints", ("api_url", "token_url", "authorize_url", "refresh_url")),
-    ("Other", ("other_auth_info", "emails", "meta", "extra")),
+    (_("Keys and certificates"), ("pem", "key")),
+    (_("Endpoints"), ("api_url", "token_url", "authorize_url", "refresh_url")),
+    (_("Other"), ("other_auth_info", "emails", "meta", "extra")),
 )
 SIDE_GROUPS = (
-    ("Identity", ("name", "integration", "environment", "external_xref", "is_paused")),
+    (IDENTITY, ("name", "integration", "environment", "external_xref", "is_paused")),
     (
-        "Expiry",
+        EXPIRY,
         (
             "expiry_date",
             "expires_in",
@@ -50,48 +53,60 @@ SIDE_GROUPS = (
 )
 PLAIN_FIELDS = tuple(
     name
-    for _, names in (*MAIN_GROUPS, *SIDE_GROUPS)
+    for _title, names in (*MAIN_GROUPS, *SIDE_GROUPS)
     for name in names
     if name not in SEALED_COLUMNS
 )
 PLAIN_COLUMNS = tuple(ConnectionAuth._meta.get_field(n) for n in (*PLAIN_FIELDS, "connection_id"))
 LABELS = {
-    "api_url": "API address",
-    "app_id": "App id",
-    "authorize_url": "Authorise address",
-    "client_id": "Client id",
-    "connection_id": "Connection id",
-    "dev_api_key": "Developer API key",
-    "emails": "E-mail addresses",
-    "expires_in": "Access lasts",
-    "expiry_date": "Access ends",
-    "external_xref": "Your reference",
-    "extra": "Keys that we do not know",
-    "is_paused": "Paused",
-    "key": "Key",
-    "other_auth_info": "Other credentials",
-    "pem": "Certificate",
-    "refresh_token_expires_date": "Refresh ends",
-    "refresh_token_expires_in": "Refresh lasts",
-    "refresh_url": "Refresh address",
-    "token_url": "Token address",
-    "user_id": "User id",
+    "access_token": _("Access token"),
+    "api_url": _("API address"),
+    "app_id": _("App id"),
+    "audience": _("Audience"),
+    "authorize_url": _("Authorise address"),
+    "client_id": _("Client id"),
+    "client_secret": _("Client secret"),
+    "connection_id": _("Connection id"),
+    "consumer_key": _("Consumer key"),
+    "consumer_secret": _("Consumer secret"),
+    "dev_api_key": _("Developer API key"),
+    "emails": _("E-mail addresses"),
+    "environment": _("Environment"),
+    "expires_in": _("Access lasts"),
+    "expiry_date": _("Access ends"),
+    "external_xref": _("Your reference"),
+    "extra": _("Keys that we do not know"),
+    "integration": _("Integration"),
+    "is_paused": _("Paused"),
+    "key": _("Key"),
+    "meta": _("Meta"),
+    "name": _("Name"),
+    "other_auth_info": _("Other credentials"),
+    "pem": _("Certificate"),
+    "refresh_token": _("Refresh token"),
+    "refresh_token_expires_date": _("Refresh ends"),
+    "refresh_token_expires_in": _("Refresh lasts"),
+    "refresh_url": _("Refresh address"),
+    "state": pgettext_lazy("field", "State"),
+    "token": _("Token"),
+    "token_url": _("Token address"),
+    "user_id": _("User id"),
 }
 HELP = {
-    "emails": "One address a line.",
-    "connection_id": "The id that the API knows it by. It can't be changed later.",
-    "environment": "Blank counts as Production.",
-    "expires_in": "Seconds.",
-    "expiry_date": "A whole instant, such as 2026-11-30 14:20 +01:00.",
-    "extra": "Kept as they came, and written again by an export.",
-    "external_xref": "Your own id for the customer. Shown in lists and exports.",
-    "is_paused": "Kept as it is.",
-    "key": "An API key, or the private key that belongs to the certificate.",
-    "meta": "A JSON object.",
-    "other_auth_info": "One credential a line.",
-    "pem": "PEM text with its BEGIN and END lines.",
-    "refresh_token_expires_date": "A whole instant, such as 2026-11-30 14:20 +01:00.",
-    "refresh_token_expires_in": "Seconds.",
+    "emails": _("One address a line."),
+    "connection_id": _("The id that the API knows it by. It can't be changed later."),
+    "environment": _("Blank counts as Production."),
+    "expires_in": _("Seconds."),
+    "expiry_date": _("A whole instant, such as 2026-11-30 14:20 +01:00."),
+    "extra": _("Kept as they came, and written again by an export."),
+    "external_xref": _("Your own id for the customer. Shown in lists and exports."),
+    "is_paused": _("Kept as it is."),
+    "key": _("An API key, or the private key that belongs to the certificate."),
+    "meta": _("A JSON object."),
+    "other_auth_info": _("One credential a line."),
+    "pem": _("PEM text with its BEGIN and END lines."),
+    "refresh_token_expires_date": _("A whole instant, such as 2026-11-30 14:20 +01:00."),
+    "refresh_token_expires_in": _("Seconds."),
 }
 JSON_KINDS = {"emails", "strings"}
 # An export puts meta into an auth object, a Connection and an array; an import reads that again.
@@ -99,7 +114,7 @@ MAX_META_DEPTH = MAX_DEPTH - 3
 
 
 def label_of(name):
-    return LABELS.get(name) or name.replace("_", " ").capitalize()
+    return LABELS.get(name, name)
 
 
 class WriteOnlyTextarea(forms.Textarea):
@@ -182,10 +197,13 @@ class InstantInput(forms.CharField):
             moment, has_zone = dates.parse_date(value)
         except ValueError:
             raise ValidationError(
-                "There is no such date. Write a whole instant, such as 2026-11-30 14:20 +01:00."
+                gettext(
+                    "There is no such date. "
+                    "Write a whole instant, such as 2026-11-30 14:20 +01:00."
+                )
             ) from None
         if not has_zone:
-            raise ValidationError("Add the zone: 2026-11-30 14:20 +01:00, or Z for UTC.")
+            raise ValidationError(gettext("Add the zone: 2026-11-30 14:20 +01:00, or Z for UTC."))
         return moment
 
     def has_changed(self, initial, data):
@@ -210,7 +228,7 @@ def inputs():
         elif name not in ("integration", "is_paused"):
             fields[name] = PlainInput()
     for name in SEALED_COLUMNS:
-        tick = forms.BooleanField(required=False, label="Clear the stored value instead")
+        tick = forms.BooleanField(required=False, label=_("Clear the stored value instead"))
         fields[f"clear_{name}"] = tick
         if name != "extra":
             fields[name] = SealedInput(name)
@@ -242,7 +260,7 @@ class ConnectionAuthForm(forms.ModelForm):
                 self.fields[name].help_text = HELP.get(name, "")
         for name in SEALED_COLUMNS:
             if name in self.fields and getattr(self.instance, name) is not None:
-                self.fields[name].widget.attrs["placeholder"] = (
+                self.fields[name].widget.attrs["placeholder"] = gettext(
                     "Paste the new value. Blank keeps what is stored."
                 )
             if f"clear_{name}" in self.fields:
@@ -259,8 +277,10 @@ class ConnectionAuthForm(forms.ModelForm):
         adding = self.instance._state.adding
         if not adding and cleaned.get("version") != self.instance.version:
             raise ValidationError(
-                "Somebody else saved this connection meanwhile. Nothing of theirs is "
-                "overwritten: look at their change, then make yours again.",
+                gettext(
+                    "Somebody else saved this connection meanwhile. Nothing of theirs is "
+                    "overwritten: look at their change, then make yours again."
+                ),
                 code="conflict",
             )
         typed = self.typed_sealed()
@@ -270,13 +290,13 @@ class ConnectionAuthForm(forms.ModelForm):
         self.guard_endpoints(typed)
         integration = cleaned.get("integration")
         if not self.scope.reaches(integration and integration.type, cleaned.get("environment")):
-            self.add_error(None, OUTSIDE)
+            self.add_error(None, gettext(OUTSIDE))
         return cleaned
 
     def guard_endpoints(self, typed):
         """A new host must not get secrets that whoever changes it may not even know."""
         kept = [
-            label_of(name)
+            str(label_of(name))
             for name in CREDENTIALS
             if getattr(self.instance, name) is not None
             and name not in typed
@@ -284,7 +304,9 @@ class ConnectionAuthForm(forms.ModelForm):
         ]
         changes = {name: self.cleaned_data.get(name) for name in self.changed_data}
         for name in moved_endpoints(self.instance, changes) if kept else ():
-            self.add_error(name, f"{CODES['endpoint_changed']} Enter again: {', '.join(kept)}.")
+            why = gettext(CODES["endpoint_changed"])
+            again = gettext("Enter again: %s.") % ", ".join(kept)
+            self.add_error(name, f"{why} {again}")
 
     def plain_for_payload(self):
         """The changed plain fields of the auth object in their JSON form."""
@@ -303,7 +325,7 @@ class ConnectionAuthForm(forms.ModelForm):
             if text is None:
                 continue
             if self.cleaned_data.get(f"clear_{name}"):
-                self.add_error(name, "Either a new value or the tick, not both.")
+                self.add_error(name, gettext("Either a new value or the tick, not both."))
                 continue
             try:
                 typed[name] = parse_typed(schema.AUTH_FIELDS[name], text)
@@ -315,12 +337,14 @@ class ConnectionAuthForm(forms.ModelForm):
         for issue in entry.issues:
             name = issue.path.partition("[")[0].partition(".")[0]
             if issue.level == "warning":
-                self.warnings.append(f"{label_of(name)}: {issue.message}")
+                self.warnings.append(f"{label_of(name)}: {in_words(issue.message)}")
             else:
-                self.add_error(name if name in self.fields else None, issue.message)
+                self.add_error(name if name in self.fields else None, in_words(issue.message))
         for name, value in (entry.auth or {}).items():
             if value is MASKED or (isinstance(value, list) and MASKED in value):
-                self.add_error(name, "This is a mask and no value. Blank keeps what is stored.")
+                self.add_error(
+                    name, gettext("This is a mask and no value. Blank keeps what is stored.")
+                )
         self.sealed = {name: value for name, value in (entry.auth or {}).items() if name in typed}
 
     def _post_clean(self):
@@ -349,11 +373,11 @@ def parse_typed(kind, text):
         try:
             value = json.loads(text, object_pairs_hook=_each_key_once)
         except (ValueError, RecursionError):
-            raise ValueError("This is not JSON, or has a key twice.") from None
+            raise ValueError(gettext("This is not JSON, or has a key twice.")) from None
         if not isinstance(value, dict):
-            raise ValueError("A JSON object belongs here: { … }.")
+            raise ValueError(gettext("A JSON object belongs here: { … }."))
         if _depth(value) > MAX_META_DEPTH:
-            raise ValueError(f"It nests more than {MAX_META_DEPTH} levels deep.")
+            raise ValueError(gettext("It nests more than %s levels deep.") % MAX_META_DEPTH)
         return value
     return text
 

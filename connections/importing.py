@@ -15,7 +15,7 @@ from django.utils import timezone
 from uuid_utils import uuid7
 
 from . import audit, parallel, rows
-from .issues import COMMAND_ERRORS, FileRefused
+from .issues import COMMAND_ERRORS, NOTHING_STORED, STORED_STAYS, FileRefused
 from .judging import Judge
 from .models import EVERYTHING, Scope
 from .reader import scan
@@ -84,7 +84,7 @@ class Result:
         if atomic:
             self.store_nothing()
         stays = (self.created or self.updated) and not self.dry_run
-        rest = "What was stored stays." if stays else "Nothing was stored."
+        rest = STORED_STAYS if stays else NOTHING_STORED
         self.error = {"code": code, "message": f"{message} {rest}"}
 
     def as_json(self):

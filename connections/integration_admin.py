@@ -6,9 +6,12 @@ from django.db.models import Count, Q
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.http import urlencode
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from . import catalogue, wording
 from .audited import AuditedAdmin
+from .issues import in_words
 from .lookups import KnownLookups
 from .models import ConnectionAuth, Integration, scope_of
 
@@ -33,15 +36,21 @@ class LinesField(forms.CharField):
 
 class IntegrationForm(forms.ModelForm):
     token_names = LinesField(
-        required=False, help_text="Labels of the credentials in otherAuthInfo, one a line."
+        required=False,
+        label=_("Token names"),
+        help_text=_("Labels of the credentials in otherAuthInfo, one a line."),
     )
-    token_instructions = LinesField(required=False, help_text="How to get them, one a line.")
-    categories = LinesField(required=False, help_text="One a line.")
+    token_instructions = LinesField(
+        required=False,
+        label=_("Token instructions"),
+        help_text=_("How to get them, one a line."),
+    )
+    categories = LinesField(required=False, label=_("Categories"), help_text=_("One a line."))
     token_url = forms.CharField(
         required=False,
         strip=False,
-        label="Token address",
-        help_text="Used for renewal where a connection has no token address of its own.",
+        label=_("Token address"),
+        help_text=_("Used for renewal where a connection has no token address of its own."),
     )
 
     class Meta:
@@ -66,7 +75,7 @@ class IntegrationForm(forms.ModelForm):
     def clean_token_url(self):
         value = self.cleaned_data["token_url"]
         for issue in catalogue.url_errors(value):
-            raise forms.ValidationError(issue.message)
+            raise forms.ValidationError(in_words(issue.message))
         return value
 
 
@@ -112,18 +121,20 @@ class IntegrationAdmin(KnownLookups, AuditedAdmin):
             return super().get_deleted_objects(objs, request)
         named = [str(record) for record in users.listed()[:MOST_NAMED]]
         if count > len(named):
-            named.append(f"{count - len(named):,} more connections")
+            more = count - len(named)
+            text = ngettext("%s more connection", "%s more connections", more)
+            named.append(text % wording.number(more))
         return [], {}, set(), named
 
-    @admin.display(description="Name", ordering="name")
+    @admin.display(description=_("Name"), ordering="name")
     def title(self, obj):
         return str(obj)
 
-    @admin.display(description="Token names")
+    @admin.display(description=_("Token names"))
     def labels(self, obj):
         return ", ".join(map(wording.visible, obj.token_names))
 
-    @admin.display(description="Connections", ordering="in_use")
+    @admin.display(description=_("Connections"), ordering="in_use")
     def count(self, obj):
         url = reverse("admin:connections_connectionauth_changelist")
         query = urlencode({"integration": obj.type})

@@ -13,6 +13,7 @@ from django.db.models import BooleanField, ExpressionWrapper, Q
 from . import expiry, keyring, payload, rows, schema
 from .derivation import content_digest, derived, fingerprints_of, identity_digest
 from .issues import OUTSIDE, Issue
+from .issues import gettext_noop as _
 from .merging import fresh_auth, same
 from .models import ConnectionAuth
 from .reader import read_piece
@@ -185,7 +186,7 @@ class Judge:
         if auth is None:
             fresh_auth(entry)  # says what is masked and has nothing to keep
         if not entry.is_refused and not self.options.may_add:
-            entry.say("not_permitted", "", "You may not add connections.")
+            entry.say("not_permitted", "", _("You may not add connections."))
         if entry.is_refused:
             verdict.action = "rejected"
             return

@@ -5,6 +5,7 @@ from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR, ChangeList
 from django.core.paginator import Paginator
 from django.http import QueryDict
 from django.utils.functional import cached_property
+from django.utils.translation import gettext as _
 
 from . import expiry
 from .dashboard import LABELS
@@ -38,11 +39,13 @@ class ConnectionChangeList(ChangeList):
             else:
                 narrowed = spec.queryset(self.request, queryset)
                 queryset = queryset if narrowed is None else narrowed
-        queryset, _ = self.model_admin.get_search_results(self.request, queryset, self.query)
+        queryset, _may_repeat = self.model_admin.get_search_results(
+            self.request, queryset, self.query
+        )
         counts = queryset.bucket_counts()
-        tiles = [("", "All", counts["total"])]
+        tiles = [("", _("All"), counts["total"])]
         tiles += [(name, LABELS[name], counts[name]) for name in expiry.BUCKETS]
-        tiles.append(("stale", "Stale", counts["stale"]))
+        tiles.append(("stale", LABELS["stale"], counts["stale"]))
         return [
             {
                 "name": name,

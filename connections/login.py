@@ -7,30 +7,31 @@ from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
 
 from . import audit
 
 # The titles of allauth's pages: those in a card of their own, and those inside the console.
 CARDS = {
-    "account_login": "Sign in",
-    "account_logout": "Sign out",
-    "account_inactive": "No access",
-    "account_reauthenticate": "Is it you?",
-    "mfa_reauthenticate": "Is it you?",
-    "mfa_reauthenticate_webauthn": "Is it you?",
-    "mfa_authenticate": "Second step",
+    "account_login": _("Sign in"),
+    "account_logout": _("Sign out"),
+    "account_inactive": _("No access"),
+    "account_reauthenticate": _("Is it you?"),
+    "mfa_reauthenticate": _("Is it you?"),
+    "mfa_reauthenticate_webauthn": _("Is it you?"),
+    "mfa_authenticate": _("Second step"),
 }
 PAGES = {
-    "account_change_password": "Change your password",
-    "mfa_index": "Second step",
-    "mfa_activate_totp": "Set up an app for codes",
-    "mfa_deactivate_totp": "Stop using the app?",
-    "mfa_view_recovery_codes": "Recovery codes",
-    "mfa_generate_recovery_codes": "New recovery codes?",
-    "mfa_list_webauthn": "Passkeys",
-    "mfa_add_webauthn": "Add a passkey",
-    "mfa_edit_webauthn": "Rename a passkey",
-    "mfa_remove_webauthn": "Remove this passkey?",
+    "account_change_password": _("Change your password"),
+    "mfa_index": _("Second step"),
+    "mfa_activate_totp": _("Set up an app for codes"),
+    "mfa_deactivate_totp": _("Stop using the app?"),
+    "mfa_view_recovery_codes": _("Recovery codes"),
+    "mfa_generate_recovery_codes": _("New recovery codes?"),
+    "mfa_list_webauthn": _("Passkeys"),
+    "mfa_add_webauthn": _("Add a passkey"),
+    "mfa_edit_webauthn": _("Rename a passkey"),
+    "mfa_remove_webauthn": _("Remove this passkey?"),
 }
 
 
@@ -51,12 +52,12 @@ class AccountAdapter(DefaultAccountAdapter):
 
     error_messages = {
         **DefaultAccountAdapter.error_messages,
-        "username_password_mismatch": "That user name and password do not go together.",
-        "incorrect_password": "That is not your password.",
-        "enter_current_password": "That is not your password.",
-        "incorrect_code": "That code is wrong, or was used before.",
-        "too_many_login_attempts": "Too many tries. Wait a quarter of an hour.",
-        "rate_limited": "Too many tries. Wait a quarter of an hour.",
+        "username_password_mismatch": _("That user name and password do not go together."),
+        "incorrect_password": _("That is not your password."),
+        "enter_current_password": _("That is not your password."),
+        "incorrect_code": _("That code is wrong, or was used before."),
+        "too_many_login_attempts": _("Too many tries. Wait a quarter of an hour."),
+        "rate_limited": _("Too many tries. Wait a quarter of an hour."),
     }
 
     def is_open_for_signup(self, request):

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from . import dates, endpoints, schema, wire
+from .issues import gettext_noop as _
 from .values import MASKED
 
 # A new host must not get these without whoever changes it knowing them.
@@ -104,7 +105,9 @@ def _merge_sealed(outcome, entry, name, auth, unreadable, replace):
         value = _fill(value, stored)
         outcome.keeps_secret = outcome.keeps_secret or name in CREDENTIALS
         if value is None:
-            entry.say("nothing_to_keep", entry.spelled[name], "Masked items need as many stored.")
+            entry.say(
+                "nothing_to_keep", entry.spelled[name], _("Masked items need as many stored.")
+            )
             return
     if value is MASKED:
         if stored is None:

@@ -7,6 +7,7 @@ places by the spelling of the file and never hold a value.
 from dataclasses import dataclass, field
 
 from .issues import CODES, Issue, printable
+from .issues import gettext_noop as _
 from .schema import AUTH_FIELDS, CONNECTION_FIELDS, camel
 from .values import LONELY_MASK, MASKED, MAX_KEYS, MAX_NAMED_KEYS, READERS, Masked, check_value
 from .wire import MASK, same
@@ -66,7 +67,7 @@ def _read_connection(entry, raw):
     if auth is None:
         return
     if not isinstance(auth, dict):
-        entry.say("wrong_type", "auth", "An object belongs here.")
+        entry.say("wrong_type", "auth", _("An object belongs here."))
         return
     _check_conflicts(entry, auth, "auth")
     entry.auth = {}
@@ -90,7 +91,7 @@ def _read_object(entry, raw, keys, prefix, known):
             if value is not None:
                 known[column] = value
         elif not same(raw[spelled[name]], value):
-            entry.say("conflicting_keys", path, "Both spellings are there and differ.")
+            entry.say("conflicting_keys", path, _("Both spellings are there and differ."))
     if extra:
         _read_extra(entry, extra, prefix)
 

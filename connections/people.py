@@ -1,7 +1,5 @@
 """The admin pages of users and groups."""
 
-from operator import attrgetter
-
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from django.contrib import admin
@@ -11,6 +9,8 @@ from django.contrib.auth.models import Group, Permission, User
 from django.db.models import ManyToManyField, Q
 from django.forms import CheckboxSelectMultiple
 from django.shortcuts import redirect
+from django.utils.translation import gettext, gettext_noop
+from django.utils.translation import gettext_lazy as _
 
 from . import audit
 from .integration_admin import LinesField
@@ -20,6 +20,45 @@ from .models import UserScope
 # Ours come below; allauth's have nothing that anybody should look at or change by hand.
 admin.site.unregister((User, Group, EmailAddress, Authenticator))
 
+# Permissions have their names in the database, in English: these are Django's for our models.
+GIVEN_NAMES = (
+    gettext_noop("Can add connection"),
+    gettext_noop("Can change connection"),
+    gettext_noop("Can delete connection"),
+    gettext_noop("Can view connection"),
+    gettext_noop("Can add integration"),
+    gettext_noop("Can change integration"),
+    gettext_noop("Can delete integration"),
+    gettext_noop("Can view integration"),
+    gettext_noop("Can add user"),
+    gettext_noop("Can change user"),
+    gettext_noop("Can delete user"),
+    gettext_noop("Can view user"),
+    gettext_noop("Can add group"),
+    gettext_noop("Can change group"),
+    gettext_noop("Can delete group"),
+    gettext_noop("Can view group"),
+)
+# Django's own texts on these pages that its German catalogue lacks.
+DJANGO_SAYS = (
+    gettext_noop("Password-based authentication"),
+    gettext_noop("Enabled"),
+    gettext_noop("Disabled"),
+    gettext_noop(
+        "Whether the user will be able to authenticate using a password or not. If disabled, "
+        "they may still be able to authenticate using other backends, such as Single Sign-On or "
+        "LDAP."
+    ),
+    gettext_noop("Enable password-based authentication for this user by setting a password."),
+    gettext_noop(
+        "Raw passwords are not stored, so there is no way to see the user’s password."  # noqa: RUF001
+    ),
+    gettext_noop("Set password"),
+    gettext_noop("Reset password"),
+    gettext_noop("Set password: %s"),
+    gettext_noop("Conflicting form data submitted. Please try again."),
+    gettext_noop("Password-based authentication was disabled."),
+)
 LIMITS = {"scope_environments": "environments", "scope_integrations": "integrations"}
 
 
@@ -28,13 +67,13 @@ class PersonForm(UserChangeForm):
 
     scope_environments = LinesField(
         required=False,
-        label="Environments",
-        help_text="One a line, such as Production. Blank: any.",
+        label=_("Environments"),
+        help_text=_("One a line, such as Production. Blank: any."),
     )
     scope_integrations = LinesField(
         required=False,
-        label="Integrations",
-        help_text="Types such as hubspot, one a line. Blank: any.",
+        label=_("Integrations"),
+        help_text=_("Types such as hubspot, one a line. Blank: any."),
     )
 
     def __init__(self, *args, **kwargs):
@@ -42,6 +81,10 @@ class PersonForm(UserChangeForm):
         if scope := UserScope.objects.filter(pk=self.instance.pk).first():
             for name, column in LIMITS.items():
                 self.initial[name] = getattr(scope, column)
+
+
+def _name_of(permission):
+    return gettext(permission.name)
 
 
 class Ticked(KnownLookups):
@@ -57,7 +100,7 @@ class Ticked(KnownLookups):
             ours = Q(content_type__app_label="connections")
             people = Q(content_type__app_label="auth", content_type__model__in=("user", "group"))
             field.queryset = field.queryset.filter(ours | people)
-            field.label_from_instance = attrgetter("name")
+            field.label_from_instance = _name_of
         return field
 
 
@@ -84,10 +127,12 @@ class PersonAdmin(Ticked, UserAdmin):
             return fieldsets
         scope = {
             "fields": tuple(LIMITS),
-            "description": "A user with limits sees and touches only the connections inside. "
-            "A superuser has none.",
+            "description": _(
+                "A user with limits sees and touches only the connections inside. "
+                "A superuser has none."
+            ),
         }
-        return (*fieldsets, ("Limited to", scope))
+        return (*fieldsets, (_("Limited to"), scope))
 
     def save_model(self, request, obj, form, change):
         super().save_model(request, obj, form, change)

@@ -9,6 +9,7 @@ from typing import Any
 
 from . import quick
 from .issues import FileRefused
+from .issues import gettext_noop as _
 from .shape import Layout, Piece, is_named_lines, looks_like_lines, object_layout, sniff
 from .sources import CHUNK
 from .window import (
@@ -25,7 +26,7 @@ from .window import (
 )
 
 PIECE_ENTRIES = 500
-OVERLONG_LINE = "The line is over 16 MiB."
+OVERLONG_LINE = _("The line is over 16 MiB.")
 
 
 @dataclass
@@ -193,16 +194,16 @@ def _line_entry(line, number, line_number):
     try:
         value, end = decode_entry(line, BLANKS.match(line).end())
     except NotFinite:
-        raw.message = "The line holds NaN or Infinity, which are no JSON."
+        raw.message = _("The line holds NaN or Infinity, which are no JSON.")
     except RecursionError:
-        raw.message = "The line nests more than 200 levels deep."
+        raw.message = _("The line nests more than 200 levels deep.")
     except ValueError:
-        raw.message = "The line is not JSON."
+        raw.message = _("The line is not JSON.")
     else:
         if line[end:].strip(" \t\r"):
-            raw.message = "There is something after the end of the object."
+            raw.message = _("There is something after the end of the object.")
         elif is_too_deep(value, line, 0):
-            raw.message = "The line nests more than 200 levels deep."
+            raw.message = _("The line nests more than 200 levels deep.")
         else:
             raw.value, raw.fault = value, ""
     return raw

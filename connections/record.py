@@ -3,25 +3,32 @@
 import json
 from datetime import datetime
 
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from . import facts, history, schema, timeline, wire, wording
 from .dashboard import LABELS, NEXT_STEPS
 from .fields import Sealed
-from .forms import MAIN_GROUPS, SIDE_GROUPS, label_of
+from .forms import EXPIRY, IDENTITY, MAIN_GROUPS, SIDE_GROUPS, label_of
 from .models import SEALED_COLUMNS
 from .writing import field_name
 
-EXACT = "D j M Y, H:i:s T"
 LATEST = 5  # entries of the history beside the form
 
 SOURCES = {
-    "expiry_date": ("The API said so", "expiryDate"),
-    "expires_in": ("The API's date of the tokens and how long they last", "expiresIn"),
-    "expires_in_estimate": ("How long they last, counted from when they came in", "expiresIn"),
-    "jwt": ("The token says so itself", "exp"),
-    "certificate": ("The certificate says so", "notAfter"),
-    "": ("Nothing stored says when it ends", ""),
+    "expiry_date": (gettext_lazy("The API said so"), "expiryDate"),
+    "expires_in": (
+        gettext_lazy("The API's date of the tokens and how long they last"),
+        "expiresIn",
+    ),
+    "expires_in_estimate": (
+        gettext_lazy("How long they last, counted from when they came in"),
+        "expiresIn",
+    ),
+    "jwt": (gettext_lazy("The token says so itself"), "exp"),
+    "certificate": (gettext_lazy("The certificate says so"), "notAfter"),
+    "": (gettext_lazy("Nothing stored says when it ends"), ""),
 }
 
 
@@ -32,13 +39,7 @@ def head(record, now):
     consequence) and `answers` (list of question, answer, note, mono: a field name or "").
     """
     bucket = record.bucket(now)
-    badges = [(bucket, LABELS[bucket])]
-    if record.is_stale(now):
-        badges.append(("stale", "Stale"))
-    if record.is_paused:
-        badges.append(("paused", "Paused"))
-    if record.unreadable_fields:
-        badges.append(("unreadable", "Unreadable"))
+    badges = [(name, LABELS[name]) for name in (bucket, *marks(record, now))]
     parts = [record.integration, record.get_auth_kind_display(), record.environment_label]
     return {
         "badges": badges,
@@ -48,63 +49,79 @@ def head(record, now):
     }
 
 
+def marks(record, now=None):
+    """What is to be said of a record beside its bucket, as keys of LABELS."""
+    marked = {
+        "stale": record.is_stale(now),
+        "paused": record.is_paused,
+        "unreadable": record.unreadable_fields,
+    }
+    return [name for name, is_so in marked.items() if is_so]
+
+
 def verdict(record, now):
     """`(fact, consequence)`, two sentences."""
     ends, breaks = record.access_expires_at, record.breaks_at
     has_ended = ends is not None and ends <= now
     if record.auth_kind == "empty":
-        return "It holds no credentials.", "Enter some below, or import the connection again."
+        return (
+            _("It holds no credentials."),
+            _("Enter some below, or import the connection again."),
+        )
     if breaks is not None and breaks <= now:
         return (
-            "It does not work any more.",
-            f"It broke {wording.relative(breaks, now)}; {next_step(record, now).lower()}.",
+            _("It does not work any more."),
+            _("It broke %(ago)s; %(step)s.")
+            % {
+                "ago": wording.relative(breaks, now),
+                "step": wording.within(next_step(record, now)),
+            },
         )
     if has_ended:
-        until = (
-            f" until {wording.exact(breaks)}; after that only the customer can" if breaks else ""
-        )
-        return (
-            "It does not work until it is renewed.",
-            f"Access ended {wording.relative(ends, now)}. A machine can renew it{until}.",
-        )
+        text = _("Access ended %(ago)s. A machine can renew it.")
+        if breaks:
+            text = _(
+                "Access ended %(ago)s. A machine can renew it until %(until)s; "
+                "after that only the customer can."
+            )
+        told = {"ago": wording.relative(ends, now), "until": wording.exact(breaks)}
+        return _("It does not work until it is renewed."), text % told
     if breaks is not None:
-        return (
-            "It works.",
-            f"It breaks {wording.relative(breaks, now)}, on {wording.exact(breaks)}.",
-        )
+        told = {"ahead": wording.relative(breaks, now), "when": wording.exact(breaks)}
+        return _("It works."), _("It breaks %(ahead)s, on %(when)s.") % told
     if record.renewable:
-        return "It works.", "A machine can renew it, and no end of that is known."
-    return "It works, as far as we know.", "Nothing stored says when it ends."
+        return _("It works."), _("A machine can renew it, and no end of that is known.")
+    return _("It works, as far as we know."), _("Nothing stored says when it ends.")
 
 
 def answers(record, now):
     """The four questions: does it work, until when, why do we think so, what next."""
     ends, breaks = record.access_expires_at, record.breaks_at
     is_down = any(moment is not None and moment <= now for moment in (ends, breaks))
-    works = ("No, since " + wording.exact(ends or breaks)) if is_down else "Yes"
+    works = _("No, since %s") % wording.exact(ends or breaks) if is_down else _("Yes")
     if record.auth_kind == "empty":
-        works = "No, it is empty"
+        works = _("No, it is empty")
     healthy = record.last_healthy_at
     source, mono = SOURCES[record.expiry_source]
     if breaks is not None and breaks == record.refresh_expires_at != ends:
-        source, mono = "The end of its refresh token", "refreshTokenExpiresDate"
+        source, mono = _("The end of its refresh token"), "refreshTokenExpiresDate"
         if record.refresh_token_expires_date is None:
             mono = "refreshTokenExpiresIn"
     return [
         (
-            "Does it work?",
+            _("Does it work?"),
             works,
-            f"Last seen healthy {wording.relative(healthy, now)}" if healthy else "",
+            _("Last seen healthy %s") % wording.relative(healthy, now) if healthy else "",
             "",
         ),
         (
-            "Until when?",
-            wording.exact(breaks) or "No known end",
-            wording.relative(breaks, now).capitalize(),
+            _("Until when?"),
+            wording.exact(breaks) or LABELS["no_end"],
+            capfirst(wording.relative(breaks, now)),
             "",
         ),
-        ("Why do we think so?", source, "", mono),
-        ("What next?", next_step(record, now) or "Nothing", "", ""),
+        (_("Why do we think so?"), source, "", mono),
+        (_("What next?"), next_step(record, now) or _("Nothing"), "", ""),
     ]
 
 
@@ -154,10 +171,10 @@ def groups(record, form, now, *, can_change):
 
 
 def _group(record, form, now, can_change, title, names):
-    if title == "Identity" and record._state.adding:
+    if title is IDENTITY and record._state.adding:
         names = (*names, "connection_id")
     rows = [_row(record, form, now, can_change, name) for name in names]
-    is_open = {row["name"] for row in rows if row["is_set"] or title in ("Identity", "Expiry")}
+    is_open = {row["name"] for row in rows if row["is_set"] or title in (IDENTITY, EXPIRY)}
     is_open |= {row["name"] for row in rows if row["input"] and row["input"].errors}
     return {
         "title": title,
@@ -190,10 +207,10 @@ def _shown(name, value):
     if value is None:
         return ""
     if isinstance(value, bool):
-        return "Yes" if value else "No"
+        return _("Yes") if value else _("No")
     kind = schema.AUTH_FIELDS.get(name)
     if kind == "date":
-        return wording.exact(value, EXACT)
+        return wording.exact(value, wording.SECOND)
     return str(wire.plain_number(value)) if kind == "number" else wording.visible(value)
 
 
@@ -203,7 +220,7 @@ def _facts(name, told):
         return []
     if name == "pem":
         span = [
-            wording.exact(datetime.fromisoformat(told[edge]), "j M Y")
+            wording.exact(datetime.fromisoformat(told[edge]), wording.DAY)
             for edge in ("not_before", "not_after")
             if edge in told
         ]
@@ -220,7 +237,10 @@ def _facts(name, told):
         times = ((_("Issued"), "iat"), (_("Not before"), "nbf"), (_("Ends"), "exp"))
         lines = [
             (_("Form"), ", ".join(form)),
-            *((label, wording.exact(facts.moment(told.get(at)), EXACT)) for label, at in times),
+            *(
+                (label, wording.exact(facts.moment(told.get(at)), wording.SECOND))
+                for label, at in times
+            ),
             (_("Other claims"), _("only by reveal")),
         ]
     return [(label, text) for label, text in lines if text]
@@ -235,22 +255,22 @@ def _token_names(record):
 def around(record, now):
     """What surrounds the auth object, as `(label, text, exact time or "")`."""
     lines = [
-        ("Connection id", record.connection_id, ""),
-        ("Integration name", record.integration_name, ""),
-        ("Workspace", record.workspace_id, ""),
-        ("Categories", ", ".join(record.categories or ()), ""),
-        ("Permissions", ", ".join(record.permissions or ()), ""),
+        (_("Connection id"), record.connection_id, ""),
+        (_("Integration name"), record.integration_name, ""),
+        (_("Workspace"), record.workspace_id, ""),
+        (_("Categories"), ", ".join(record.categories or ()), ""),
+        (_("Permissions"), ", ".join(record.permissions or ()), ""),
     ]
     for label, moment in (
-        ("Last healthy", record.last_healthy_at),
-        ("Last unhealthy", record.last_unhealthy_at),
-        ("Created by the API", record.source_created_at),
-        ("Changed by the API", record.source_updated_at),
-        ("Tokens came in", record.received_at),
-        ("Changed here", record.updated_at),
+        (_("Last healthy"), record.last_healthy_at),
+        (_("Last unhealthy"), record.last_unhealthy_at),
+        (_("Created by the API"), record.source_created_at),
+        (_("Changed by the API"), record.source_updated_at),
+        (_("Tokens came in"), record.received_at),
+        (_("Changed here"), record.updated_at),
     ):
         lines.append((label, wording.relative(moment, now), wording.exact(moment)))
-    lines.insert(7, ("Code", record.last_unhealthy_code, ""))
+    lines.insert(7, (_("Code"), record.last_unhealthy_code, ""))
     return [(label, wording.visible(text), time) for label, text, time in lines if text]
 
 

@@ -11,6 +11,7 @@ from django.contrib.auth.signals import user_logged_in
 from django.dispatch import receiver
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from . import factors, presence
 
@@ -70,9 +71,9 @@ def middleware(get_response):
 
 def _why_over(session, now):
     if now - session.get(SEEN, 0) >= IDLE:
-        return "You were signed out after 15 minutes without activity."
+        return _("You were signed out after 15 minutes without activity.")
     if now - session.get(BEGAN, 0) >= ABSOLUTE:
-        return "You were signed out after 12 hours."
+        return _("You were signed out after 12 hours.")
     return None
 
 

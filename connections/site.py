@@ -9,6 +9,7 @@ from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 from django.utils.http import urlencode
+from django.utils.translation import gettext_lazy as _
 
 from . import bin, dashboard
 from .counts import Place
@@ -30,7 +31,7 @@ from .pages import bin as bin_pages
 
 class LatchkeyAdminSite(AdminSite):
     site_title = site_header = "Latchkey"
-    index_title = "Dashboard"
+    index_title = _("Dashboard")
     enable_nav_sidebar = False
 
     def index(self, request, extra_context=None):

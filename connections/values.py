@@ -10,6 +10,7 @@ from datetime import datetime, timedelta, timezone
 
 from .dates import parse_date
 from .endpoints import url_faults
+from .issues import gettext_noop as _
 from .wire import MASK, plain_number
 
 MAX_TEXT = 128 * 1024  # bytes of UTF-8
@@ -18,7 +19,7 @@ MAX_KEYS = 10_000  # of one object of any content: what has more is no credentia
 MAX_SECONDS = 1e11
 LONG_LIFETIME = 50 * 365.25 * 24 * 3600
 MAX_NAMED_KEYS = 20
-LONELY_MASK = "A mask stands for the whole object: nothing else can be beside it."
+LONELY_MASK = _("A mask stands for the whole object: nothing else can be beside it.")
 MASK_TEXT = re.compile(r"[*•]+|REDACTED")
 
 
@@ -56,10 +57,12 @@ def check_value(entry, value, path):
         entry.say("bad_number", path)
         return False
     if isinstance(value, OversizedNumber):
-        entry.say("bad_number", path, "A number with too many digits.")
+        entry.say("bad_number", path, _("A number with too many digits."))
         return False
     if isinstance(value, ConflictingKeys):
-        entry.say("conflicting_keys", path, "Inside it, a key is there twice with other values.")
+        entry.say(
+            "conflicting_keys", path, _("Inside it, a key is there twice with other values.")
+        )
         return False
     if isinstance(value, dict):
         if len(value) > MAX_KEYS:
@@ -81,23 +84,23 @@ def _is_plain(value):
 
 def is_good_text(entry, value, path, limit):
     if not isinstance(value, str):
-        entry.say("wrong_type", path, "Text belongs here.")
+        entry.say("wrong_type", path, _("Text belongs here."))
         return False
     if _is_plain(value):
         return True
     try:
         size = len(value) if value.isascii() else len(value.encode())
     except UnicodeEncodeError:
-        entry.say("bad_text", path, "The text holds half a surrogate pair.")
+        entry.say("bad_text", path, _("The text holds half a surrogate pair."))
         return False
     if "\0" in value:
-        entry.say("bad_text", path, "The text holds U+0000.")
+        entry.say("bad_text", path, _("The text holds U+0000."))
         return False
     if limit == MAX_SHORT_TEXT and len(value) > limit:
-        entry.say("too_long", path, f"Over {limit} characters.")
+        entry.say("too_long", path, _("Over {} characters.").format(limit))
         return False
     if size > MAX_TEXT:
-        entry.say("too_long", path, "Over 128 KiB.")
+        entry.say("too_long", path, _("Over 128 KiB."))
         return False
     return True
 
@@ -160,7 +163,7 @@ def _read_url(entry, value, path):
 
 def _read_strings(entry, value, path):
     if not isinstance(value, list):
-        entry.say("wrong_type", path, "An array of texts belongs here.")
+        entry.say("wrong_type", path, _("An array of texts belongs here."))
         return None
     for position, item in enumerate(value):
         if isinstance(item, str) and _is_plain(item):
@@ -186,7 +189,8 @@ def _read_emails(entry, value, path):
             entry.say("no_email", f"{path}[{position}]")
         if len(others) > MAX_NAMED_KEYS:
             more = len(others) - MAX_NAMED_KEYS
-            entry.say("no_email", path, f"{more} more that are no e-mail addresses, kept.")
+            text = _("{} more that are no e-mail addresses, kept.")
+            entry.say("no_email", path, text.format(more))
     return value
 
 
@@ -196,7 +200,7 @@ def _is_email(text):
 
 def _read_object_value(entry, value, path):
     if not isinstance(value, dict):
-        entry.say("wrong_type", path, "An object belongs here.")
+        entry.say("wrong_type", path, _("An object belongs here."))
         return None
     if value.get(MASK) is True:
         if len(value) > 1:
@@ -207,7 +211,7 @@ def _read_object_value(entry, value, path):
 
 def _read_bool(entry, value, path):
     if not isinstance(value, bool):
-        entry.say("wrong_type", path, "true or false belongs here.")
+        entry.say("wrong_type", path, _("true or false belongs here."))
         return None
     return value
 
@@ -220,10 +224,10 @@ def _read_number(entry, value, path):
         entry.say("number_as_text", path)
         value = float(value)
     elif isinstance(value, bool) or not isinstance(value, (int, float, OversizedNumber)):
-        entry.say("wrong_type", path, "A number of seconds belongs here.")
+        entry.say("wrong_type", path, _("A number of seconds belongs here."))
         return None
     if isinstance(value, OversizedNumber) or not abs(value) <= MAX_SECONDS:
-        entry.say("bad_number", path, "Not a finite number of seconds up to 100000000000.")
+        entry.say("bad_number", path, _("Not a finite number of seconds up to 100000000000."))
         return None
     if value < 0:
         entry.say("negative_number", path)
@@ -246,7 +250,7 @@ def _read_date(entry, value, path):
             entry.say("date_without_zone", path)
         return moment
     if isinstance(value, bool) or not isinstance(value, (int, float, OversizedNumber)):
-        entry.say("wrong_type", path, "A date and time belongs here.")
+        entry.say("wrong_type", path, _("A date and time belongs here."))
         return None
     try:
         # Seconds until the year 5138, milliseconds above: no plausible expiry is in both ranges.

@@ -1,11 +1,13 @@
 """What is audited wherever it happens: logins, changes to users, groups and permissions."""
 
 from allauth.mfa import signals as mfa
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_save
 from django.dispatch import receiver
+from django.utils import translation
 
 from . import audit, factors
 from .models import Integration
@@ -51,7 +53,8 @@ def code_failed(request, user, **kwargs):
 @receiver(mfa.authenticator_reset)
 def factor_changed(signal, request, user, authenticator, **kwargs):
     verb = "Removed" if signal is mfa.authenticator_removed else "Added"
-    reason = f"{verb}: {authenticator.get_type_display()}"
+    with translation.override(settings.LANGUAGE_CODE):  # it is kept, for readers of any language
+        reason = f"{verb}: {authenticator.get_type_display()}"
     audit.record("change", request=request, record=user, fields=factors.NOTED, reason=reason)
 
 

@@ -3,16 +3,44 @@
 import re
 from datetime import datetime, timezone
 
+from django.conf import settings
 from django.utils import timezone as django_timezone
+from django.utils import translation
 from django.utils.dateformat import format as format_date
+from django.utils.formats import number_format
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop, ngettext
 
+# Seconds, and the words for so many of them to come and gone by.
 UNITS = (
-    ("year", 365 * 24 * 3600),
-    ("day", 24 * 3600),
-    ("hour", 3600),
-    ("minute", 60),
+    (
+        365 * 24 * 3600,
+        lambda count: ngettext("in %s year", "in %s years", count),
+        lambda count: ngettext("%s year ago", "%s years ago", count),
+    ),
+    (
+        24 * 3600,
+        lambda count: ngettext("in %s day", "in %s days", count),
+        lambda count: ngettext("%s day ago", "%s days ago", count),
+    ),
+    (
+        3600,
+        lambda count: ngettext("in %s hour", "in %s hours", count),
+        lambda count: ngettext("%s hour ago", "%s hours ago", count),
+    ),
+    (
+        60,
+        lambda count: ngettext("in %s minute", "in %s minutes", count),
+        lambda count: ngettext("%s minute ago", "%s minutes ago", count),
+    ),
 )
 
+# How moments are written (Django's letters for dates). Languages differ in that, too.
+MOMENT = gettext_noop("D j M Y, H:i")
+SECOND = gettext_noop("D j M Y, H:i:s T")
+SHORT = gettext_noop("D j M, H:i")
+DAY = gettext_noop("j M Y")
+SHORT_DAY = gettext_noop("j M")
 
 # Control characters other than blanks, and those that turn the direction of the text after them.
 CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -33,8 +61,25 @@ def csv_cell(value):
 
 def place(issue):
     """Where in a record an issue is, such as `line 7 expiryDate`; of an issue as JSON."""
-    line = f"line {issue['line']} " if issue["line"] else ""
-    return visible(line + issue["path"]).strip()
+    line = _("line %s") % issue["line"] if issue["line"] else ""
+    return visible(f"{line} {issue['path']}").strip()
+
+
+def number(count, digits=0):
+    """`1,234`: with the separators of the reader."""
+    return number_format(count, digits, use_l10n=True, force_grouping=True)
+
+
+def within(text):
+    """A label as it stands within a sentence: English begins it small, German leaves it."""
+    text = str(text)
+    is_english = translation.get_language() == settings.LANGUAGE_CODE
+    return text if not is_english or text[1:2].isupper() else text[:1].lower() + text[1:]
+
+
+def changed(names):
+    """What was different, as a sentence; `names` as the API spells them."""
+    return _("Changed: %s.") % ", ".join(names) if names else _("Nothing was different.")
 
 
 def local(moment):
@@ -45,9 +90,9 @@ def local(moment):
         return moment.astimezone(timezone.utc)
 
 
-def exact(moment, pattern="D j M Y, H:i"):
+def exact(moment, pattern=MOMENT):
     """`Thu 26 Nov 2026, 14:20` in the current time zone; "" for None."""
-    return "" if moment is None else format_date(local(moment), pattern)
+    return "" if moment is None else format_date(local(moment), _(pattern))
 
 
 def relative(moment, now=None):
@@ -55,28 +100,33 @@ def relative(moment, now=None):
     if moment is None:
         return ""
     seconds = (moment - (now or datetime.now(timezone.utc))).total_seconds()
-    for name, length in UNITS:
+    for length, ahead, ago in UNITS:
         if abs(seconds) >= length:
             count = int(abs(seconds) // length)
-            words = f"{count:,} {name}" + ("" if count == 1 else "s")
-            return f"in {words}" if seconds > 0 else f"{words} ago"
-    return "now"
+            return (ahead if seconds > 0 else ago)(count) % number(count)
+    return _("now")
 
 
 def duration(seconds):
     """`12 s`, `1 min 40 s`, `2 h 5 min`."""
     seconds = int(seconds)
     if seconds < 60:
-        return f"{seconds} s"
+        return _("%s s") % seconds
     if seconds < 3600:
-        return f"{seconds // 60} min {seconds % 60} s"
-    return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+        return _("%(minutes)s min %(seconds)s s") % {
+            "minutes": seconds // 60,
+            "seconds": seconds % 60,
+        }
+    return _("%(hours)s h %(minutes)s min") % {
+        "hours": number(seconds // 3600),
+        "minutes": seconds % 3600 // 60,
+    }
 
 
 def size(count):
     """`about 1.2 KB`; below 100 bytes a rough step, so that the length of a key stays private."""
     if count < 100:
-        return "under 0.1 KB"
+        return _("under %s KB") % number(0.1, 1)
     if count < 1000 * 1000:
-        return f"about {count / 1000:.1f} KB"
-    return f"about {count / 1000 / 1000:.1f} MB"
+        return _("about %s KB") % number(count / 1000, 1)
+    return _("about %s MB") % number(count / 1000 / 1000, 1)

@@ -7,6 +7,7 @@ from django.db import IntegrityError, OperationalError, transaction
 
 from . import replacing, rows, schema
 from .issues import CODES, OUTSIDE, Issue
+from .issues import gettext_noop as _
 from .merging import TOKENS, guard_age, guard_endpoints, merge
 from .models import (
     DERIVED_COLUMNS,
@@ -258,7 +259,7 @@ class Writer:
         if self.options.on_conflict == "fail":
             entry.say("exists", entry.spelled.get("id", ""))
         if not self.options.may_change:
-            entry.say("not_permitted", "", "You may not change connections.")
+            entry.say("not_permitted", "", _("You may not change connections."))
         if not self.options.scope.reaches(
             outcome.changes.get("integration_id", record.integration_id),
             outcome.changes.get("environment", record.environment),
@@ -311,7 +312,7 @@ def integration_title(kind):
 
 def field_name(attribute):
     """The API's camelCase name of an attribute of the record."""
-    for name, (column, _) in schema.CONNECTION_FIELDS.items():
+    for name, (column, _kind) in schema.CONNECTION_FIELDS.items():
         if column == attribute:
             return schema.camel(name)
     return schema.camel(attribute)

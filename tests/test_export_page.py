@@ -291,6 +291,6 @@ def test_records_that_do_not_open_are_left_out_and_counted(client, full):
     make(name="Fine", key=SECRET, ends_in=timedelta(days=1))
     garbage = Sealed("garbage", "key", str(full.pk))
     ConnectionAuth.objects.filter(pk=full.pk).update(key=garbage, unreadable_fields=["key"])
-    assert "do not open" in client.get(URL).content.decode()
+    assert "does not open" in client.get(URL).content.decode()
     assert names(download(client)[1]) == ["Fine"]
     assert names(download(client, secrets="omit")[1]) == ["Bramblewood Care Homes", "Fine"]

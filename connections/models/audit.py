@@ -4,6 +4,7 @@ import json
 from datetime import timezone
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class AppendOnly(TypeError):
@@ -25,25 +26,30 @@ class AccessEvent(models.Model):
     """
 
     ACTIONS = {
-        "login": "Logged in",
-        "login_failed": "Login failed",
-        "logout": "Logged out",
-        "permission": "Changed permissions",
-        "add": "Added",
-        "change": "Changed",
-        "delete": "Deleted",
-        "restore": "Restored",
-        "purge": "Purged",
-        "undo": "Undone",
-        "import": "Imported",
-        "export": "Exported",
-        "reveal": "Revealed",
-        "refresh": "Renewed",
-        "rotate": "Rotated keys",
-        "find": "Looked for a secret",
-        "verify": "Verified",
+        "login": _("Logged in"),
+        "login_failed": _("Login failed"),
+        "logout": _("Logged out"),
+        "permission": _("Changed permissions"),
+        "add": _("Added"),
+        "change": _("Changed"),
+        "delete": _("Deleted"),
+        "restore": _("Restored"),
+        "purge": _("Purged"),
+        "undo": _("Undone"),
+        "import": _("Imported"),
+        "export": _("Exported"),
+        "reveal": _("Revealed"),
+        "refresh": _("Renewed"),
+        "rotate": _("Rotated keys"),
+        "find": _("Looked for a secret"),
+        "verify": _("Verified"),
     }
-    RESULTS = {"done": "Done", "failed": "Failed", "refused": "Refused", "started": "Started"}
+    RESULTS = {
+        "done": _("Done"),
+        "failed": _("Failed"),
+        "refused": _("Refused"),
+        "started": _("Started"),
+    }
 
     id = models.PositiveBigIntegerField(primary_key=True)
     at = models.DateTimeField()
@@ -64,8 +70,8 @@ class AccessEvent(models.Model):
     objects = _AppendOnlyQuerySet.as_manager()
 
     class Meta:
-        verbose_name = "audit entry"
-        verbose_name_plural = "audit entries"
+        verbose_name = _("audit entry")
+        verbose_name_plural = _("audit entries")
         default_permissions = ()
         # The filters of the audit page, each newest first.
         indexes = [

@@ -4,6 +4,8 @@ from django.conf import settings
 from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 from uuid_utils.compat import uuid7
 
 from .. import expiry, keyring, schema, wire
@@ -18,6 +20,10 @@ from .scope import PRODUCTION
 class VersionConflict(Exception):
     """Somebody else saved the record meanwhile; nothing was written."""
 
+    def __init__(self, record):
+        self.record = record
+        super().__init__(f"{record} was changed by somebody else meanwhile.")
+
 
 class ConnectionAuth(models.Model):
     """One connection and its auth object. Attributes are the API's wire names."""
@@ -25,10 +31,10 @@ class ConnectionAuth(models.Model):
     AUTH_KINDS = [
         ("oauth2", "OAuth 2"),
         ("oauth1", "OAuth 1"),
-        ("certificate", "Certificate"),
-        ("api_key", "API key"),
-        ("other", "Other"),
-        ("empty", "Empty"),
+        ("certificate", _("Certificate")),
+        ("api_key", _("API key")),
+        ("other", _("Other")),
+        ("empty", _("Empty")),
     ]
 
     # The primary key is the first field: sealed values are bound to it as they are set.
@@ -135,7 +141,8 @@ class ConnectionAuth(models.Model):
     all_objects = ConnectionAuthQuerySet.as_manager()
 
     class Meta:
-        verbose_name = "connection"
+        verbose_name = _("connection")
+        verbose_name_plural = _("connections")
         base_manager_name = "all_objects"
         indexes = [
             # What a rotation of keys has still to do, and how much that is.
@@ -171,12 +178,12 @@ class ConnectionAuth(models.Model):
             ),
         ]
         permissions = [
-            ("reveal_secrets", "Can reveal secrets"),
-            ("export_secrets", "Can export with secrets"),
-            ("import_connections", "Can import connections"),
-            ("refresh_connections", "Can renew connections"),
-            ("view_audit", "Can read the audit log"),
-            ("purge_connections", "Can purge what is in the bin"),
+            ("reveal_secrets", gettext_noop("Can reveal secrets")),
+            ("export_secrets", gettext_noop("Can export with secrets")),
+            ("import_connections", gettext_noop("Can import connections")),
+            ("refresh_connections", gettext_noop("Can renew connections")),
+            ("view_audit", gettext_noop("Can read the audit log")),
+            ("purge_connections", gettext_noop("Can purge what is in the bin")),
         ]
 
     def __str__(self):
@@ -299,7 +306,7 @@ class ConnectionAuth(models.Model):
             return super()._do_update(base_qs, using, pk_val, values, update_fields, forced_update)
         unchanged = base_qs.filter(version=self.version - 1)
         if not super()._do_update(unchanged, using, pk_val, values, update_fields, forced_update):
-            raise VersionConflict(f"{self} was changed by somebody else meanwhile.")
+            raise VersionConflict(self)
         return True
 
 

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from .. import alive
 from .scope import scope_of
@@ -42,11 +43,11 @@ class ImportRun(models.Model):
     SILENT_FOR = timedelta(seconds=30)  # after that, look whether the process lives
 
     class Status(models.TextChoices):
-        UPLOADED = "uploaded"
-        RUNNING = "running"
-        DONE = "done"
-        CANCELLED = "cancelled"
-        FAILED = "failed", "Nothing stored"
+        UPLOADED = "uploaded", _("Uploaded")
+        RUNNING = "running", _("Running")
+        DONE = "done", _("Done")
+        CANCELLED = "cancelled", _("Cancelled")
+        FAILED = "failed", _("Nothing stored")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     kind = models.CharField(max_length=10, default=KIND, editable=False)
@@ -114,10 +115,16 @@ class ImportRun(models.Model):
         return self.is_interrupted and is_untouched
 
     @property
-    def status_label(self):
+    def state(self):
+        """Its status as a word for machines, with what was interrupted told apart."""
         if self.is_waiting:
-            return "Waiting"
-        return "Interrupted" if self.is_interrupted else self.get_status_display()
+            return "waiting"
+        return "interrupted" if self.is_interrupted else self.status
+
+    @property
+    def status_label(self):
+        told = {"waiting": _("Waiting"), "interrupted": _("Interrupted")}
+        return told.get(self.state) or self.get_status_display()
 
     @classmethod
     def throw_away_old(cls):

@@ -3,6 +3,8 @@
 import re
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 
 from .. import keyring
 from ..derivation import token_url_digest
@@ -28,26 +30,30 @@ class Integration(models.Model):
     AUTH_TYPES = [
         ("oauth2", "OAuth 2"),
         ("oauth1", "OAuth 1"),
-        ("token", "Token"),
-        ("other", "Other"),
+        ("token", _("Token")),
+        ("other", _("Other")),
     ]
 
     type = models.CharField(
+        _("type"),
         max_length=255,
         unique=True,
-        help_text="The API's integration_type, such as hubspot.",
+        help_text=_("The API's integration_type, such as hubspot."),
     )
-    name = models.CharField(max_length=255, blank=True)
-    auth_type = models.CharField(max_length=16, choices=AUTH_TYPES, blank=True)
+    name = models.CharField(_("name"), max_length=255, blank=True)
+    auth_type = models.CharField(_("auth type"), max_length=16, choices=AUTH_TYPES, blank=True)
     token_names = models.JSONField(
+        _("token names"),
         default=list,
         blank=True,
-        help_text="Labels of the credentials in otherAuthInfo, in their order.",
+        help_text=_("Labels of the credentials in otherAuthInfo, in their order."),
     )
-    token_instructions = models.JSONField(default=list, blank=True)
-    categories = models.JSONField(default=list, blank=True)
+    token_instructions = models.JSONField(_("token instructions"), default=list, blank=True)
+    categories = models.JSONField(_("categories"), default=list, blank=True)
     token_url = models.TextField(
-        blank=True, help_text="Used for renewal where a connection has no token address."
+        _("token address"),
+        blank=True,
+        help_text=_("Used for renewal where a connection has no token address."),
     )
 
     # So that an address that was put there behind our back is found before it is used.
@@ -56,8 +62,10 @@ class Integration(models.Model):
     objects = IntegrationQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("integration")
+        verbose_name_plural = _("integrations")
         ordering = ["name", "type"]
-        permissions = [("change_token_url", "Can change the token address")]
+        permissions = [("change_token_url", gettext_noop("Can change the token address"))]
 
     def __str__(self):
         return in_one_line(self.name or self.type)

@@ -4,6 +4,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.http import QueryDict
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 
 from .integration import in_one_line
 from .scope import scope_of
@@ -33,9 +35,9 @@ class SavedView(models.Model):
     objects = SavedViewQuerySet.as_manager()
 
     class Meta:
-        verbose_name = "view"
+        verbose_name = _("view")
         default_permissions = ()
-        permissions = [("share_views", "Can share views of the list")]
+        permissions = [("share_views", gettext_noop("Can share views of the list"))]
         constraints = [
             models.UniqueConstraint(fields=["user", "name"], name="saved_view_one_of_a_name")
         ]

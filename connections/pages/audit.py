@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.http import StreamingHttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from .. import audit
@@ -25,14 +26,22 @@ DATES = [MinValueValidator(date(1970, 1, 1)), MaxValueValidator(date(9998, 12, 3
 
 
 class FilterForm(forms.Form):
-    user = forms.CharField(required=False, label="Who", widget=SHORT)
+    user = forms.CharField(required=False, label=_("Who"), widget=SHORT)
     action = forms.ChoiceField(
-        required=False, label="What", choices=[("", "Anything"), *AccessEvent.ACTIONS.items()]
+        required=False,
+        label=_("What"),
+        choices=[("", _("Anything")), *AccessEvent.ACTIONS.items()],
     )
-    record = forms.CharField(required=False, label="Record", help_text="Name or id", widget=SHORT)
-    since = forms.DateField(required=False, widget=DATE, validators=DATES)
-    until = forms.DateField(required=False, widget=DATE, validators=DATES)
-    result = forms.ChoiceField(required=False, choices=[("", "Any"), *AccessEvent.RESULTS.items()])
+    record = forms.CharField(
+        required=False, label=_("Record"), help_text=_("Name or id"), widget=SHORT
+    )
+    since = forms.DateField(required=False, label=_("Since"), widget=DATE, validators=DATES)
+    until = forms.DateField(required=False, label=_("Until"), widget=DATE, validators=DATES)
+    result = forms.ChoiceField(
+        required=False,
+        label=_("Result"),
+        choices=[("", _("Any")), *AccessEvent.RESULTS.items()],
+    )
     before = forms.IntegerField(required=False, min_value=1, max_value=2**63 - 1)  # the next page
 
     def entries(self):
@@ -79,7 +88,7 @@ def audit_page(request):
         asked["before"] = found[ON_A_PAGE - 1].id
     context = context_for(
         request,
-        "Audit log",
+        _("Audit log"),
         form=form,
         entries=found[:ON_A_PAGE],
         last=found[:ON_A_PAGE][-1] if found else None,

@@ -9,6 +9,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from .. import bin, wording
@@ -34,7 +35,7 @@ def bin_page(request):
     rows = [(record, wording.relative(bin.purged_at(record), now)) for record in page]
     context = context_for(
         request,
-        "Bin",
+        _("Bin"),
         page=page,
         rows=rows,
         days=bin.KEPT_FOR.days,
@@ -48,7 +49,7 @@ def restore(request, pk):
     record = get_object_or_404(_binned(request.user).listed(), pk=pk)
     if not bin.restore(record):
         raise Http404
-    messages.success(request, format_html("<b>Restored {}.</b>", str(record)))
+    messages.success(request, format_html(_("<b>Restored {}.</b>"), str(record)))
     return redirect("admin:connections_connectionauth_change", pk)
 
 
@@ -62,9 +63,10 @@ def purge(request, pk):
     binned = _binned(request.user)
     record = get_object_or_404(binned.listed(), pk=pk)
     if request.method == "GET":
-        context = context_for(request, f"Purge {record}?", record=record)
+        context = context_for(request, _("Purge %s?") % record, record=record)
         return TemplateResponse(request, "admin/connections/bin_purge.html", context)
     if not bin.purge(binned.filter(pk=pk)):
         raise Http404
-    messages.success(request, format_html("<b>Purged {}.</b> It is gone for good.", str(record)))
+    said = format_html(_("<b>Purged {}.</b> It is gone for good."), str(record))
+    messages.success(request, said)
     return redirect("admin:connections_bin")

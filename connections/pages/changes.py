@@ -155,16 +155,16 @@ def _progress_of(run):
     result = run.result
     until = run.heartbeat_at if run.is_interrupted else timezone.now()
     return {
-        "state": run.status_label.lower() if run.is_interrupted else run.status,
+        "state": run.state,
         "done": run.done,
         "total": run.total,
         "words": {
-            "count": f"{run.done:,} / {run.total:,}",
+            "count": f"{wording.number(run.done)} / {wording.number(run.total)}",
             "percent": f"{100 * run.done // max(1, run.total)} %",
             "elapsed": wording.duration(max(0, (until - run.started_at).total_seconds())),
-            "changed": f"{result['changed']:,}",
-            "already": f"{result['already']:,}",
-            "refused": f"{sum(result['refused'].values()):,}",
+            "changed": wording.number(result["changed"]),
+            "already": wording.number(result["already"]),
+            "refused": wording.number(sum(result["refused"].values())),
         },
         "refused": [],
     }

@@ -7,6 +7,7 @@ from django.http import Http404, StreamingHttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods
 
 from .. import exporting, presence
@@ -22,31 +23,34 @@ MAX_CHOSEN = 10_000
 class ExportForm(forms.Form):
     shape = forms.ChoiceField(
         choices=[
-            ("connection", "Connections, nothing lost"),
-            ("auth", "Auth objects only"),
+            ("connection", _("Connections, nothing lost")),
+            ("auth", _("Auth objects only")),
         ],
         widget=forms.RadioSelect,
         initial="connection",
+        label=_("Shape"),
     )
     naming = forms.ChoiceField(
         choices=[("camel", "camelCase"), ("snake", "snake_case")],
         widget=forms.RadioSelect,
         initial="camel",
-        label="Spelling of the keys",
+        label=_("Spelling of the keys"),
     )
     format = forms.ChoiceField(
-        choices=[("json", "JSON, one array"), ("ndjson", "NDJSON, a line each")],
+        choices=[("json", _("JSON, one array")), ("ndjson", _("NDJSON, a line each"))],
         widget=forms.RadioSelect,
         initial="json",
+        label=_("Format"),
     )
     secrets = forms.ChoiceField(
         choices=[
-            ("mask", "Masked"),
-            ("omit", "Left out"),
-            ("include", "Included, in clear"),
+            ("mask", _("Masked")),
+            ("omit", _("Left out")),
+            ("include", _("Included, in clear")),
         ],
         widget=forms.RadioSelect,
         initial="mask",
+        label=_("Secrets"),
     )
     query = forms.CharField(required=False, max_length=MAX_CHOSEN, widget=forms.HiddenInput)
     ids = forms.CharField(required=False, max_length=MAX_CHOSEN, widget=forms.HiddenInput)
@@ -81,7 +85,7 @@ def _export_response(request, form, query, ids):
     queryset = chosen(request, query, ids)
     context = context_for(
         request,
-        "Export",
+        _("Export"),
         form=form,
         count=queryset.count(),
         is_part=bool(ids or query),

@@ -2,6 +2,7 @@
 
 from django.core.paginator import Paginator
 from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
 
 from .. import history
 from . import context_for
@@ -14,7 +15,7 @@ def history_page(request, record):
     page = Paginator(history.rows(record), ON_A_PAGE).get_page(request.GET.get("page"))
     context = context_for(
         request,
-        "History",
+        _("History"),
         record=record,
         page=page,
         entries=history.entries(page.object_list),

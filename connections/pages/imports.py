@@ -12,12 +12,14 @@ from django.http import Http404, JsonResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_http_methods, require_safe
 
 from .. import bin, importing, keyring, runs, undoing, wording
 from ..dashboard import LABELS
 from ..forms import WriteOnlyTextarea
-from ..issues import Issue
+from ..issues import Issue, in_words
 from ..models import ImportRun, scope_of
 from ..sessions import in_background
 from ..sources import SpooledSource
@@ -28,21 +30,37 @@ REPORTED = tuple(Issue("", "").as_json())  # the keys of a line of the report
 NOTHING_YET = runs.Report().so_far(0)  # of a run that has not said how far it is
 UNDO_SECONDS = 10
 POLICIES = (
-    ("update", "Update it", "Plain fields become the file's. Secrets that the file lacks stay."),
-    ("replace", "Replace it", "Exactly what the file says. What it lacks is cleared."),
-    ("skip", "Skip it", "Keep what is stored."),
-    ("fail", "Refuse the record", "And say so in the report."),
+    (
+        "update",
+        gettext_lazy("Update it"),
+        gettext_lazy("Plain fields become the file's. Secrets that the file lacks stay."),
+    ),
+    (
+        "replace",
+        gettext_lazy("Replace it"),
+        gettext_lazy("Exactly what the file says. What it lacks is cleared."),
+    ),
+    ("skip", gettext_lazy("Skip it"), gettext_lazy("Keep what is stored.")),
+    ("fail", gettext_lazy("Refuse the record"), gettext_lazy("And say so in the report.")),
 )
+
+
+RUNNING = {
+    "waiting": gettext_lazy("Import waiting"),
+    "interrupted": gettext_lazy("Import interrupted"),
+}
 
 
 class UploadForm(forms.Form):
     file = forms.FileField(
-        required=False, label="Drop a file here, or choose one", allow_empty_file=True
+        required=False,
+        label=gettext_lazy("Drop a file here, or choose one"),
+        allow_empty_file=True,
     )
     text = forms.CharField(
         required=False,
         strip=False,
-        label="Or paste JSON",
+        label=gettext_lazy("Or paste JSON"),
         # What was pasted is never sent back.
         widget=WriteOnlyTextarea(attrs={"rows": 8, "spellcheck": "false", "autocomplete": "off"}),
     )
@@ -51,16 +69,16 @@ class UploadForm(forms.Form):
         file = self.cleaned_data["file"]
         if file and file.size > MAX_UPLOAD:
             raise forms.ValidationError(
-                "Over 200 MB. For large files there is the command import_connections."
+                _("Over 200 MB. For large files there is the command import_connections.")
             )
         return file
 
     def clean(self):
         cleaned = super().clean()
         if not cleaned.get("file") and not cleaned.get("text") and not self.errors:
-            raise forms.ValidationError("Choose a file, or paste JSON.")
+            raise forms.ValidationError(_("Choose a file, or paste JSON."))
         if cleaned.get("file") and cleaned.get("text"):
-            raise forms.ValidationError("Either a file or pasted JSON, not both.")
+            raise forms.ValidationError(_("Either a file or pasted JSON, not both."))
         return cleaned
 
     def source(self):
@@ -89,7 +107,7 @@ def import_page(request):
         )
     context = context_for(
         request,
-        "Import",
+        _("Import"),
         form=form,
         step=1,
         limit=MAX_UPLOAD,
@@ -152,7 +170,7 @@ def _import_check(request, run):
     result = importing.run([runs.StoredUpload(run)], options, on_verdict=preview.add)
     context = context_for(
         request,
-        "Check before it is stored",
+        _("Check before it is stored"),
         run=run,
         step=2,
         result=result,
@@ -174,7 +192,7 @@ def _import_check(request, run):
 def _import_running(request, run):
     context = context_for(
         request,
-        f"Import {run.status_label.lower()}" if run.is_interrupted else "Importing",
+        RUNNING.get(run.state, _("Importing")),
         run=run,
         step=3,
         result=run.result or NOTHING_YET,
@@ -189,7 +207,7 @@ def _import_done(request, run):
     errors = _errors(result["issues"])
     context = context_for(
         request,
-        "Import",
+        _("Import"),
         run=run,
         step=4,
         result=result,
@@ -226,7 +244,7 @@ def _act(request, run):
     if "discard" in request.POST:
         if not runs.discard(run) or was_confirmed:
             return here
-        messages.success(request, "The upload is thrown away. Nothing was stored.")
+        messages.success(request, _("The upload is thrown away. Nothing was stored."))
         return redirect("admin:connections_import")
     if "cancel" in request.POST:
         runs.cancel(run)
@@ -240,7 +258,9 @@ def _act(request, run):
         chosen = {name: request.POST[name] for name in runs.OPTIONS if name in request.POST}
         here["Location"] += f"?{urlencode(chosen)}"
     except runs.CannotStart:
-        messages.error(request, "The import could not be started. Nothing is stored; try again.")
+        messages.error(
+            request, _("The import could not be started. Nothing is stored; try again.")
+        )
     return here
 
 
@@ -259,24 +279,27 @@ def progress_of(run):
     if run.done and so_far["seconds"]:
         rate = run.done / so_far["seconds"]
         if not run.is_interrupted:
-            pace.append(f"about {wording.duration((run.total - run.done) / rate + 1)} left")
-        pace.append(f"{rate:,.0f} records a second")
+            left = wording.duration((run.total - run.done) / rate + 1)
+            pace.append(_("about %s left") % left)
+        pace.append(_("%s records a second") % wording.number(rate))
     if not runs.can_tell(run):
-        count = "All or nothing, in one go"
+        count = _("All or nothing, in one go")
     elif run.is_waiting:
-        count = "Not begun"
+        count = _("Not begun")
     elif run.total:
-        count = f"{run.done:,} of {run.total:,} records"
+        count = ngettext(
+            "%(done)s of %(total)s record", "%(done)s of %(total)s records", run.total
+        ) % {"done": wording.number(run.done), "total": wording.number(run.total)}
     else:
-        count = "Reading the file"
+        count = _("Reading the file")
         if silent > 3 and not run.is_interrupted:
-            pace.append("it is checked to the last byte before anything is stored")
+            pace.append(_("it is checked to the last byte before anything is stored"))
     if run.cancel_requested:
-        pace.insert(0, "stops after this batch")
+        pace.insert(0, _("stops after this batch"))
     if silent > 10 and runs.can_tell(run) and run.total:
-        pace.append(f"no news for {wording.duration(silent)}")
+        pace.append(_("no news for %s") % wording.duration(silent))
     return {
-        "state": run.status_label.lower() if run.is_interrupted else run.status,
+        "state": run.state,
         "done": run.done,
         "total": run.total,
         "words": {
@@ -284,11 +307,12 @@ def progress_of(run):
             "pace": ", ".join(pace),
             "percent": f"{100 * run.done // run.total} %" if run.total else "",
             "elapsed": wording.duration(elapsed),
-            **{name: f"{so_far[name]:,}" for name in (*importing.ACTIONS, "warnings")},
+            **{name: wording.number(so_far[name]) for name in (*importing.ACTIONS, "warnings")},
         },
         "refused": [
             {
-                **{name: str(issue[name]) for name in ("record", "message", "code")},
+                **{name: str(issue[name]) for name in ("record", "code")},
+                "message": in_words(issue["message"]),
                 "place": wording.place(issue),
             }
             for issue in so_far["issues"]
@@ -321,7 +345,7 @@ def import_history(request):
     )
     page = Paginator(confirmed, 50).get_page(request.GET.get("page"))
     rows = [(run, _has_page(run, request.user)) for run in page]
-    context = context_for(request, "Past imports", page=page, rows=rows)
+    context = context_for(request, _("Past imports"), page=page, rows=rows)
     return TemplateResponse(request, "admin/connections/import_history.html", context)
 
 

@@ -2,10 +2,11 @@
 
 from django.core.exceptions import PermissionDenied
 from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from .. import catalogue
-from ..issues import FileRefused
+from ..issues import FileRefused, in_words
 from ..models import scope_of
 from . import context_for
 from .imports import UploadForm
@@ -25,6 +26,6 @@ def import_page(request):
         try:
             result = catalogue.store(form.source())
         except FileRefused as refusal:
-            form.add_error(None, refusal.message)
-    context = context_for(request, "Import integrations", form=form, result=result)
+            form.add_error(None, in_words(refusal.message))
+    context = context_for(request, _("Import integrations"), form=form, result=result)
     return TemplateResponse(request, "admin/connections/import_integrations.html", context)

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
-from .. import revealing
+from .. import revealing, wording
 from ..forms import label_of
 from ..issues import printable
 from ..keyring import SealError
@@ -93,7 +93,7 @@ def _page(request, name, record, field, **context):
     label = label_of(field)
     context = context_for(
         request,
-        _("Reveal the %s?") % (label[0].lower() + label[1:]) if name == "reveal" else label,
+        _("Reveal the %s?") % wording.within(label) if name == "reveal" else label,
         record=record,
         seconds=SHOWN_FOR,
         **context,

@@ -7,6 +7,7 @@ from django import forms
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.template.response import TemplateResponse
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from .. import finding, schema
@@ -22,21 +23,21 @@ ON_A_PAGE = 25
 class SecretForm(forms.Form):
     secret = forms.CharField(
         strip=False,
-        label="The secret",
+        label=_("The secret"),
         # What was typed is never sent back.
         widget=WriteOnlyTextarea(
             {"rows": 4, "spellcheck": "false", "autocomplete": "off", "data-exact": ""}
         ),
-        error_messages={"required": "Paste the secret to look for."},
+        error_messages={"required": _("Paste the secret to look for.")},
     )
-    former = forms.BooleanField(required=False, label="Also in former versions")
+    former = forms.BooleanField(required=False, label=_("Also in former versions"))
 
     def clean_secret(self):
         secret = self.cleaned_data["secret"]
         try:
             secret.encode()
         except UnicodeEncodeError:  # its `object` is the secret: do not chain it
-            raise forms.ValidationError("This is no text that could be stored.") from None
+            raise forms.ValidationError(_("This is no text that could be stored.")) from None
         if not secret.strip():
             raise forms.ValidationError(self.fields["secret"].error_messages["required"])
         return secret
@@ -45,7 +46,8 @@ class SecretForm(forms.Form):
 class FieldForm(forms.Form):
     field = forms.ChoiceField(
         required=False,
-        choices=[("", "Any field"), *((name, schema.camel(name)) for name in SECRETS)],
+        label=_("Field"),
+        choices=[("", _("Any field")), *((name, schema.camel(name)) for name in SECRETS)],
     )
 
 
@@ -62,7 +64,7 @@ def find_page(request):
     kept = finding.former_versions(request.user)[: MOST_OPENED + 1].count()
     may_open_former = kept <= MOST_OPENED
     context = context_for(
-        request, "Find a secret", form=form, kept=kept, may_open_former=may_open_former
+        request, _("Find a secret"), form=form, kept=kept, may_open_former=may_open_former
     )
     if form.is_valid():
         former = form.cleaned_data["former"] and may_open_former
@@ -87,7 +89,7 @@ def shared_page(request):
     )
     context = context_for(
         request,
-        "Shared secrets",
+        _("Shared secrets"),
         form=form,
         field=field,
         page=page,

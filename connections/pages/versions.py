@@ -6,9 +6,10 @@ from django.db import IntegrityError, transaction
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.utils.html import format_html
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from .. import bin, replacing
+from .. import bin, replacing, wording
 from ..keyring import SealError
 from ..models import ConnectionAuth, ReplacedAuth
 from ..writing import field_name
@@ -33,7 +34,7 @@ def versions(request, pk):
     ]
     context = context_for(
         request,
-        "Former versions",
+        _("Former versions"),
         record=record,
         rows=rows,
         may_change=may_change,
@@ -51,12 +52,12 @@ def _put_back(request, pk):
             wanted = request.POST.get("held", "")
             held = next((held for held in record.replaced.all() if str(held.pk) == wanted), None)
             if held is None:
-                messages.error(request, "That version is not kept any more.")
+                messages.error(request, _("That version is not kept any more."))
                 return here
             if request.POST.get("version") != str(record.version):
                 messages.error(
                     request,
-                    f"{record} was changed by somebody else meanwhile. Nothing is put back.",
+                    _("%s was changed by somebody else meanwhile. Nothing is put back.") % record,
                 )
                 return here
             names = [
@@ -69,20 +70,25 @@ def _put_back(request, pk):
     except replacing.OutOfReach:
         messages.error(
             request,
-            "That version belongs to an integration or environment that you may not reach. "
-            "Nothing is put back.",
+            _(
+                "That version belongs to an integration or environment that you may not reach. "
+                "Nothing is put back."
+            ),
         )
         return here
     except SealError:
-        messages.error(request, "What is kept does not open with any key that we have.")
+        messages.error(request, _("What is kept does not open with any key that we have."))
         return here
     except IntegrityError:
         messages.error(
-            request, "Another connection without an id holds exactly that. Nothing is put back."
+            request,
+            _("Another connection without an id holds exactly that. Nothing is put back."),
         )
         return here
-    detail = f"Changed: {', '.join(names)}." if names else "Nothing was different."
     messages.success(
-        request, format_html("<b>Put back version {} of {}.</b> {}", held.version, record, detail)
+        request,
+        format_html(
+            _("<b>Put back version {} of {}.</b> {}"), held.version, record, wording.changed(names)
+        ),
     )
     return redirect("admin:connections_connectionauth_change", pk)

@@ -9,13 +9,20 @@ from django.utils.safestring import mark_safe
 
 from connections import wording
 from connections.dashboard import LABELS
+from connections.issues import in_words
+from connections.pages.imports import POLICIES
+
+NAMES_OF_POLICIES = {name: label for name, label, _help in POLICIES}
 
 register = template.Library()
 register.filter("ago", wording.relative)
 register.filter("exact", wording.exact)
 register.filter("place", wording.place)
 register.filter("visible", wording.visible)
+register.filter("within", wording.within)
+register.filter("in_words", in_words)
 register.filter("bucket_label", lambda name: LABELS.get(name, name))
+register.filter("policy", lambda name: NAMES_OF_POLICIES.get(name, name))
 # What the buttons over a list show beside their words.
 ACTIONS = {
     "pause": "pause",
