@@ -8,7 +8,7 @@ class ConnectionsConfig(AppConfig):
     verbose_name = _("Vault")
 
     def ready(self):
-        from . import checks, watching  # noqa: F401  (register the checks and the receivers)
+        from . import checks, sessions, watching  # noqa: F401  (register checks and receivers)
 
 
 class LatchkeyAdminConfig(SimpleAdminConfig):

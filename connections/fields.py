@@ -15,7 +15,7 @@ from django.db.models.lookups import Exact, IsNull
 from django.db.models.query_utils import DeferredAttribute
 from fernet_fields import EncryptedTextField
 
-from . import keyring
+from . import keyring, tokens
 from .keyring import SealError
 
 
@@ -50,22 +50,22 @@ class Sealed:
     @property
     def sealed_at(self):
         """When it was sealed, off the token alone (None where it is no token)."""
-        return keyring.sealed_at(self.token)
+        return tokens.sealed_at(self.token)
 
     @property
     def size(self):
         """About how many bytes it holds, off the token alone."""
-        return keyring.sealed_size(self.token, self.binding)
+        return tokens.sealed_size(self.token, self.binding)
 
     @property
     def is_token(self):
         """Whether it looks like a token at all."""
-        return keyring.is_token(self.token)
+        return tokens.is_token(self.token)
 
     @property
     def is_canonical(self):
         """Whether it is written as tokens are made, without what base64 passes over."""
-        return keyring.is_canonical(self.token)
+        return tokens.is_canonical(self.token)
 
     @property
     def is_authentic(self):
@@ -220,7 +220,7 @@ class IsToken(Func):
     output_field = IntegerField()
     template = (
         "CASE WHEN %(expressions)s IS NULL THEN NULL "
-        f"WHEN substr(%(expressions)s, 1, {len(keyring.TOKEN_BEGIN)}) = '{keyring.TOKEN_BEGIN}' "
-        f"AND length(%(expressions)s) >= {keyring.TOKEN_LEAST} "
+        f"WHEN substr(%(expressions)s, 1, {len(tokens.BEGIN)}) = '{tokens.BEGIN}' "
+        f"AND length(%(expressions)s) >= {tokens.LEAST} "
         "AND mod(length(%(expressions)s), 4) = 0 THEN 1 ELSE 0 END"
     )

@@ -9,7 +9,6 @@ import base64
 import binascii
 import hashlib
 import secrets
-from datetime import datetime, timezone
 from functools import lru_cache
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -18,8 +17,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import IntegrityError, OperationalError, ProgrammingError, transaction
 
-# Version byte, time stamp, IV and HMAC of a token (https://github.com/fernet/spec).
-FERNET_OVERHEAD = 1 + 8 + 16 + 32
+from . import tokens
 
 KEYLESS_COMMANDS = {"help", "version", "generate_key", "makemigrations", "collectstatic"}
 MAKE_ONE = "make one with `python manage.py generate_key`"
@@ -145,7 +143,7 @@ def newest_since():
     newest, token = key_ids()[0], _proven.get(_usable_ring())
     if token is None or key_of(token) != newest:  # another process may have rotated since
         token = _stored_key("proof", lambda: "proof")
-    return sealed_at(token) if key_of(token) == newest else None
+    return tokens.sealed_at(token) if key_of(token) == newest else None
 
 
 def is_keyless(argv):
@@ -376,36 +374,3 @@ def is_authentic(token):
     except (InvalidToken, TypeError, ValueError):
         return False
     return True
-
-
-def is_canonical(token):
-    """Whether a token is written as they are made: base64 is read with care for little."""
-    try:
-        return base64.urlsafe_b64encode(base64.urlsafe_b64decode(token)).decode() == token
-    except (TypeError, ValueError):
-        return False
-
-
-# What every token begins with (version 0x80, a time before 2106), and its least length. fields
-# asks the database the same.
-TOKEN_BEGIN, TOKEN_LEAST = "gAAAAA", 100
-
-
-def is_token(token):
-    """Whether a text has the form of a token: its beginning, and whole groups of base64."""
-    return token.startswith(TOKEN_BEGIN) and len(token) >= TOKEN_LEAST and len(token) % 4 == 0
-
-
-def sealed_at(token):
-    """When a token was made (aware datetime, UTC), read off the token; None if it is no token."""
-    try:
-        head = base64.urlsafe_b64decode(token[:12])
-        return datetime.fromtimestamp(int.from_bytes(head[1:9], "big"), timezone.utc)
-    except (ValueError, OverflowError, OSError, TypeError):
-        return None
-
-
-def sealed_size(token, binding):
-    """About how many bytes are inside a token (within 15, since Fernet pads)."""
-    inside = len(token) * 3 // 4 - FERNET_OVERHEAD - 8 - len(binding) - 1
-    return max(inside, 1)
