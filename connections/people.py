@@ -1,5 +1,7 @@
 """The admin pages of users and groups."""
 
+import allauth.account.admin
+import allauth.mfa.admin  # noqa: F401  (what they register is taken off below)
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from django.contrib import admin
