@@ -15,7 +15,7 @@ from . import audit, factors, keyring, parallel, replacing, runs
 from .fields import SealedTextField, canonical_id
 from .keyring import SealError
 from .models import ImportChunk, ReplacedAuth, StoredKey
-from .rows import raw
+from .rows import keep_pages, raw
 
 CHUNK = 1000  # rows that are read and sealed at a time
 MOST_NAMED = 1000  # unreadable values that are named
@@ -116,6 +116,7 @@ def _each_row(result, jobs, dry_run, on_progress=None):
         resealer = _Resealer(model, names)
         processes = parallel.processes(jobs, model._base_manager.count()) if jobs > 1 else 1
         with parallel.workers(resealer, processes) as in_order:
+            keep_pages()  # of the rows that are compared, for writing them
             for read, rows in in_order(parallel.id_ranges(model._base_manager.all(), CHUNK)):
                 for row in rows if dry_run else resealer.store(rows):
                     _count(result, model, row)
