@@ -8,7 +8,7 @@ venv := .venv/bin/python
 pip := $(venv) -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint messages clean bench bench-everyday bench-million bench-crash bench-bombs \
+.PHONY: help run demo test screenshots lint messages clean bench bench-everyday bench-million bench-crash bench-bombs \
 	bench-rotation bench-integrity bench-find
 
 help:  ## list these targets
@@ -48,6 +48,9 @@ bench-integrity: .venv/run.stamp  ## change 2,000 records behind the console's b
 
 bench-find: .venv/run.stamp  ## look for a secret among 1,000,000 connections (5 GB of disk)
 	@$(venv) benchmarks/find.py
+
+screenshots: .venv/dev.stamp  ## take the pictures in docs/screenshots anew, from a made-up store (needs Chromium)
+	@$(venv) -m pytest -q tests/screenshots.py
 
 lint: .venv/dev.stamp  ## check style and formatting
 	@$(venv) -m ruff check .

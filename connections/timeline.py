@@ -16,6 +16,7 @@ EVEN = timedelta(hours=2)
 STEP = (100 - NOW_AT) / math.log1p(YEAR / EVEN)
 LEAST_WIDTH = 0.5  # per cent: what has ended long ago is still seen
 ROOM = 24  # per cent that a text inside a bar needs
+LONG = 38  # per cent of a wide line: the whole of what is said of the break
 BAR_Y, ROW = 50, 44  # pixels: where the first bar is, and from one to the next
 TEXT = 24  # the line that says when it breaks
 FOOT = 52  # from the last clock to the horizon, that line included
@@ -132,6 +133,7 @@ def _machine(record, now):
         return None
     left, right = _place(access - now), _place(breaks - now) if breaks else 100
     span = _span(left, right)
+    left = max(left, NOW_AT)  # the text does not stand across now
     return {**span, "middle": percent((left + right) / 2), "has_room": right - left >= ROOM}
 
 
@@ -142,6 +144,7 @@ def _breaks(record, now):
     place, bucket = _place(record.breaks_at - now), record.bucket(now)
     is_refresh = record.breaks_at == record.refresh_expires_at != record.access_expires_at
     anchor = "start" if place < 30 else "end" if place > 60 else "middle"
+    begins = place - {"start": 0, "middle": LONG / 2, "end": LONG}[anchor]
     says = _("Broke %s") if bucket == "broken" else _("Breaks %s")
     then = _("no machine can renew it")
     if record.renewable:
@@ -154,6 +157,7 @@ def _breaks(record, now):
         "y": BAR_Y + ROW * is_refresh + 7,
         "says": says % wording.exact(record.breaks_at),
         "then": then,
+        "has_room": not begins < NOW_AT < begins + LONG,
     }
 
 

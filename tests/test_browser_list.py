@@ -86,3 +86,13 @@ def test_the_head_of_the_table_stays_in_sight(opened):
     head = opened.get_by_role("columnheader", name="Status")
     opened.wait_for_function("scrollY > 1000")
     assert 0 <= head.bounding_box()["y"] < 60
+
+
+def test_on_a_phone_the_bar_leaves_room_for_the_rows(opened):
+    opened.set_viewport_size({"width": 390, "height": 844})
+    opened.locator("#action-toggle").check()
+    bar = opened.locator(".selection")
+    bar.get_by_label("All 150 that match").check()
+    assert bar.bounding_box()["height"] < 844 / 6
+    rows = {round(box.bounding_box()["y"]) for box in bar.get_by_role("button").all()}
+    assert len(rows) == 2  # "Clear", and below it all that can be done

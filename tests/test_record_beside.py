@@ -16,6 +16,7 @@ from connections.models import AccessEvent, ConnectionAuth, ImportRun
 from .helpers import FULL_AUTH, NOW, SECRET, export_text, import_text, make
 
 pytestmark = pytest.mark.django_db
+LIST = reverse("admin:connections_connectionauth_changelist")
 
 
 @pytest.fixture
@@ -73,6 +74,25 @@ def test_both_clocks_and_the_time_in_which_a_machine_can_help():
     assert number(line["breaks"]["x"]) == pytest.approx(end_of_machine, abs=0.001)
     assert "2 hours ago" in line["text"]
     assert "only the customer can help" in line["text"]
+
+
+def test_no_text_stands_across_now():
+    for hours in (-900, -30, -1, 1, 6, 30, 100, 700, 5000):
+        access = NOW + timedelta(hours=min(hours, 0) - 1)
+        line = timeline.of(
+            unsaved(
+                refresh_token=SECRET,
+                expiry_date=access,
+                refresh_token_expires_date=NOW + timedelta(hours=hours),
+            ),
+            NOW,
+        )
+        now, breaks = number(line["now"]["x"]), line["breaks"]
+        if line["machine"]["has_room"]:
+            assert number(line["machine"]["middle"]) - timeline.ROOM / 2 >= now
+        before = {"start": 0, "middle": timeline.LONG / 2, "end": timeline.LONG}
+        begins = number(breaks["x"]) - before[breaks["anchor"]]
+        assert breaks["has_room"] != (begins < now < begins + timeline.LONG), hours
 
 
 def test_what_is_not_renewable_has_one_clock_and_no_time_for_a_machine():
@@ -256,3 +276,36 @@ def test_the_answers_of_what_is_stale_name_a_next_step():
     answers = {answer[0]: answer[1] for answer in record.answers(made, django_timezone.now())}
     assert "renew" in answers["What next?"]
     assert AccessEvent.objects.count() == 0
+
+
+# The head
+
+
+def test_it_is_paused_and_resumed_from_its_head(client):
+    made = make(name="Acorn Ltd", key=SECRET)
+    for name, is_paused in (("pause", True), ("resume", False)):
+        content = client.get(page(made)).content.decode()
+        assert f'name="action" value="{name}"' in content
+        chosen = {"action": name, "_selected_action": made.pk}
+        run = client.post(LIST, chosen).url
+        made.refresh_from_db()
+        assert bool(made.is_paused) != is_paused
+        client.post(run, {"confirm": "1"})
+        made.refresh_from_db()
+        assert bool(made.is_paused) == is_paused
+
+
+def test_who_may_only_look_is_not_offered_to_pause():
+    user = User.objects.create_user("ada", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename="view_connectionauth"))
+    client = Client()
+    client.force_login(user)
+    assert 'value="pause"' not in client.get(page(make(key=SECRET))).content.decode()
+
+
+def test_its_links_lead_to_parts_of_the_page(client):
+    content = client.get(page(make(pem=SECRET))).content.decode()
+    parts = re.findall(r'href="#([^"]+)"', content.partition('class="panel-foot jump')[2])
+    assert len(parts) > 7
+    for part in parts:
+        assert content.count(f'id="{part}"') == 1, part
