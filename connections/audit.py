@@ -97,7 +97,7 @@ def _about(record):
     if record is None or isinstance(record, str):
         return {"record_type": (record or "")[:32]}
     return {
-        "record_type": str(record._meta.verbose_name)[:32],
+        "record_type": record._meta.verbose_name_raw[:32],  # whatever the language
         "record_id": str(record.pk),
         "record_name": in_one_line(str(record))[:255],
     }

@@ -282,9 +282,14 @@ def test_nothing_moves_for_who_asked_for_that(visitor):
     assert visitor.page.evaluate(MOVING) > 0
 
 
-@pytest.mark.parametrize("width", [680, 320])
-def test_nothing_is_cut_off_when_enlarged(visitor, width):
-    """At 200 % a window of 1360 px is 680 px wide; 320 px are 400 % of a usual one."""
+@pytest.mark.parametrize(
+    ("language", "width"), [("en", 680), ("en", 320), ("de", 1360), ("de", 680), ("de", 390)]
+)
+def test_nothing_is_cut_off(visitor, language, width):
+    """Enlarged, that is in a smaller window: at 200 % one of 1360 px is 680 px wide. In German
+    words are longer.
+    """
+    visitor.page.set_extra_http_headers({"Accept-Language": language})
     user, client = signed_in("ada", is_superuser=True)
     objects = things(user)
     visitor.be(client)
@@ -299,6 +304,7 @@ def test_nothing_is_cut_off_when_enlarged(visitor, width):
         "/admin/find-secret/",
     ):
         visitor.page.goto(visitor.origin + path)
+        assert visitor.page.evaluate("document.documentElement.lang") == language
         assert visitor.page.evaluate(CUT) == [], path
         for menu in visitor.page.locator("main .filter > summary:visible").all():
             menu.click()

@@ -111,7 +111,7 @@ def test_import_50_000_in_the_background(person, console, tmp_path):
     page, run = person, "FROM connections_importrun"
     go(page, "Import")
     choose(page, file_of(tmp_path / "estate.json", 50_000))
-    page.get_by_role("button", name="Import 50000").click()
+    page.get_by_role("button", name="Import 50,000").click()
     assert wait_for(lambda: console.value(f"SELECT done {run}"), PATIENCE)
     pid = int(console.value(f"SELECT process {run}").split(" ")[1])
     os.kill(pid, signal.SIGSTOP)  # half way, until the page was looked at

@@ -102,6 +102,21 @@ def compiled(path):
         return GNUTranslations(file)._catalog
 
 
+def test_the_glossary_is_kept_to(catalogue):
+    """Where a term stands alone in the console, its translation is that of the glossary."""
+    page = (BASE_DIR / "docs/translating.md").read_text()
+    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \| [^|]+ \|$", page, re.MULTILINE)[2:]
+    assert len(rows) > 20
+    glossary = {english: german.casefold() for english, german in rows}
+    used = {
+        msgid.casefold(): translated[0].casefold()
+        for msgid, _, translated in entries(catalogue)
+        if msgid.casefold() in glossary
+    }
+    assert len(used) > 15
+    assert used.items() <= glossary.items(), used.items() - glossary.items()
+
+
 # The language of a page
 
 
