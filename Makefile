@@ -31,7 +31,7 @@ bench: .venv/bench.stamp  ## compare bulk work with what one would use instead (
 bench-everyday: .venv/run.stamp  ## time everyday work on 10,000 connections
 	@$(venv) benchmarks/everyday.py
 
-bench-million: .venv/run.stamp  ## memory and time of 1,000,000 connections, half an hour or more
+bench-million: .venv/run.stamp  ## memory and time of 1,000,000 connections, 10 minutes or more
 	@$(venv) benchmarks/million.py
 
 bench-crash: .venv/run.stamp  ## kill imports at 20 random moments and look at what is left

@@ -263,6 +263,8 @@ class ConnectionAuthAdmin(KnownLookups, AuditedAdmin):
             **(record.beside(obj, now) if obj else {}),
             place=self.place_in_list(request, obj) if obj and request.method == "GET" else None,
             conflict=self.last_change(form, obj),
+            to_bin=True,
+            show_save_and_add_another=not change,
         )
         return super().render_change_form(request, context, add, change, form_url, obj)
 

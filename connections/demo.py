@@ -45,6 +45,7 @@ class Kind:
     share: int
     auth_type: str = "oauth2"
     token_names: tuple = ()
+    has_jwt: bool = False
 
 
 # In an order that shows every kind and every bucket in the first records (see _plan).
@@ -53,7 +54,7 @@ KINDS = (
     Kind("salesforce", "Salesforce", "crm", "refreshed", 18),
     Kind("xero", "Xero", "accounting", "refreshed", 10),
     Kind("quickbooks", "QuickBooks", "accounting", "refreshed", 8),
-    Kind("docusign", "DocuSign", "storage", "refreshed", 5),
+    Kind("docusign", "DocuSign", "storage", "refreshed", 5, has_jwt=True),
     Kind("workday", "Workday", "hris", "client_credentials", 4),
     Kind("adp", "ADP", "hris", "certificate", 4, "other"),
     Kind("zendesk", "Zendesk", "ticketing", "access_only", 8),
@@ -274,7 +275,22 @@ class _Maker:
             first = self.now if works else self.changed
             last = self.ends or self.now + timedelta(days=60)
             end = first + (last - first) * self.random.uniform(0.3, 1)
-        return {"access_token": self.secret("access"), **self.lifetime(ACCESS, end)}
+        token = self.jwt(end) if self.kind.has_jwt else self.secret("access")
+        return {"access_token": token, **self.lifetime(ACCESS, end)}
+
+    def jwt(self, end):
+        """A JSON Web Token in form; what stands for its signature says that it is none."""
+        issued = int((min(self.changed, end) - timedelta(hours=1)).timestamp())
+        claims = {
+            "iss": self.url("login", "/"),
+            "sub": f"user-{self.random.randrange(100, 999)}",
+            "scope": "signature impersonation",
+            "iat": issued,
+            "exp": int(end.timestamp()),
+        }
+        header = {"alg": "RS256", "typ": "JWT", "kid": "demo-2"}
+        signature = {"synth": f"{self.random.getrandbits(1024):0256x}"}
+        return ".".join(map(_base64_json, (header, claims, signature)))
 
     def lifetime(self, fields, end):
         """The end of a token as the API may put it: as a date or as seconds from the change."""

@@ -45,8 +45,8 @@ SIDE_GROUPS = (
         EXPIRY,
         (
             "expiry_date",
-            "expires_in",
             "refresh_token_expires_date",
+            "expires_in",
             "refresh_token_expires_in",
         ),
     ),

@@ -4,7 +4,8 @@ import hashlib
 import os
 from array import array
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, defaultdict
+from functools import partial
 
 from . import payload, wire
 from .reader import entries
@@ -16,7 +17,7 @@ class Numbers:
     """A set of 64-bit numbers that takes 8 bytes for each, where Python's takes 100."""
 
     def __init__(self):
-        self._buckets = [array("Q") for _ in range(4096)]  # sorted
+        self._buckets = defaultdict(partial(array, "Q"))  # sorted
 
     def add(self, number):
         bucket = self._buckets[number & 4095]
@@ -25,7 +26,7 @@ class Numbers:
             bucket.insert(place, number)
 
     def __contains__(self, number):
-        bucket = self._buckets[number & 4095]
+        bucket = self._buckets.get(number & 4095, ())
         place = bisect_left(bucket, number)
         return place < len(bucket) and bucket[place] == number
 

@@ -1,6 +1,13 @@
-"""What a report of an error says, on a debug page or in a mail: where it happened, and no more."""
+"""What an error says: to a person, and in a report, which is where it happened and no more."""
 
+import sys
+
+from django.db import InterfaceError, OperationalError
+from django.shortcuts import render
+from django.views import defaults
 from django.views.debug import ExceptionReporter
+
+READ_ONLY = "25006"  # PostgreSQL's SQLSTATE of a write where none is taken: no OperationalError
 
 
 class Reporter(ExceptionReporter):
@@ -14,3 +21,34 @@ class Reporter(ExceptionReporter):
 
     def get_traceback_data(self):
         return {**super().get_traceback_data(), "settings": {}}
+
+
+def server_error(request):
+    """The page for an error that nothing caught: 500, or 503 where it is the database's."""
+    if is_of_the_database(sys.exc_info()[1]):
+        return database_down()
+    return defaults.server_error(request)
+
+
+def bad_request(request, exception):
+    """The page for a request without sense; a session that can't be saved looks like one."""
+    return (
+        database_down()
+        if is_of_the_database(exception)
+        else defaults.bad_request(request, exception)
+    )
+
+
+def database_down():
+    """Rendered without the request: what comes with that asks the database."""
+    return render(None, "503.html", status=503)
+
+
+def is_of_the_database(error):
+    """Whether an error began with a database that is gone, full, locked or read-only."""
+    while error:
+        is_read_only = getattr(error.__cause__, "sqlstate", None) == READ_ONLY
+        if isinstance(error, OperationalError | InterfaceError) or is_read_only:
+            return True
+        error = error.__cause__ or error.__context__
+    return False

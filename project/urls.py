@@ -4,6 +4,9 @@ from django.views.generic import RedirectView
 
 admin.autodiscover()
 
+handler400 = "project.errors.bad_request"
+handler500 = "project.errors.server_error"
+
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/account/", include("project.account_urls")),

@@ -86,9 +86,7 @@ class Visitor:
         page.evaluate(AXE_SCRIPT)
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 900})
-            page.evaluate(
-                "document.querySelectorAll('details').forEach(one => { one.open = true })"
-            )
+            page.evaluate(UNFOLD)
             self.found += [(self.here, width, finding) for finding in page.evaluate(FINDINGS)]
             overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
             if overflow > 0:
@@ -197,7 +195,9 @@ def an_import(visitor, client, monkeypatch):
     client.post(path)
     visitor.see(path)
     runs.work(launched[0].pk)
-    visitor.see(path)
+    # The page goes on by itself; going there as well would cross its way.
+    visitor.page.get_by_role("heading", name="Imported, with refusals").wait_for()
+    visitor.look()
     visitor.see(upload(client, "no JSON").url)
 
 
@@ -223,7 +223,7 @@ def test_pages_of_errors_and_of_who_may_do_little(visitor, monkeypatch):
     visitor.be(client)
     visitor.see(path)
 
-    for name in ("400", "403_csrf", "429", "500", "503"):
+    for name in ("400", "403_csrf", "429", "500", "503", "503_reveal"):
         visitor.see_template(name)
     visitor.assert_content()
 

@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime, timedelta, timezone
+from html import unescape
 from urllib.parse import urlencode
 
 import pytest
@@ -480,3 +481,18 @@ def test_the_list_of_an_empty_store_says_so(client):
     assert (
         "No connections yet" not in client.get(URL + "?" + urlencode({"q": "x"})).content.decode()
     )
+
+
+def test_where_nothing_matches_each_condition_can_be_taken_away(client):
+    Integration.objects.create(type="hubspot", name="HubSpot")
+    cast()
+    asked = {"bucket": "broken", "integration": "hubspot", "q": "acme", "p": "1"}
+    text = client.get(URL, asked).content.decode()
+    links = re.findall(
+        r'href="(\?[^"]*)"><svg[^>]*>.{,99}</svg><span[^>]*>Without </span>(.*?)</a>', text
+    )
+    assert [(unescape(url), words) for url, words in links] == [
+        ("?integration=hubspot&q=acme", "Status: Broken"),
+        ("?bucket=broken&q=acme", "Integration: HubSpot"),
+        ("?bucket=broken&integration=hubspot", "Search: acme"),
+    ]

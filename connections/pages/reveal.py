@@ -77,7 +77,7 @@ def reveal(request, pk, field):
         value = revealing.reveal(record, field, request=request, reason=reason)
     except revealing.NotAudited:
         logger.exception("Nothing was revealed.")
-        return render(request, "503.html", status=503)
+        return render(request, "503_reveal.html", status=503)
     except SealError:
         messages.error(
             request,
