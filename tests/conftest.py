@@ -11,8 +11,9 @@ from playwright.sync_api import expect
 from connections import keyring, runs
 from tests.browsing import sign_in
 from tests.installation import Installation
-from tests.stores import stores  # noqa: F401 (a fixture)
+from tests.stores import VENDOR, stores  # noqa: F401 (a fixture)
 
+IN_PROCESSES = {"stores", "installed"}  # fixtures
 CHROMIUM = "/usr/bin/chromium"
 
 UNPROTECT = {
@@ -108,10 +109,28 @@ def pytest_xdist_auto_num_workers(config):
     return None if whole else 0
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items):
-    """Tests in a browser come last: they empty the tables, groups and all."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(config, items):
+    """Who works with a store or an installation of its own does so in real processes.
+
+    Told of PostgreSQL, only tests that have to do with it are run. Tests in a browser come last:
+    they empty the tables, groups and all.
+    """
+    for item in items:
+        if not IN_PROCESSES.isdisjoint(item.fixturenames):
+            item.add_marker("crash")
+    if VENDOR != "sqlite":
+        others = [item for item in items if not uses_database(item)]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if uses_database(item)]
+    yield
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+
+
+def uses_database(item):
+    is_marked = item.get_closest_marker("django_db") is not None
+    is_given = not {"db", "transactional_db"}.isdisjoint(item.fixturenames)
+    return is_marked or is_given or VENDOR in item.name
 
 
 def pytest_runtest_setup(item):

@@ -20,7 +20,8 @@ from connections import keyring
 ROOT = Path(__file__).resolve().parent.parent
 SERVER = os.environ.get("TEST_DATABASE_URL", "")
 TABLE = "connections_connectionauth"
-VENDORS = ["sqlite", *(["postgresql"] if SERVER.startswith("postgres") else [])]
+VENDOR = "postgresql" if SERVER.startswith("postgres") else "sqlite"
+VENDORS = [VENDOR]  # for the ids of tests that know how to make a store of either
 
 
 class Outcome:

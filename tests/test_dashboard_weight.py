@@ -20,7 +20,7 @@ SCOPE = {"environments": ["Production", "Staging"], "integrations": []}
 
 @pytest.fixture
 def store():
-    """Something behind every number: 6,000 records in 14 integrations."""
+    """Something behind every number: 2,000 records in 14 integrations."""
     chance, now = random.Random(3), timezone.now()
     kinds = [f"integration-{number}" for number in range(14)]
     Integration.objects.bulk_create(Integration(type=kind, name=kind.title()) for kind in kinds)
@@ -39,7 +39,7 @@ def store():
                 [None, chance.choice(moments), now + timedelta(days=chance.uniform(0, 500))]
             ),
         )
-        for _ in range(6000)
+        for _ in range(2000)
     )
     runs = {"size": 1, "file_name": "a.json", "started_at": now, "heartbeat_at": now}
     ImportRun.objects.create(**runs, status="done", finished_at=now)

@@ -14,6 +14,8 @@ from project import bootstrap
 
 from .installation import BASE_DIR, PASSWORD, SERVE, Installation, free_port
 
+pytestmark = pytest.mark.crash
+
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory):

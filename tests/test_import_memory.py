@@ -29,7 +29,11 @@ def peak(store, *arguments):
 
 
 def entry(number):
-    auth = {"accessToken": "synth" * 100, "meta": {"note": "x" * 500}, "name": f"Company {number}"}
+    auth = {
+        "accessToken": "synth" * 400,
+        "meta": {"note": "x" * 2000},
+        "name": f"Company {number}",
+    }
     return {"id": f"conn-{number:06}", "integration_type": "hubspot", "auth": auth}
 
 
@@ -37,7 +41,7 @@ def entry(number):
 def test_memory_does_not_grow_with_the_records(stores, tmp_path, suffix, is_preview):
     options = ["--jobs", "2", *(["--dry-run"] if is_preview else [])]
     peaks = {"import": [], "export": []}
-    for count in (20_000, 60_000):  # what is on its way at a time is less than the first
+    for count in (12_000, 36_000):  # what is on its way at a time is less than the first
         store = stores.make()
         file = write(tmp_path / f"{count}.{suffix}", map(entry, range(count)))
         peaks["import"].append(peak(store, "import_connections", file, *options))

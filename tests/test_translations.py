@@ -139,7 +139,8 @@ def test_the_browser_says_in_which_language(db, accepted, language):
     assert ("Anmelden" in response.content.decode()) == (language == "de")
 
 
-def test_files_are_the_same_in_any_language():
+def test_files_are_the_same_in_any_language(settings):
+    settings.WHITENOISE_USE_FINDERS = True
     name = "connections/latchkey.css"
     assert Path(finders.find(name)).is_file()
     response = Client(HTTP_ACCEPT_LANGUAGE="de").get(f"{settings.STATIC_URL}{name}")
