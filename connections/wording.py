@@ -108,7 +108,9 @@ def relative(moment, now=None):
 
 
 def duration(seconds):
-    """`12 s`, `1 min 40 s`, `2 h 5 min`."""
+    """`under 1 s`, `12 s`, `1 min 40 s`, `2 h 5 min`."""
+    if seconds < 1:
+        return _("under 1 s")
     seconds = int(seconds)
     if seconds < 60:
         return _("%s s") % seconds

@@ -21,6 +21,7 @@ from django.urls import reverse
 from PIL import Image
 
 from connections import audit, bin, demo, importing, keyring, runs, snapshots
+from connections.issues import Issue
 from connections.models import ConnectionAuth, ImportRun, SavedView, StoredKey
 
 PICTURES = Path(__file__).resolve().parent.parent / "docs" / "screenshots"
@@ -234,7 +235,7 @@ def the_list(camera):
 
 def a_connection(camera):
     page = camera.page
-    camera.go(f"{LIST}?bucket=stale&kind=oauth2")
+    camera.go(f"{LIST}?bucket=stale&integration=docusign")
     page.locator("#result_list tbody th a").nth(2).click()
     page.get_by_label("Name", exact=False).first.fill(NAME)
     camera.press("Save and continue")
@@ -284,13 +285,27 @@ def an_import(camera, mara, tmp_path, monkeypatch):
 
 def half_way(run):
     """Stands for the process that does an import: it has done a half, and is at work."""
-    result = importing.Result(created=812, updated=196, unchanged=240, rejected=2)
+    result = importing.Result(created=812, updated=196, unchanged=240, rejected=2, seconds=6.6)
+    issues = [
+        {**issue.as_json(), "record": number}
+        for issue, number in (
+            (
+                Issue(
+                    "wrong_type",
+                    "A number of seconds belongs here.",
+                    "auth.refresh_token_expires_in",
+                ),
+                1204,
+            ),
+            (Issue("too_long", "Over 128 KiB.", "auth.pem"), 377),
+        )
+    ]
     ImportRun.objects.filter(pk=run.pk).update(
         started_at=NOW - timedelta(seconds=9),
         heartbeat_at=NOW + DAY,
         done=1250,
         total=2000,
-        result={**result.as_json(), "issues": []},
+        result={**result.as_json(), "issues": issues},
     )
 
 

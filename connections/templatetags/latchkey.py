@@ -16,6 +16,7 @@ NAMES_OF_POLICIES = {name: label for name, label, _help in POLICIES}
 
 register = template.Library()
 register.filter("ago", wording.relative)
+register.filter("duration", wording.duration)
 register.filter("exact", wording.exact)
 register.filter("place", wording.place)
 register.filter("visible", wording.visible)
