@@ -212,7 +212,7 @@ def test_bin_and_restore(person):
     make(name="Other Ltd", key=SECRET)
     go(page, "Connections")
     page.get_by_role("link", name="Mistaken Ltd").click()
-    page.get_by_role("link", name="Delete").click()
+    page.get_by_role("link", name="Move to bin").click()
     page.get_by_role("button", name="Move it to the bin").click()
     expect(rows(page)).to_have_count(1)
     go(page, "Dashboard")

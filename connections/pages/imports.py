@@ -20,7 +20,7 @@ from .. import bin, importing, keyring, runs, undoing, wording
 from ..dashboard import LABELS
 from ..forms import WriteOnlyTextarea
 from ..issues import Issue, in_words
-from ..models import ImportRun, scope_of
+from ..models import ImportRun, Integration, scope_of
 from ..sessions import in_background
 from ..sources import SpooledSource
 from ..uploads import MAX_UPLOAD
@@ -168,6 +168,9 @@ def _import_check(request, run):
     options = options_from(request.GET, request.user, dry_run=True)
     preview = runs.Report()
     result = importing.run([runs.StoredUpload(run)], options, on_verdict=preview.add)
+    names = dict(Integration.objects.values_list("type", "name"))
+    for verdict in (*preview.changed, *preview.new):
+        verdict.integration = names.get(verdict.integration) or verdict.integration
     context = context_for(
         request,
         _("Check before it is stored"),
