@@ -78,6 +78,16 @@ def browser_type_launch_args(browser_type_launch_args):
 
 
 @pytest.fixture
+def nothing_opens(monkeypatch):
+    """Calling it makes every opening fail from then on."""
+
+    def refuse(*args):
+        raise AssertionError("something was opened")
+
+    return lambda: monkeypatch.setattr(keyring, "unseal", refuse)
+
+
+@pytest.fixture
 def complaints(page):
     """What the console and the policy complain about; there must be nothing in the end."""
     found = []

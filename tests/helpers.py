@@ -3,8 +3,11 @@
 import json
 from datetime import datetime, timedelta, timezone
 
+from django.contrib.auth.models import Group, Permission, User
+from django.test import Client
+
 from connections import exporting, importing
-from connections.models import AccessEvent, ConnectionAuth
+from connections.models import AccessEvent, ConnectionAuth, UserScope
 
 NOW = datetime(2026, 11, 24, 9, 4, tzinfo=timezone.utc)
 
@@ -81,6 +84,30 @@ def codes(verdicts):
 def latest_event(action):
     """The newest entry of the audit log with that action."""
     return AccessEvent.objects.filter(action=action).latest("id")
+
+
+def signed_in(user):
+    """A client in which that user is signed in, who is its `user`."""
+    client = Client()
+    client.force_login(user)
+    client.user = user
+    return client
+
+
+def user_with(*codenames, name="somebody"):
+    """A client of a new user who has those permissions and no other."""
+    user = User.objects.create_user(name, password="password", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+    return signed_in(user)
+
+
+def member_of(group, name=None, **limits):
+    """A client of a new user of a group, called like it; `limits` are those of a UserScope."""
+    user = User.objects.create_user(name or group, password="password", is_staff=True)
+    user.groups.add(Group.objects.get(name=group))
+    if limits:
+        UserScope.objects.create(user=user, **limits)
+    return signed_in(user)
 
 
 def prove_present(client, password="password"):

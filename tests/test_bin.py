@@ -5,29 +5,20 @@ from datetime import timedelta
 from io import StringIO
 
 import pytest
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import User
 from django.core.management import call_command
-from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from connections import bin
 from connections.models import AccessEvent, ConnectionAuth, ReplacedAuth
 
-from .helpers import SECRET, cast, export_text, make, prove_present
+from .helpers import SECRET, cast, export_text, make, member_of, prove_present
 
 pytestmark = pytest.mark.django_db
 
 LIST = reverse("admin:connections_connectionauth_changelist")
 BIN = reverse("admin:connections_bin")
-
-
-def member_of(group):
-    user = User.objects.create_user(group, password="password", is_staff=True)
-    user.groups.add(Group.objects.get(name=group))
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 @pytest.fixture

@@ -3,10 +3,9 @@
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import Group, Permission, User
+from django.contrib.auth.models import Group, Permission
 from django.core.management import call_command
 from django.db import DatabaseError
-from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
@@ -21,26 +20,15 @@ from connections.models import (
     UserScope,
 )
 
-from .helpers import SECRET, import_text, latest_event, make
+from .helpers import SECRET, import_text, latest_event, make, member_of
 
 pytestmark = pytest.mark.django_db
 LIST = reverse("admin:connections_connectionauth_changelist")
 
 
-def person(group, **limits):
-    user = User.objects.create_user(f"{group} {User.objects.count()}", is_staff=True)
-    user.groups.add(Group.objects.get(name=group))
-    if limits:
-        UserScope.objects.create(user=user, **limits)
-    client = Client()
-    client.force_login(user)
-    client.user = user
-    return client
-
-
 @pytest.fixture
 def operator():
-    return person("Operator")
+    return member_of("Operator")
 
 
 @pytest.fixture
@@ -242,7 +230,7 @@ def test_the_place_of_another_one_is_not_taken(operator):
 
 
 def test_nothing_outside_the_scope_is_chosen_or_reached(three):
-    limited = person("Operator", environments=["Sandbox", "Staging"])
+    limited = member_of("Operator", "limited", environments=["Sandbox", "Staging"])
     url = choose(limited, "set_environment", list(three.values()), value="Staging")
     assert run_of(url).total == 1
     assert counts(url) == (1, 0, {})
@@ -273,7 +261,7 @@ def test_a_permission_that_is_taken_away_meanwhile_is_gone(operator, three):
 
 
 def test_who_may_only_look_is_offered_no_action_and_has_none(three):
-    viewer = person("Viewer")
+    viewer = member_of("Viewer")
     content = viewer.get(LIST).content.decode()
     for action in ("pause", "resume", "set_environment", "set_integration", "move_to_bin"):
         assert f'value="{action}"' not in content
@@ -283,7 +271,7 @@ def test_who_may_only_look_is_offered_no_action_and_has_none(three):
 
 
 def test_who_may_not_delete_may_still_pause(three):
-    client = person("Viewer")
+    client = member_of("Viewer")
     codename = "change_connectionauth"
     client.user.user_permissions.add(Permission.objects.get(codename=codename))
     content = client.get(LIST).content.decode()
@@ -294,14 +282,14 @@ def test_who_may_not_delete_may_still_pause(three):
 @pytest.mark.parametrize("part", ["", "progress/"])
 def test_a_change_is_nobody_elses_to_see(operator, three, part):
     url = choose(operator, "pause")
-    assert person("Custodian").get(url + part).status_code == 404
+    assert member_of("Custodian").get(url + part).status_code == 404
 
 
 def test_the_list_of_past_ones_shows_the_limited_only_their_own(operator, three):
     confirm(operator, choose(operator, "set_environment", value="Outside"))
     address = reverse("admin:connections_changes")
     assert "Set the environment: Outside" in operator.get(address).content.decode()
-    limited = person("Operator", environments=["Sandbox"])
+    limited = member_of("Operator", "limited", environments=["Sandbox"])
     assert "Outside" not in limited.get(address).content.decode()
 
 

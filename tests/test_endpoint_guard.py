@@ -1,14 +1,12 @@
 """A new host for an endpoint asks for the secrets that go there, and token addresses are kept."""
 
 import pytest
-from django.contrib.auth.models import Group, User
-from django.test import Client
 from django.urls import reverse
 
 from connections import integrity
 from connections.models import Integration
 
-from .helpers import SECRET, make
+from .helpers import SECRET, make, member_of
 from .test_record_page import client, errors_of, page, save, stored  # noqa: F401 (a fixture)
 
 pytestmark = pytest.mark.django_db
@@ -64,18 +62,10 @@ def integration():
     return made
 
 
-def member(group):
-    user = User.objects.create_user(group, password="x", is_staff=True)
-    user.groups.add(Group.objects.get(name=group))
-    client = Client()  # noqa: F811
-    client.force_login(user)
-    return client
-
-
 @pytest.mark.parametrize(("group", "is_changed"), [("Operator", False), ("Custodian", True)])
 def test_the_token_address_is_a_custodians_to_change(integration, group, is_changed):
     url = reverse("admin:connections_integration_change", args=[integration.pk])
-    browser = member(group)
+    browser = member_of(group)
     assert ('name="token_url"' in browser.get(url).content.decode()) is is_changed
     data = {"name": "Renamed", "token_url": "https://evil.example/token"}
     assert browser.post(url, data).status_code == 302
@@ -86,7 +76,7 @@ def test_the_token_address_is_a_custodians_to_change(integration, group, is_chan
 
 
 def test_an_operator_adds_an_integration_without_a_token_address():
-    browser = member("Operator")
+    browser = member_of("Operator")
     data = {"type": "xero", "name": "Xero", "token_url": "https://evil.example/token"}
     assert browser.post(reverse("admin:connections_integration_add"), data).status_code == 302
     assert Integration.objects.get(type="xero").token_url == ""

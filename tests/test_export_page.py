@@ -5,15 +5,23 @@ import re
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from connections import keyring
 from connections.fields import Sealed
 from connections.models import AccessEvent, ConnectionAuth, Integration
 
-from .helpers import FULL_AUTH, SECRET, cast, export_text, import_text, make, prove_present
+from .helpers import (
+    FULL_AUTH,
+    SECRET,
+    cast,
+    export_text,
+    import_text,
+    make,
+    prove_present,
+    user_with,
+)
 
 pytestmark = pytest.mark.django_db
 URL = reverse("admin:connections_export")
@@ -24,14 +32,6 @@ FORM = {"shape": "connection", "naming": "camel", "format": "json", "secrets": "
 @pytest.fixture
 def client(admin_client):
     return prove_present(admin_client)
-
-
-def user_with(*codenames):
-    user = User.objects.create_user("somebody", password="password", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 def download(client, **choices):
@@ -198,22 +198,16 @@ def test_choices_that_are_none_are_asked_again(client, full, field, value):
 # Who gets secrets
 
 
-def test_looking_at_the_page_opens_nothing(client, full, monkeypatch):
-    def refuse(*args):
-        raise AssertionError("something was opened")
-
-    monkeypatch.setattr(keyring, "unseal", refuse)
+def test_looking_at_the_page_opens_nothing(client, full, nothing_opens):
+    nothing_opens()
     for query in ({}, FORM, {"secrets": "include"}):
         response = client.get(URL, query if query == {} else {})
         assert SECRET not in response.content.decode()
     assert client.get(URL, FORM)["Content-Type"].startswith("text/html")  # a link can't export
 
 
-def test_an_export_without_secrets_opens_nothing(client, full, monkeypatch):
-    def refuse(*args):
-        raise AssertionError("something was opened")
-
-    monkeypatch.setattr(keyring, "unseal", refuse)
+def test_an_export_without_secrets_opens_nothing(client, full, nothing_opens):
+    nothing_opens()
     assert "Bramblewood" in download(client, secrets="omit")[1]
 
 

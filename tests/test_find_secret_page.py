@@ -14,8 +14,7 @@ from connections.fields import Sealed
 from connections.models import AccessEvent, ConnectionAuth, Integration, ReplacedAuth, UserScope
 from connections.pages import secrets
 
-from .helpers import SECRET, make
-from .test_bin import member_of
+from .helpers import SECRET, make, member_of
 
 pytestmark = pytest.mark.django_db
 FIND = reverse("admin:connections_find_secret")

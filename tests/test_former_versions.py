@@ -10,8 +10,7 @@ from django.utils import timezone
 from connections import replacing, runs
 from connections.models import AccessEvent, ConnectionAuth, Integration, ReplacedAuth, UserScope
 
-from .helpers import FULL_AUTH, SECRET, export_text, import_text, make
-from .test_bin import member_of
+from .helpers import FULL_AUTH, SECRET, export_text, import_text, make, member_of
 from .test_record_page import spoil
 
 pytestmark = pytest.mark.django_db

@@ -15,7 +15,6 @@ from django.contrib.auth.models import Permission, User
 from django.contrib.messages import get_messages
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
-from django.test import Client
 from django.urls import reverse
 
 from connections import importing, keyring, runs, uploads
@@ -23,7 +22,7 @@ from connections.models import ConnectionAuth, ImportChunk, ImportRun
 from connections.pages import imports
 from connections.sources import CHUNK, SpooledSource
 
-from .helpers import FULL_AUTH, SECRET, Text, make
+from .helpers import FULL_AUTH, SECRET, Text, make, user_with
 
 pytestmark = pytest.mark.django_db
 URL = reverse("admin:connections_import")
@@ -63,14 +62,6 @@ def check(client, response, **query):
     """Follow an upload to its check; returns that page."""
     assert response.status_code == 302, response.content.decode()
     return client.get(response.url, query)
-
-
-def user_with(*codenames, name="somebody"):
-    user = User.objects.create_user(name, is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 def connection(number=1, **auth):

@@ -19,8 +19,8 @@ from django.utils import timezone
 from connections import alive, audit, importing, reader, runs
 from connections.models import ConnectionAuth, ImportChunk, ImportRun
 
-from .helpers import SECRET
-from .test_import_page import text_of, upload, user_with
+from .helpers import SECRET, user_with
+from .test_import_page import text_of, upload
 
 Status = ImportRun.Status
 HISTORY = reverse("admin:connections_import_history")

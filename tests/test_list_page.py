@@ -11,7 +11,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from connections import expiry, keyring
+from connections import expiry
 from connections.dashboard import LABELS
 from connections.fields import Sealed
 from connections.models import SEALED_COLUMNS, ConnectionAuth, Integration, SavedView, UserScope
@@ -302,18 +302,10 @@ def test_search_keeps_filters(client, varied):
 # Nothing is opened, nothing is an oracle
 
 
-@pytest.fixture
-def opens_nothing(monkeypatch):
-    def refuse(*args):
-        raise AssertionError("something was opened")
-
-    monkeypatch.setattr(keyring, "unseal", refuse)
-
-
-def test_nothing_sealed_is_opened_or_even_loaded(client, request):
+def test_nothing_sealed_is_opened_or_even_loaded(client, nothing_opens):
     cast()
     make(name="All", **{name: {"a": 1} for name in ("meta", "extra")}, pem=SECRET)
-    request.getfixturevalue("opens_nothing")
+    nothing_opens()
     with CaptureQueriesContext(
         connection,
     ) as queries:

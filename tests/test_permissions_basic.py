@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from connections.models import ConnectionAuth, ImportRun, Integration
 
-from .helpers import SECRET, make, prove_present
+from .helpers import SECRET, make, member_of, prove_present, signed_in
 
 pytestmark = pytest.mark.django_db
 
@@ -77,16 +77,9 @@ def urls():
     }
 
 
-def signed_in(user):
-    client = Client()
-    client.force_login(user)
-    return client
-
-
-def member_of(group):
-    user = User.objects.create_user(group, password="password", is_staff=True)
-    user.groups.add(Group.objects.get(name=group))
-    return prove_present(signed_in(user))
+def present(group):
+    """A client of a member of the group who has given the password just now."""
+    return prove_present(member_of(group))
 
 
 @pytest.mark.parametrize("name", GROUPS)
@@ -140,7 +133,7 @@ def test_without_the_permission_a_page_is_forbidden(urls):
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_what_each_group_can_open(urls, group):
-    client = member_of(group)
+    client = present(group)
     for name, (args, permission) in urls.items():
         status = client.get(reverse(f"admin:{name}", args=args)).status_code
         is_allowed = permission is None or permission in GROUPS[group]
@@ -165,7 +158,7 @@ def test_the_root_leads_to_the_dashboard():
 
 @pytest.mark.parametrize("group", ["Viewer", "Auditor"])
 def test_who_may_only_look_is_offered_nothing_else(urls, group):
-    client = member_of(group)
+    client = present(group)
     content = client.get(reverse("admin:connections_connectionauth_changelist")).content.decode()
     for name in ("connections_connectionauth_add", "connections_import"):
         assert f'href="{reverse(f"admin:{name}")}"' not in content

@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone as django_timezone
 
-from connections import audit, history, keyring, record, timeline
+from connections import audit, history, record, timeline
 from connections.models import AccessEvent, ConnectionAuth, ImportRun
 
 from .helpers import FULL_AUTH, NOW, SECRET, export_text, import_text, make
@@ -155,10 +155,10 @@ def test_it_is_what_a_masked_export_writes(client, naming):
     assert list(json.loads(shown)) == list(json.loads(exported)[0])
 
 
-def test_nothing_is_opened_and_odd_text_is_still_the_same_json(client, monkeypatch):
+def test_nothing_is_opened_and_odd_text_is_still_the_same_json(client, nothing_opens):
     name = "A \u202e </pre><script>\u0007 \u00fc"
     made = make(name=name, key=SECRET, meta={"k": SECRET}, emails=["a@example.com"])
-    monkeypatch.setattr(keyring, "unseal", lambda *args: pytest.fail("opened"))
+    nothing_opens()
     text = texts_of(client, made)["camel"]
     assert json.loads(text)["auth"] == {
         "emails": ["********"],

@@ -10,19 +10,19 @@ import time_machine
 from cryptography.fernet import Fernet
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.contrib.messages import get_messages
 from django.db import connection
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import resolve, reverse
 
-from connections import keyring, wording
+from connections import wording
 from connections.admin import ConnectionAuthAdmin
 from connections.fields import Sealed
 from connections.models import SEALED_COLUMNS, ConnectionAuth, Integration
 
-from .helpers import FULL_AUTH, NOW, SECRET, export_text, import_text, make
+from .helpers import FULL_AUTH, NOW, SECRET, export_text, import_text, make, user_with
 
 pytestmark = pytest.mark.django_db
 ADD = reverse("admin:connections_connectionauth_add")
@@ -100,29 +100,11 @@ def full_record():
     return ConnectionAuth.objects.get(connection_id="conn-1")
 
 
-def user_with(*codenames):
-    user = User.objects.create_user("somebody", password="x", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
-    client = Client()
-    client.force_login(user)
-    return client
-
-
 def spoil(record, *names, token="garbage"):
     for name in names:
         ConnectionAuth.all_objects.filter(pk=record.pk).update(
             **{name: Sealed(token, name, str(record.pk))}
         )
-
-
-@pytest.fixture
-def nothing_opens(monkeypatch):
-    """Calling it makes every opening fail from then on."""
-
-    def refuse(*args):
-        raise AssertionError("something was opened")
-
-    return lambda: monkeypatch.setattr(keyring, "unseal", refuse)
 
 
 # Looking

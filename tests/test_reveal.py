@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 import time_machine
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.db import DatabaseError, connection, transaction
 from django.test import Client
@@ -17,9 +17,18 @@ from django.utils import timezone
 from connections import audit, revealing
 from connections.fields import Sealed
 from connections.keyring import KeyringError, SealError
-from connections.models import SEALED_COLUMNS, AccessEvent, ConnectionAuth, UserScope
+from connections.models import SEALED_COLUMNS, AccessEvent, ConnectionAuth
 
-from .helpers import FULL_AUTH, NOW, SECRET, import_text, latest_event, make, prove_present
+from .helpers import (
+    FULL_AUTH,
+    NOW,
+    SECRET,
+    import_text,
+    latest_event,
+    make,
+    member_of,
+    prove_present,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -27,19 +36,14 @@ REASON = "OPS-2318: the provider asks for its last digits"
 LINE_ENDS = f"\n{SECRET} one\r\ntwo \n\rthree\r\n"
 
 
-def member_of(group, **scope):
-    user = User.objects.create_user(group, password="password", is_staff=True)
-    user.groups.add(Group.objects.get(name=group))
-    if scope:
-        UserScope.objects.create(user=user, **scope)
-    client = Client()
-    client.force_login(user)
-    return prove_present(client)
+def present(group, **limits):
+    """A client of a member of the group who has given the password just now."""
+    return prove_present(member_of(group, **limits))
 
 
 @pytest.fixture
 def custodian():
-    return member_of("Custodian")
+    return present("Custodian")
 
 
 @pytest.fixture
@@ -150,7 +154,7 @@ def test_the_form_of_another_field_or_record_is_none_of_this(custodian):
 
 @pytest.mark.parametrize("group", ["Viewer", "Operator", "Auditor"])
 def test_only_custodians_reveal(group, record):
-    client = member_of(group)
+    client = present(group)
     form = {"reason": REASON, "once": "x"}
     for response in (client.get(url_of(record)), client.post(url_of(record), form)):
         assert response.status_code == 403
@@ -159,7 +163,7 @@ def test_only_custodians_reveal(group, record):
 
 
 def test_who_is_limited_reveals_inside_the_limits_only(record):
-    client = member_of("Custodian", environments=["Sandbox"])
+    client = present("Custodian", environments=["Sandbox"])
     assert shown(reveal(client, record)) == SECRET
     outside = url_of(make(access_token=SECRET))
     assert client.get(outside).status_code == 404
@@ -180,7 +184,7 @@ def test_nothing_is_revealed_from_the_bin(custodian, record):
 
 def test_it_takes_a_proof_of_the_last_five_minutes(record):
     with time_machine.travel(NOW, tick=False) as clock:
-        client = member_of("Custodian")
+        client = present("Custodian")
         form = form_of(client, url_of(record))
         clock.shift(timedelta(minutes=5))
         for response in (client.get(url_of(record)), client.post(url_of(record), form)):
@@ -258,7 +262,7 @@ def test_what_does_not_open_is_said_and_audited(custodian, record):
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
 @pytest.mark.parametrize("is_atomic", [False, True])
 def test_the_entry_is_committed_before_the_value_is_opened(monkeypatch, is_atomic):
-    record, client = make(access_token=SECRET), member_of("Custodian")
+    record, client = make(access_token=SECRET), present("Custodian")
     form = form_of(client, url_of(record))
     monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", is_atomic)
     seen = []

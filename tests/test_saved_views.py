@@ -1,38 +1,25 @@
 """Views: filters of the list under a name, for oneself or shared, within everybody's scope."""
 
 import pytest
-from django.contrib.auth.models import Group, User
-from django.test import Client
 from django.urls import reverse
 
-from connections.models import AccessEvent, Integration, SavedView, UserScope
+from connections.models import AccessEvent, Integration, SavedView
 
-from .helpers import SECRET, latest_event, make
+from .helpers import SECRET, latest_event, make, member_of
 
 pytestmark = pytest.mark.django_db
 LIST = reverse("admin:connections_connectionauth_changelist")
 URL = reverse("admin:connections_views")
 
 
-def person(group, name=None, **limits):
-    user = User.objects.create_user(name or group.lower(), is_staff=True)
-    user.groups.add(Group.objects.get(name=group))
-    if limits:
-        UserScope.objects.create(user=user, **limits)
-    client = Client()
-    client.force_login(user)
-    client.user = user
-    return client
-
-
 @pytest.fixture
 def operator():
-    return person("Operator")
+    return member_of("Operator")
 
 
 @pytest.fixture
 def custodian():
-    return person("Custodian")
+    return member_of("Custodian")
 
 
 def save(client, query, name, **more):
@@ -85,7 +72,7 @@ def test_a_shared_view_widens_nobodys_scope(custodian):
     make(name="Inside", key=SECRET, environment="Inside", is_paused=True)
     make(name="Outside", key=SECRET + "2", environment="Outside", is_paused=True)
     save(custodian, "paused=1", "Paused", is_shared="on")
-    limited = person("Operator", "limited", environments=["Inside"])
+    limited = member_of("Operator", "limited", environments=["Inside"])
     assert {*listed(custodian, SavedView.objects.get())} == {"Outside", "Inside"}
     assert listed(limited, SavedView.objects.get()) == ["Inside"]
 
@@ -105,7 +92,7 @@ def test_who_is_limited_is_told_of_nothing_outside(custodian, query, is_offered)
     for name in ("inside", "outside"):
         Integration.objects.create(type=name)
     save(custodian, query, "Shared", is_shared="on")
-    limited = person("Custodian", "limited", environments=["Inside"], integrations=["inside"])
+    limited = member_of("Custodian", "limited", environments=["Inside"], integrations=["inside"])
     assert tabs(limited)[0] == (["Shared"] if is_offered else [])
     view = SavedView.objects.get()
     status = limited.post(URL, {"view": view.pk, "delete": "1"}).status_code
@@ -130,7 +117,7 @@ def test_it_is_deleted(operator):
 
 @pytest.mark.parametrize("is_shared", [False, True])
 def test_only_who_may_share_changes_the_shared_ones_of_others(operator, custodian, is_shared):
-    other = person("Custodian", "other")
+    other = member_of("Custodian", "other")
     save(custodian, "paused=1", "Theirs", **({"is_shared": "on"} if is_shared else {}))
     view = SavedView.objects.get()
     for client, expected in ((operator, 404), (other, 302 if is_shared else 404)):

@@ -6,7 +6,6 @@ from datetime import timedelta
 import pytest
 import time_machine
 from django.contrib.auth.models import Group, Permission, User
-from django.test import Client
 from django.urls import reverse
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 from connections import dates, exporting, runs
 from connections.models import ConnectionAuth, ImportRun, Integration, Scope, UserScope, scope_of
 
-from .helpers import NOW, SECRET, Text, import_text, make
+from .helpers import NOW, SECRET, Text, import_text, make, signed_in
 
 pytestmark = pytest.mark.django_db
 
@@ -33,12 +32,6 @@ def limited(scope=HERS, group="Custodian", name="hers"):
         user=user, environments=list(scope.environments), integrations=list(scope.integrations)
     )
     return user
-
-
-def signed_in(user):
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 def integrations():
