@@ -10,6 +10,8 @@ from playwright.sync_api import expect
 
 from connections import keyring, runs
 from tests.browsing import sign_in
+from tests.change_runs import many, three  # noqa: F401 (fixtures)
+from tests.import_runs import launched, run, small_batches  # noqa: F401 (fixtures)
 from tests.installation import Installation
 from tests.stores import VENDOR, stores  # noqa: F401 (a fixture)
 
@@ -105,10 +107,17 @@ def complaints(page):
 
 
 @pytest.fixture
-def person(page, live_server, admin_user, complaints, monkeypatch):
+def at_once(monkeypatch):
+    """What is confirmed is done here, where its process would not see the test's database.
+
+    test_journeys_served.py has a process.
+    """
+    monkeypatch.setattr(runs, "launch", lambda confirmed: runs.work(confirmed.pk))
+
+
+@pytest.fixture
+def person(page, live_server, admin_user, complaints, at_once):
     """The page, with an administrator signed in, who has the password "password"."""
-    # A process of its own would not see the test's database; test_journeys_served.py has that.
-    monkeypatch.setattr(runs, "launch", lambda run: runs.work(run.pk))
     sign_in(page, live_server.url, "password")
     return page
 

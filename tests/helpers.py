@@ -1,6 +1,7 @@
 """A fixed cast of records and the few verbs that many tests share."""
 
 import json
+import re
 from datetime import datetime, timedelta, timezone
 
 from django.contrib.auth.models import Group, Permission, User
@@ -115,6 +116,11 @@ def prove_present(client, password="password"):
     proof = {"password": password, "next": "/admin/"}
     assert client.post("/admin/account/reauthenticate/", proof).url == "/admin/"
     return client
+
+
+def text_of(response):
+    """The text of a page, without tags and with single blanks."""
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", response.content.decode()))
 
 
 def make(**fields):

@@ -116,9 +116,8 @@ def clock():
 
 
 @pytest.fixture
-def store(clock, monkeypatch):
+def store(clock, at_once, monkeypatch):
     """A console that was in use for six weeks."""
-    monkeypatch.setattr(runs, "launch", lambda run: runs.work(run.pk))
     monkeypatch.setattr(keyring, "_proven", {})
     StoredKey.objects.filter(name="proof").delete()
     clock.move_to(NOW - 41.5 * DAY)

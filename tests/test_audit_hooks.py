@@ -12,8 +12,8 @@ from django.urls import reverse
 from connections import catalogue, runs
 from connections.models import AccessEvent, ConnectionAuth, Integration
 from tests.helpers import FULL_AUTH, SECRET, Text, import_text, make, prove_present
+from tests.record_form import form_data, page
 from tests.stores import VENDORS, write
-from tests.test_record_page import form_data, page
 
 pytestmark = pytest.mark.django_db
 ME = "command: tester"

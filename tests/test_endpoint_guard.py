@@ -7,15 +7,20 @@ from connections import integrity
 from connections.models import Integration
 
 from .helpers import SECRET, make, member_of
-from .test_record_page import client, errors_of, page, save, stored  # noqa: F401 (a fixture)
+from .record_form import errors_of, save, stored
 
 pytestmark = pytest.mark.django_db
 ENDPOINTS = ["api_url", "token_url", "authorize_url", "refresh_url"]
 
 
+@pytest.fixture
+def client(admin_client):
+    return admin_client
+
+
 @pytest.mark.parametrize("name", ENDPOINTS)
 @pytest.mark.parametrize("before", [None, "https://api.example.com/v1"])
-def test_a_new_host_asks_for_the_kept_secrets(client, name, before):  # noqa: F811
+def test_a_new_host_asks_for_the_kept_secrets(client, name, before):
     record = make(name="A", client_secret=SECRET, refresh_token=SECRET, **{name: before})
     response = save(client, record, **{name: "https://evil.example/v1"})
     (sentence,) = errors_of(response)[name]
@@ -25,7 +30,7 @@ def test_a_new_host_asks_for_the_kept_secrets(client, name, before):  # noqa: F8
     assert SECRET not in response.content.decode()
 
 
-def test_what_else_was_typed_is_kept_and_the_secrets_are_not(client):  # noqa: F811
+def test_what_else_was_typed_is_kept_and_the_secrets_are_not(client):
     record = make(name="A", client_secret=SECRET, key=SECRET, api_url="https://a.example/")
     typed = {"api_url": "https://b.example/", "app_id": "typed-1", "key": "synth-typed-key"}
     response = save(client, record, **typed)
@@ -35,7 +40,7 @@ def test_what_else_was_typed_is_kept_and_the_secrets_are_not(client):  # noqa: F
     assert stored(record).key.reveal() == SECRET
 
 
-def test_all_secrets_entered_again_or_cleared_are_enough(client):  # noqa: F811
+def test_all_secrets_entered_again_or_cleared_are_enough(client):
     record = make(name="A", client_secret=SECRET, key=SECRET, api_url="https://a.example/")
     changes = {"client_secret": "synth-new", "clear_key": "on"}
     save(client, record, api_url="https://b.example/", **changes)
@@ -43,13 +48,13 @@ def test_all_secrets_entered_again_or_cleared_are_enough(client):  # noqa: F811
 
 
 @pytest.mark.parametrize("url", ["https://a.example/v2", "https://A.example:443/", ""])
-def test_the_same_host_or_none_asks_for_nothing(client, url):  # noqa: F811
+def test_the_same_host_or_none_asks_for_nothing(client, url):
     record = make(name="A", client_secret=SECRET, api_url="https://a.example/v1")
     save(client, record, api_url=url)
     assert stored(record).api_url == (url or None)
 
 
-def test_without_a_secret_any_host_will_do(client):  # noqa: F811
+def test_without_a_secret_any_host_will_do(client):
     record = make(name="A", emails=["a@example.com"], api_url="https://a.example/v1")
     save(client, record, api_url="https://b.example/")
     assert stored(record).api_url == "https://b.example/"

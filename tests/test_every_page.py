@@ -16,8 +16,8 @@ from django.urls import reverse
 from connections import runs
 
 from .helpers import SECRET, prove_present
+from .import_form import upload
 from .places import address, admin_names, things
-from .test_import_page import upload
 
 pytestmark = [
     pytest.mark.browser,

@@ -11,7 +11,7 @@ from connections import replacing, runs
 from connections.models import AccessEvent, ConnectionAuth, Integration, ReplacedAuth, UserScope
 
 from .helpers import FULL_AUTH, SECRET, export_text, import_text, make, member_of
-from .test_record_page import spoil
+from .record_form import spoil
 
 pytestmark = pytest.mark.django_db
 NEW = "synth-SECRET-new-9d2e"

@@ -12,9 +12,9 @@ import pytest
 from django.utils import timezone
 
 from .helpers import SECRET
+from .import_runs import entries
 from .installation import Console, Installation, free_port
 from .stores import wait_for
-from .test_import_runs import entries
 from .test_no_plaintext import Browser
 
 

@@ -22,7 +22,7 @@ from django.test import Client
 from django.utils.log import AdminEmailHandler
 from django.views.debug import get_exception_reporter_class
 
-from connections import audit, runs
+from connections import audit
 from connections.models import ConnectionAuth
 
 from .helpers import import_text, make
@@ -31,7 +31,7 @@ from .test_access_table import ROLES, address, person, rows
 from .test_access_table import things as _things  # noqa: F401 (a fixture)
 from .test_reveal import form_of, url_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("at_once")]
 
 # As a form takes them, well formed.
 TYPED = {
@@ -74,11 +74,6 @@ def logged(caplog):
         yield caplog
     audit.log_to(sys.stderr)
     assert leaks(caplog.text + stream.getvalue()) == []
-
-
-@pytest.fixture(autouse=True)
-def at_once(monkeypatch):
-    monkeypatch.setattr(runs, "launch", lambda run: runs.work(run.pk))
 
 
 def answered(response):

@@ -34,8 +34,8 @@ from connections.models import (
 )
 
 from .helpers import FULL_AUTH, SECRET, prove_present
+from .import_form import upload
 from .places import address, admin_names, things
-from .test_import_page import upload
 
 pytestmark = pytest.mark.django_db
 
