@@ -14,7 +14,7 @@ from . import expiry, keyring, payload, rows, schema
 from .derivation import content_digest, derived, fingerprints_of, identity_digest
 from .issues import OUTSIDE, Issue
 from .issues import gettext_noop as _
-from .merging import fresh_auth, same
+from .merging import fresh_auth, written_alike
 from .models import ConnectionAuth
 from .reader import read_piece
 from .values import MASKED
@@ -173,7 +173,7 @@ class Judge:
             # Found by its content, which is all the identity it has.
             return not entry.connection_extra
         if not all(
-            same(entry.connection.get(column), stored)
+            written_alike(entry.connection.get(column), stored)
             for column, stored in zip(schema.CONNECTION_COLUMNS, row, strict=False)
         ):
             return False

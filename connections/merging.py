@@ -12,8 +12,6 @@ CREDENTIALS = tuple(name for name in schema.SEALED_FIELDS if name not in ("email
 # What `received_at` follows: the tokens and how long they last.
 TOKENS = {"access_token", "refresh_token", "token", "expires_in", "refresh_token_expires_in"}
 PLAIN_TYPES = (str, datetime)  # where equal values of one type are equal as they are written
-# Endpoints that are compared where a secret is kept.
-ENDPOINTS = schema.ENDPOINTS
 
 
 @dataclass
@@ -71,7 +69,7 @@ def merge(record, entry, *, replace):
     outcome = Merge(auth=dict(auth), former=auth, unreadable=list(unreadable))
     if entry.auth is not None:
         for name in schema.PLAIN_FIELDS:
-            if not same(entry.auth.get(name), auth.get(name)):
+            if not written_alike(entry.auth.get(name), auth.get(name)):
                 outcome.set(name, entry.auth.get(name))
         for name in schema.SEALED_FIELDS:
             _merge_sealed(outcome, entry, name, auth, unreadable, replace)
@@ -80,13 +78,13 @@ def merge(record, entry, *, replace):
         return outcome  # what is found by its content keeps what surrounds it
     for column in schema.CONNECTION_COLUMNS:
         value = entry.connection.get(column)
-        if not same(value, getattr(record, column)):
+        if not written_alike(value, getattr(record, column)):
             outcome.changes[column] = value
     return outcome
 
 
-def same(one, other):
-    """Equality as it is written: dates to the millisecond, 1 and true apart."""
+def written_alike(one, other):
+    """Whether two values are equal once written: dates to the millisecond, 1 and true apart."""
     if one is other or (one == other and type(one) is type(other) in PLAIN_TYPES):
         return True
     return wire.canonical(one) == wire.canonical(other)
@@ -113,7 +111,7 @@ def _merge_sealed(outcome, entry, name, auth, unreadable, replace):
         if stored is None:
             entry.say("nothing_to_keep", entry.spelled[name])
         outcome.keeps_secret = outcome.keeps_secret or name in CREDENTIALS
-    elif name in unreadable or not same(value, stored):
+    elif name in unreadable or not written_alike(value, stored):
         outcome.set(name, value)
 
 
@@ -141,7 +139,7 @@ def _merge_extra(outcome, entry, auth, unreadable, replace):
         # What does not open can't be kept beside something new: the file's mends it.
         if joined_extra(entry.auth_extra, entry.connection_extra) or replace:
             outcome.set("extra", wanted or None)
-    elif not same(wanted or None, stored or None):
+    elif not written_alike(wanted or None, stored or None):
         outcome.set("extra", wanted or None)
 
 
@@ -154,7 +152,7 @@ def guard_endpoints(record, entry, outcome):
 
 def moved_endpoints(record, changes):
     """The names of the endpoints that `changes` (name -> new value) lead to another host."""
-    hosts = {name: endpoints.url_host(changes.get(name)) for name in ENDPOINTS}
+    hosts = {name: endpoints.url_host(changes.get(name)) for name in schema.ENDPOINTS}
     return [
         name
         for name, host in hosts.items()

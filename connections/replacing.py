@@ -9,7 +9,7 @@ from django.utils import timezone
 from . import audit, keyring, schema
 from .fields import Sealed
 from .keyring import MisplacedError, SealError
-from .merging import CREDENTIALS, same
+from .merging import CREDENTIALS, written_alike
 from .models import ConnectionAuth, Integration, ReplacedAuth, scope_of
 
 AUTH = (*schema.AUTH_FIELDS, "extra")
@@ -119,7 +119,9 @@ def put_back(held, record, *, user, is_undo=False):
 def _changes_around(record, kept):
     """The columns around the auth object that differ from what was kept -> their former values."""
     values = {name: _read(name, value) for name, value in kept.items()}
-    return {n: value for n, value in values.items() if not same(value, getattr(record, n))}
+    return {
+        n: value for n, value in values.items() if not written_alike(value, getattr(record, n))
+    }
 
 
 def _changes_of_auth(record, kept, auth, unreadable):
@@ -132,7 +134,7 @@ def _changes_of_auth(record, kept, auth, unreadable):
                 changes[name] = closed
         else:
             value = _read(name, kept["auth"].get(name))
-            if name in unreadable or not same(value, auth.get(name)):
+            if name in unreadable or not written_alike(value, auth.get(name)):
                 changes[name] = value
     return changes
 
