@@ -6,7 +6,7 @@ Nothing here shows a value, and each look is in the audit log before there is an
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db.models import Count, Exists, OuterRef
+from django.db.models import Exists, OuterRef
 
 from . import audit, fingerprints, keyring, parallel, replacing, schema
 from .derivation import fingerprint, fingerprints_of
@@ -159,21 +159,7 @@ def shared(user=None, field=None):
     """The secrets that several records share, those with most holders first: a queryset of their
     numbers and counts, for groups(). `field` (wire name) looks at one field alone.
     """
-    # The index alone tells which numbers come up again; few of them need a look at their records.
-    again = (
-        SecretFingerprint.objects.values("number")
-        .annotate(times=Count("*"))
-        .filter(times__gt=1)
-        .values("number")
-    )
-    return (
-        _fingerprints(user, field)
-        .filter(number__in=again)
-        .values("number")
-        .annotate(records=Count("record", distinct=True))
-        .filter(records__gt=1)
-        .order_by("-records", "number")
-    )
+    return fingerprints.shared_numbers(_fingerprints(user, field))
 
 
 def groups(found, user=None, field=None):

@@ -57,17 +57,31 @@ def shared(field=None, records=None):
     chosen = SecretFingerprint.objects.filter(record__in=records)
     if field:
         chosen = chosen.filter(field=field)
-    numbers = (
-        chosen.values("number")
-        .annotate(records=Count("record", distinct=True))
-        .filter(records__gt=1)
-        .order_by("-records", "number")
-        .values_list("number", flat=True)
-    )
-    for number in numbers.iterator():
+    for number in shared_numbers(chosen).values_list("number", flat=True).iterator():
         found = list(chosen.filter(number=number).values_list("record", "field"))
         by_id = records.listed().in_bulk([record for record, _ in found])
         yield [Holder(by_id[record], schema.camel(name)) for record, name in sorted(found)]
+
+
+def shared_numbers(chosen):
+    """The numbers that several records have among some SecretFingerprints (a queryset).
+
+    A queryset of dicts `number` and `records` (how many have it), those with most records first.
+    """
+    # The index alone tells which numbers come up again; few of them need a look at their records.
+    again = (
+        SecretFingerprint.objects.values("number")
+        .annotate(times=Count("*"))
+        .filter(times__gt=1)
+        .values("number")
+    )
+    return (
+        chosen.filter(number__in=again)
+        .values("number")
+        .annotate(records=Count("record", distinct=True))
+        .filter(records__gt=1)
+        .order_by("-records", "number")
+    )
 
 
 def rebuild(on_progress=None):
