@@ -1,4 +1,4 @@
-"""The admin pages of connections and integrations; thin, over the rooms that do the work."""
+"""The admin pages of connections; thin, over the rooms that do the work."""
 
 import copy
 from urllib.parse import urlencode
@@ -36,7 +36,7 @@ from .merging import CREDENTIALS, TOKENS
 from .models import ConnectionAuth, Integration, VersionConflict, scope_of
 from .pages import changes as change_pages
 from .pages import exports, history
-from .writing import field_name
+from .schema import field_name
 
 
 def badge(name, text):

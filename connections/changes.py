@@ -28,7 +28,7 @@ from .models import (
     ReplacedAuth,
     scope_of,
 )
-from .writing import field_name
+from .schema import field_name
 
 BATCH = 500  # records of one transaction
 AT_ONCE = 500  # up to so many are changed within the request
@@ -277,12 +277,13 @@ def _change(run, judge, records):
         return 0
     column = judge.action.column
     done, taken = set_column(column, {record: judge.value for record in records}, run.user, run)
-    tell_each(run, "change", done, [_field(column)], run.user)
+    tell_each(run, "change", done, [field_of(column)], run.user)
     return len(taken)
 
 
-def _field(column):
-    return column.removesuffix("_id")
+def field_of(column):
+    """The name of the field of a column, as entries of logs have it: `integration`."""
+    return ConnectionAuth._meta.get_field(column).name
 
 
 def set_column(column, values, user, run=None):
@@ -300,14 +301,14 @@ def set_column(column, values, user, run=None):
         else:
             taken.append(record)
     ReplacedAuth.objects.bulk_create(
-        replacing.former(record, [_field(column)], **origin) for record in done
+        replacing.former(record, [field_of(column)], **origin) for record in done
     )
     for value, ids in by_value.items():
         ConnectionAuth.objects.filter(pk__in=ids).update(
             **{column: value}, updated_at=timezone.now(), version=F("version") + 1
         )
     if user and done:
-        changed = json.dumps([{"changed": {"fields": [field_name(_field(column))]}}])
+        changed = json.dumps([{"changed": {"fields": [field_name(field_of(column))]}}])
         LogEntry.objects.log_actions(user.pk, done, CHANGE, changed)
     return done, taken
 

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from . import bin, changes
 from .models import AccessEvent, ChangeRun, ConnectionAuth, ImportRun, ReplacedAuth
-from .writing import field_name
+from .schema import field_name
 
 ICONS = {
     "add": "plus",

@@ -12,7 +12,7 @@ from .dashboard import LABELS, NEXT_STEPS
 from .fields import Sealed
 from .forms import EXPIRY, IDENTITY, MAIN_GROUPS, SIDE_GROUPS, label_of
 from .models import SEALED_COLUMNS
-from .writing import field_name
+from .schema import field_name
 
 LATEST = 5  # entries of the history beside the form
 

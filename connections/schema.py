@@ -63,6 +63,14 @@ def camel(name):
     return head + "".join(part.capitalize() for part in rest)
 
 
+def field_name(attribute):
+    """The API's camelCase name of an attribute of the record, such as integrationType."""
+    for name, (column, _kind) in CONNECTION_FIELDS.items():
+        if column == attribute:
+            return camel(name)
+    return camel(attribute)
+
+
 AUTH_SPELLINGS = {spelling: n for n in AUTH_FIELDS for spelling in (n, camel(n))}
 CONNECTION_SPELLINGS = {
     spelling: n for n in (*CONNECTION_FIELDS, "auth") for spelling in (n, camel(n))

@@ -249,7 +249,7 @@ class Writer:
             self._guard(record, entry, outcome)
             verdict.action = "rejected" if entry.is_refused else "updated"
         if verdict.action == "updated":
-            verdict.fields = [field_name(name) for name in outcome.changes]
+            verdict.fields = [schema.field_name(name) for name in outcome.changes]
             if record.binned_at is not None:
                 entry.say("restored", entry.spelled.get("id", ""))
             self._update(record, outcome)
@@ -286,7 +286,8 @@ class Writer:
                 self.opened[record.pk] = opened
             if record.integration_id:
                 self._make_integrations({record.integration_id: record.integration_name})
-            record.store({COLUMN_FIELDS.get(name, name) for name in changed} | {*DERIVED_COLUMNS})
+            fields = {ConnectionAuth._meta.get_field(name).name for name in changed}
+            record.store(fields | {*DERIVED_COLUMNS})
 
     def _make_integrations(self, met):
         """Store the integrations (type -> name) that are not stored yet."""
@@ -302,17 +303,6 @@ class Writer:
             self.known_integrations |= missing
 
 
-COLUMN_FIELDS = {"integration_id": "integration", "binned_by_id": "binned_by"}
-
-
 def integration_title(kind):
     """A name to start with for an integration that only has its type."""
     return kind.replace("_", " ").replace("-", " ").capitalize()
-
-
-def field_name(attribute):
-    """The API's camelCase name of an attribute of the record."""
-    for name, (column, _kind) in schema.CONNECTION_FIELDS.items():
-        if column == attribute:
-            return schema.camel(name)
-    return schema.camel(attribute)

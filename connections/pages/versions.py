@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods
 from .. import bin, replacing, wording
 from ..keyring import SealError
 from ..models import ConnectionAuth, ReplacedAuth
-from ..writing import field_name
+from ..schema import field_name
 from . import context_for
 
 
