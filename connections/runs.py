@@ -235,7 +235,7 @@ def launch(run):
 
 
 def work(pk, jobs=1):
-    """Do a run that waits for a process. Its Result, or None where none of that name waits."""
+    """Do the import of that id. Its Result, or None where it does not wait for a process."""
     run = take_over(ImportRun, pk)
     if run is None:
         return None
@@ -307,14 +307,17 @@ def end(run, result, options, issues):
 
 def _options(run):
     """importing.Options of a run, with what its user may do now."""
-    return importing.Options(
-        **{name: run.options[name] for name in OPTIONS},
-        scope=scope_of(run.user),
-        may_add=run.user.has_perm("connections.add_connectionauth"),
-        may_change=run.user.has_perm("connections.change_connectionauth"),
-        run=run.pk,
-        by=run.user_id,
-    )
+    chosen = {name: run.options[name] for name in OPTIONS}
+    return importing.Options(**chosen, **allowed(run.user), run=run.pk, by=run.user_id)
+
+
+def allowed(user):
+    """What a user may do in an import, as importing.Options has it: a dict of some of those."""
+    return {
+        "scope": scope_of(user),
+        "may_add": user.has_perm("connections.add_connectionauth"),
+        "may_change": user.has_perm("connections.change_connectionauth"),
+    }
 
 
 def own(run):

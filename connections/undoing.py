@@ -25,6 +25,7 @@ from .models import (
 
 BATCH = 200
 MOST_NAMED = 100
+IN_A_REQUEST = 10  # seconds that a page gives an undo; its button goes on with the rest
 
 
 @dataclass
@@ -163,7 +164,7 @@ def _undo_column(run, user, undone, last):
         undone.leave(record)
     ReplacedAuth.objects.filter(run=run, record__in=done).update(put_back_at=timezone.now())
     undone.put_back += len(done)
-    changes.tell_each(run, "undo", done, [column.removesuffix("_id")], user)
+    changes.tell_each(run, "undo", done, [changes.field_of(column)], user)
     if done and run.total > bin.NAMED:
         audit.record("undo", user=user, count=len(done), reason=f"change {run.pk}")
     return batch[-1].pk

@@ -17,7 +17,6 @@ from ..models import ChangeRun, ConnectionAuth, Integration
 from ..sessions import in_background
 from . import context_for
 
-UNDO_SECONDS = 10
 Status = ChangeRun.Status
 
 
@@ -70,7 +69,7 @@ def _act(request, run):
     here = redirect("admin:connections_change_run", run.pk)
     if "undo" in request.POST:
         if run.can_be_undone:
-            undoing.undo(run, request.user, seconds=UNDO_SECONDS)
+            undoing.undo(run, request.user, seconds=undoing.IN_A_REQUEST)
     elif "discard" in request.POST:
         was_confirmed = run.status == Status.RUNNING
         if not run.finished_at and runs.discard(run) and not was_confirmed:

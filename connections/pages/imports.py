@@ -20,7 +20,7 @@ from .. import bin, importing, keyring, runs, undoing, wording
 from ..dashboard import LABELS
 from ..forms import WriteOnlyTextarea
 from ..issues import Issue, in_words
-from ..models import ImportRun, Integration, scope_of
+from ..models import ImportRun, Integration
 from ..sessions import in_background
 from ..sources import SpooledSource
 from ..uploads import MAX_UPLOAD
@@ -28,7 +28,6 @@ from . import context_for
 
 REPORTED = tuple(Issue("", "").as_json())  # the keys of a line of the report
 NOTHING_YET = runs.Report().so_far(0)  # of a run that has not said how far it is
-UNDO_SECONDS = 10
 POLICIES = (
     (
         "update",
@@ -43,9 +42,7 @@ POLICIES = (
     ("skip", gettext_lazy("Skip it"), gettext_lazy("Keep what is stored.")),
     ("fail", gettext_lazy("Refuse the record"), gettext_lazy("And say so in the report.")),
 )
-
-
-RUNNING = {
+UNDER_WAY = {  # titles, beside "Importing"
     "waiting": gettext_lazy("Import waiting"),
     "interrupted": gettext_lazy("Import interrupted"),
 }
@@ -143,9 +140,7 @@ def options_from(data, user, **more):
         on_conflict=policy if policy in importing.POLICIES else "update",
         allow_older="allow_older" in data,
         atomic="atomic" in data,
-        scope=scope_of(user),
-        may_add=user.has_perm("connections.add_connectionauth"),
-        may_change=user.has_perm("connections.change_connectionauth"),
+        **runs.allowed(user),
         **more,
     )
 
@@ -195,7 +190,7 @@ def _import_check(request, run):
 def _import_running(request, run):
     context = context_for(
         request,
-        RUNNING.get(run.state, _("Importing")),
+        UNDER_WAY.get(run.state, _("Importing")),
         run=run,
         step=3,
         result=run.result or NOTHING_YET,
@@ -232,7 +227,7 @@ def _undo(request, run):
     if not _may_undo(request.user):
         raise PermissionDenied
     if run.can_be_undone:
-        undoing.undo(run, request.user, seconds=UNDO_SECONDS)
+        undoing.undo(run, request.user, seconds=undoing.IN_A_REQUEST)
     return redirect("admin:connections_import_run", run.pk)
 
 
