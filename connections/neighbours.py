@@ -12,7 +12,7 @@ from django.db.models.expressions import OrderBy
 COUNTED = 10_000  # of a longer list nobody is told the place
 
 
-class Place(NamedTuple):
+class Neighbours(NamedTuple):
     """`before` and `after` are ids or None; `number` (from 1) and `total` 0 where not told."""
 
     before: object
@@ -30,7 +30,7 @@ class Term(NamedTuple):
 
 
 def around(queryset, record):
-    """The Place of a record in an ordered queryset, whose order ends with the id.
+    """The Neighbours of a record in an ordered queryset, whose order ends with the id.
 
     One that is not (any more) in it stands where its values would put it.
     """
@@ -45,8 +45,8 @@ def around(queryset, record):
         here=Count("pk", filter=Q(pk=record.pk)),
     )
     if counts["total"] > COUNTED or not counts["here"]:
-        return Place(*ids)
-    return Place(*ids, counts["before"] + 1, counts["total"])
+        return Neighbours(*ids)
+    return Neighbours(*ids, counts["before"] + 1, counts["total"])
 
 
 def _value(record, name):
