@@ -1,3 +1,5 @@
+"""The app, and the admin site that is made of it."""
+
 from django.apps import AppConfig
 from django.contrib.admin.apps import SimpleAdminConfig
 from django.utils.translation import gettext_lazy as _

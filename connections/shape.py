@@ -58,10 +58,8 @@ def sniff(source):
         refuse = "zip"
     elif head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, b"\0\0\xfe\xff")):
         refuse = "utf16"
-    elif b"\0" in head[:4] and any(
-        head[:4]
-    ):  # JSON text begins with ASCII: a NUL there is a wider encoding
-        refuse = "utf16"
+    elif b"\0" in head[:4] and any(head[:4]):
+        refuse = "utf16"  # JSON text begins with ASCII: a NUL there is a wider encoding
     if refuse:
         raise FileRefused(refuse, file=source.name)
 

@@ -1,3 +1,5 @@
+"""Where things are: the console is Django's admin, with allauth's pages inside it."""
+
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView

@@ -196,9 +196,11 @@ class ConnectionAuth(models.Model):
         return self.environment or PRODUCTION
 
     def bucket(self, now=None):
+        """Which of expiry.BUCKETS it is in."""
         return expiry.bucket_of(self.breaks_at, now or timezone.now())
 
     def is_stale(self, now=None):
+        """What stale_at() asks of the database: access has ended, and a machine can renew it."""
         now = now or timezone.now()
         return bool(
             self.renewable

@@ -1,4 +1,4 @@
-"""Do a change of many connections that was confirmed in the browser."""
+"""`manage.py change_connections`: do a change of many that was confirmed in the browser."""
 
 import json
 import sys

@@ -1,3 +1,5 @@
+"""`manage.py check_expiry`: what is broken and what breaks soon, for cron and monitoring."""
+
 import csv
 import json
 import re

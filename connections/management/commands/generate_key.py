@@ -1,3 +1,5 @@
+"""`manage.py generate_key`: a new key for FERNET_KEYS."""
+
 import json
 
 from django.core.management.base import BaseCommand

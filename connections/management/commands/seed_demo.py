@@ -1,3 +1,5 @@
+"""`manage.py seed_demo`: made-up connections to look around with."""
+
 import json
 import sys
 from argparse import ArgumentTypeError
