@@ -12,7 +12,7 @@ from django.contrib.messages import get_messages
 from django.core.management import call_command
 
 from connections import importing
-from connections.models import ConnectionAuth, ImportChunk, ImportRun
+from connections.models import ConnectionAuth, ImportChunk, ImportRun, Integration
 
 from .helpers import FULL_AUTH, SECRET, Text, make, text_of, user_with
 from .import_form import URL, check, connection, paste, upload
@@ -73,6 +73,12 @@ def test_the_check_names_fields_and_places_and_no_value(client, stored):
     content = page.content.decode()
     for value in (SECRET, "javascript:1"):
         assert value not in content
+
+
+def test_the_check_calls_integrations_by_their_names(client, stored):
+    Integration.objects.update(name="HubSpot CRM")
+    text = text_of(check(client, upload(client, MIXED)))
+    assert text.count("HubSpot CRM") == 2  # one changed, one new
 
 
 def test_looking_again_never_imports(client):
