@@ -5,9 +5,12 @@ from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.forms import ActivateTOTPForm as AllauthActivateTOTPForm
 from allauth.mfa.totp.internal.auth import SECRET_SESSION_KEY
+from allauth.mfa.webauthn import forms as webauthn
+from allauth.mfa.webauthn.internal.auth import parse_authentication_response
+from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from . import keyring
+from . import audit, keyring
 from .keyring import SealError
 
 # Where an Authenticator keeps its sealed secret, in `data`. Of a passkey only what is public is
@@ -61,6 +64,45 @@ class ActivateTOTPForm(AllauthActivateTOTPForm):
         if self.is_bound and waiting:
             self.secret = keyring.unseal(waiting, BINDING)
         session[SECRET_SESSION_KEY] = keyring.seal(self.secret, BINDING)
+
+
+class Recorded:
+    """For a form that takes a passkey: what it refuses is in the audit log."""
+
+    def clean_credential(self):
+        try:
+            return super().clean_credential()
+        except ValidationError:
+            # At the sign-in the answer says itself whose it is: that is not to be believed.
+            audit.record(
+                "login_failed",
+                request=context.request,
+                user=self.user or "",
+                reason="Passkey refused",
+                result="failed",
+            )
+            raise
+
+
+class AuthenticatePasskeyForm(Recorded, webauthn.AuthenticateWebAuthnForm):
+    """The second step after the password."""
+
+
+class ReauthenticatePasskeyForm(Recorded, webauthn.ReauthenticateWebAuthnForm):
+    """A proof of presence."""
+
+
+class _VerifiedPasskeyForm(webauthn.LoginWebAuthnForm):
+    def clean_credential(self):
+        """allauth leaves it to what the challenge was made for, which may be a second step."""
+        answer = parse_authentication_response(self.cleaned_data["credential"])
+        if not answer.response.authenticator_data.is_user_verified():
+            raise MFAAdapter().validation_error("incorrect_code")
+        return super().clean_credential()
+
+
+class LoginPasskeyForm(Recorded, _VerifiedPasskeyForm):
+    """A passkey that signs in by itself, for which it asks for a fingerprint, a face or a PIN."""
 
 
 def with_secret():

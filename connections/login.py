@@ -1,6 +1,7 @@
 """Who may sign in, and how often one may try: what is our own around django-allauth."""
 
-from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.adapter import DefaultAccountAdapter, get_adapter
+from allauth.account.forms import ChangePasswordForm as AllauthChangePasswordForm
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.backends import ModelBackend
@@ -91,8 +92,24 @@ class AccountAdapter(DefaultAccountAdapter):
             return self.respond_user_inactive(request, user)
         return super().pre_login(request, user, **kwargs)
 
+    def respond_user_inactive(self, request, user):
+        audit.record(
+            "login_failed", request=request, user=user, reason="Switched off", result="refused"
+        )
+        return super().respond_user_inactive(request, user)
+
     def get_password_change_redirect_url(self, request):
         return reverse("account_login")
+
+
+class ChangePasswordForm(AllauthChangePasswordForm):
+    def clean_oldpassword(self):
+        """Compared as at a sign-in: counted, and in the audit log where it is wrong."""
+        given = self.cleaned_data["oldpassword"]
+        adapter = get_adapter()
+        if not adapter.reauthenticate(self.user, given):
+            raise adapter.validation_error("enter_current_password")
+        return given
 
 
 def page_context(request):

@@ -4,13 +4,16 @@ import time
 from functools import wraps
 
 from allauth.core.exceptions import ReauthenticationRequired
+from allauth.mfa.signals import authenticator_added
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth import logout
+from django.contrib.auth import SESSION_KEY, logout
 from django.contrib.auth.signals import user_logged_in
+from django.contrib.sessions.models import Session
 from django.dispatch import receiver
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from . import factors, presence
@@ -26,6 +29,17 @@ BEGAN, SEEN = "session_began", "session_seen"
 @receiver(user_logged_in)
 def begin(request, **kwargs):
     request.session[BEGAN] = request.session[SEEN] = time.time()
+
+
+@receiver(authenticator_added)
+def end_others(request, user, authenticator, **kwargs):
+    """Who sets up a second step ends their other sessions: a password alone began those."""
+    if authenticator.type not in factors.SECOND_FACTORS:
+        return
+    others = Session.objects.filter(expire_date__gt=timezone.now())
+    for session in others.exclude(pk=request.session.session_key).iterator():
+        if session.get_decoded().get(SESSION_KEY) == str(user.pk):
+            session.delete()
 
 
 def in_background(view):

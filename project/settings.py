@@ -172,7 +172,13 @@ ACCOUNT_RATE_LIMITS = {
     "reauthenticate": "10/m/user",
 }
 MFA_ADAPTER = "connections.factors.MFAAdapter"
-MFA_FORMS = {"activate_totp": "connections.factors.ActivateTOTPForm"}
+ACCOUNT_FORMS = {"change_password": "connections.login.ChangePasswordForm"}
+MFA_FORMS = {
+    "activate_totp": "connections.factors.ActivateTOTPForm",
+    "authenticate_webauthn": "connections.factors.AuthenticatePasskeyForm",
+    "reauthenticate_webauthn": "connections.factors.ReauthenticatePasskeyForm",
+    "login_webauthn": "connections.factors.LoginPasskeyForm",
+}
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_RECOVERY_CODES_SHOW_ONCE = True

@@ -38,9 +38,10 @@ class SoftPasskey:
             attestationObject=websafe_encode(bytes(attestation)),
         )
 
-    def sign(self, challenge):
-        """What a browser gives for a sign-in."""
-        data = self._data(AuthenticatorData.FLAG.UP | AuthenticatorData.FLAG.UV)
+    def sign(self, challenge, verified=True):
+        """What a browser gives for a sign-in; `verified`: by fingerprint, face or PIN."""
+        flags = AuthenticatorData.FLAG.UP
+        data = self._data(flags | AuthenticatorData.FLAG.UV if verified else flags)
         client = self._client("webauthn.get", challenge)
         signed = bytes(data) + hashlib.sha256(client).digest()
         return self._answer(

@@ -135,13 +135,23 @@ def test_the_limit_is_in_the_audit_log(clock, admin_user):
     assert (refused.user, refused.result, refused.reason) == ("admin", "refused", "Too many tries")
 
 
-def test_proofs_of_presence_and_password_changes_are_limited_too(clock, admin_client, tried):
-    for _ in range(12):
+def test_proofs_of_presence_and_password_changes_count_too(clock, admin_client, tried):
+    new = {"password1": "a b c 8 9 d", "password2": "a b c 8 9 d"}
+    for _ in range(6):
         clock.shift(timedelta(seconds=20))
         admin_client.post("/admin/account/reauthenticate/", {"password": "wrong"})
+        admin_client.post("/admin/account/password/", {"oldpassword": "wrong", **new})
     assert tried == {"admin": 10}
+    refused = admin_client.post("/admin/account/password/", {"oldpassword": "password", **new})
+    assert b"Too many tries." in refused.content
+    clock.shift(timedelta(minutes=13, seconds=21))
+    changed = admin_client.post("/admin/account/password/", {"oldpassword": "password", **new})
+    assert changed.url == LOGIN
+
+
+def test_the_page_that_changes_a_password_may_be_sent_ten_times(clock, admin_client):
     answers = [
-        admin_client.post("/admin/account/password/", {"oldpassword": "wrong"}).status_code
+        admin_client.post("/admin/account/password/", {"oldpassword": ""}).status_code
         for _ in range(11)
     ]
     assert answers == [*[200] * 10, 429]

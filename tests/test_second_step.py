@@ -242,6 +242,40 @@ def test_an_answer_to_another_challenge_or_of_another_key_opens_nothing(client, 
     assert not is_signed_in(client)
 
 
+def test_by_itself_it_signs_in_only_with_a_fingerprint_a_face_or_a_pin(client, clock, admin_user):
+    """Whoever finds a key has none of these."""
+    key = SoftPasskey(admin_user)
+    key.store()
+    address = f"{ACCOUNT}/mfa/webauthn/login/"
+    asked = client.get(address, HTTP_ACCEPT="application/json").json()
+    found = key.sign(challenge_of(asked["request_options"]), verified=False)
+    client.post(address, {"credential": json.dumps(found)})
+    assert not is_signed_in(client)
+    # Nor with the challenge of the finder's own second step, which needs none, once that is over.
+    finder = User.objects.create_user("finder", password="password", is_staff=True)
+    TOTP.activate(finder, SECRET)
+    client.post(LOGIN, {"login": "finder", "password": "password"})
+    challenge = challenge_of(client.get(CODE).context["js_data"]["request_options"])
+    clock.shift(timedelta(minutes=16))
+    found = key.sign(challenge, verified=False)
+    client.post(address, {"credential": json.dumps(found)})
+    assert not is_signed_in(client)
+
+
+def test_what_is_refused_of_a_passkey_is_recorded(client, admin_user):
+    SoftPasskey(admin_user).store()
+    wrong = SoftPasskey(admin_user)
+    sign_in_by_passkey(client, wrong)
+    failed = latest_event("login_failed")
+    assert (failed.user, failed.reason, failed.result) == ("", "Passkey refused", "failed")
+    give_password(client)
+    challenge = challenge_of(client.get(CODE).context["js_data"]["request_options"])
+    client.post(CODE, {"credential": json.dumps(wrong.sign(challenge))})
+    failed = latest_event("login_failed")
+    assert (failed.user, failed.reason, failed.result) == ("admin", "Passkey refused", "failed")
+    assert AccessEvent.objects.filter(action="login_failed").count() == 2
+
+
 @pytest.mark.parametrize("change", [{"is_staff": False}, {"is_active": False}])
 def test_a_passkey_is_no_way_around_being_switched_off(client, admin_user, change):
     key = SoftPasskey(admin_user)
@@ -250,6 +284,8 @@ def test_a_passkey_is_no_way_around_being_switched_off(client, admin_user, chang
     assert sign_in_by_passkey(client, key).url == f"{ACCOUNT}/inactive/"
     assert not is_signed_in(client)
     assert not AccessEvent.objects.filter(action="login").exists()
+    refused = latest_event("login_failed")
+    assert (refused.user, refused.reason, refused.result) == ("admin", "Switched off", "refused")
 
 
 @pytest.mark.parametrize("nonsense", ["", "{}", "[]", "null", '{"response": {"userHandle": 5}}'])
@@ -257,6 +293,44 @@ def test_nonsense_in_place_of_a_passkey_is_refused(client, admin_user, nonsense)
     answer = client.post(f"{ACCOUNT}/mfa/webauthn/login/", {"credential": nonsense})
     assert answer.status_code < 500
     assert not is_signed_in(client)
+
+
+# What was begun with a password alone
+
+
+def set_up_app(client):
+    prove(client)
+    page = client.get(f"{ACCOUNT}/mfa/totp/activate/")
+    return client.post(
+        f"{ACCOUNT}/mfa/totp/activate/", {"code": code(page.context["form"].secret)}
+    )
+
+
+def set_up_passkey(client):
+    prove(client)
+    page = client.get(f"{ACCOUNT}/mfa/webauthn/add/")
+    made = SoftPasskey(User.objects.get()).register(
+        challenge_of(page.context["js_data"]["creation_options"])
+    )
+    form = {"name": "My key", "passwordless": "on", "credential": json.dumps(made)}
+    return client.post(f"{ACCOUNT}/mfa/webauthn/add/", form)
+
+
+@pytest.mark.parametrize("set_up", [set_up_app, set_up_passkey])
+@pytest.mark.parametrize("is_required", [False, True])
+def test_setting_one_up_ends_the_other_sessions_of_that_person(
+    client, admin_user, settings, set_up, is_required, django_capture_on_commit_callbacks
+):
+    thief, other = Client(), Client()
+    for browser in (client, thief):
+        give_password(browser)
+    settings.REQUIRE_MFA = is_required
+    with django_capture_on_commit_callbacks(execute=True):
+        assert set_up(client).url == f"{ACCOUNT}/mfa/recovery-codes/"
+    other.force_login(User.objects.create_user("bob", is_staff=True))
+    settings.REQUIRE_MFA = False
+    assert [is_signed_in(browser) for browser in (client, thief, other)] == [True, False, True]
+    assert give_password(thief).url == CODE
 
 
 # REQUIRE_MFA
