@@ -5,6 +5,7 @@ import allauth.mfa.admin  # noqa: F401  (what they register is taken off below)
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.forms import UserChangeForm
 from django.contrib.auth.models import Group, Permission, User
@@ -32,13 +33,7 @@ GIVEN_NAMES = (
     gettext_noop("Can change integration"),
     gettext_noop("Can delete integration"),
     gettext_noop("Can view integration"),
-    gettext_noop("Can add user"),
-    gettext_noop("Can change user"),
-    gettext_noop("Can delete user"),
     gettext_noop("Can view user"),
-    gettext_noop("Can add group"),
-    gettext_noop("Can change group"),
-    gettext_noop("Can delete group"),
     gettext_noop("Can view group"),
 )
 # Django's own texts on these pages that its German catalogue lacks.
@@ -90,17 +85,30 @@ def _name_of(permission):
 
 
 class Ticked(KnownLookups):
-    """Groups and permissions are ticked: Django's two lists need a mouse and a wide screen."""
+    """Groups and permissions are ticked: Django's two lists need a mouse and a wide screen.
+
+    Only a superuser changes people and groups, whatever permissions somebody has: who could give
+    themselves any, or another password to somebody who has them, would be limited by nothing.
+    """
 
     formfield_overrides = {ManyToManyField: {"widget": CheckboxSelectMultiple({"class": "many"})}}
     filter_horizontal = ()
+
+    def has_add_permission(self, request):
+        return request.user.is_superuser
+
+    def has_change_permission(self, request, obj=None):
+        return request.user.is_superuser
+
+    def has_delete_permission(self, request, obj=None):
+        return request.user.is_superuser
 
     def formfield_for_manytomany(self, db_field, request, **kwargs):
         """Permissions by their own names, and only those of what the console shows."""
         field = super().formfield_for_manytomany(db_field, request, **kwargs)
         if db_field.related_model is Permission:
             ours = Q(content_type__app_label="connections")
-            people = Q(content_type__app_label="auth", content_type__model__in=("user", "group"))
+            people = Q(codename__in=("view_user", "view_group"))
             field.queryset = field.queryset.filter(ours | people)
             field.label_from_instance = _name_of
         return field
@@ -114,7 +122,7 @@ class PersonAdmin(Ticked, UserAdmin):
 
     def user_change_password(self, request, id, form_url=""):
         """That of others: one's own takes the old one first."""
-        if str(request.user.pk) == id:
+        if self.get_object(request, unquote(id)) == request.user:
             return redirect("account_change_password")
         return super().user_change_password(request, id, form_url)
 

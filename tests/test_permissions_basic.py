@@ -163,3 +163,28 @@ def test_who_may_only_look_is_offered_nothing_else(urls, group):
     for name in ("connections_connectionauth_add", "connections_import"):
         assert f'href="{reverse(f"admin:{name}")}"' not in content
     assert "move_to_bin" not in content
+
+
+def test_only_a_superuser_changes_people_and_groups(urls):
+    """Whatever permissions somebody was given: they could give themselves all others."""
+    root = User.objects.create_superuser("root", password="password")
+    user = User.objects.create_user("keeper", is_staff=True)
+    user.user_permissions.add(*Permission.objects.filter(content_type__app_label="auth"))
+    client, group = signed_in(user), Group.objects.get(name="Viewer")
+    raised = {"username": "keeper", "is_staff": "on", "is_active": "on", "is_superuser": "on"}
+    password = {"password1": "synth-pass-word-2", "password2": "synth-pass-word-2"}
+    for name, args, data in (
+        ("user_add", (), {**raised, **password}),
+        ("user_change", (user.pk,), {**raised, "groups": group.pk}),
+        ("user_delete", (root.pk,), {"post": "yes"}),
+        ("user_password_change", (root.pk,), {**password, "usable_password": "true"}),
+        ("group_add", (), {"name": "New"}),
+        ("group_change", (group.pk,), {"name": "Viewer", "permissions": "1"}),
+        ("group_delete", (group.pk,), {"post": "yes"}),
+    ):
+        assert client.post(reverse(f"admin:auth_{name}", args=args), data).status_code == 403, name
+    for name, pk in (("user", root.pk), ("group", group.pk)):
+        assert client.get(reverse(f"admin:auth_{name}_changelist")).status_code == 200
+        assert client.get(reverse(f"admin:auth_{name}_change", args=[pk])).status_code == 200
+    assert User.objects.get(username="root").check_password("password")
+    assert not User.objects.get(username="keeper").is_superuser
