@@ -16,8 +16,7 @@ HOST_AND_PORT = re.compile(r"(localhost|[A-Za-z0-9\-]+(\.[A-Za-z0-9\-]+)+):\d{1,
 @lru_cache(maxsize=4096)  # the connections of one integration share their addresses
 def url_faults(value):
     """What is odd or wrong about a URL: a list of `(code, sentence or None)`."""
-    # Browsers and the WHATWG URL standard drop these, so "java\nscript:" is a scheme too.
-    plain = re.sub(r"[\t\r\n]", "", value).lstrip("".join(map(chr, range(33))))
+    plain = _plain(value)
     scheme = None if HOST_AND_PORT.match(plain) else SCHEME.match(plain)
     if scheme and scheme.group(1).lower() not in ("http", "https"):
         return [("bad_url", None)]
@@ -44,6 +43,11 @@ def url_faults(value):
     return faults
 
 
+def _plain(value):
+    """Without what browsers and the WHATWG URL standard drop: "java\\nscript:" is a scheme too."""
+    return re.sub(r"[\t\r\n]", "", value).lstrip("".join(map(chr, range(33))))
+
+
 def is_private_host(host):
     """Whether a host name or address leads into a private network, judged by its text alone."""
     host = host.rstrip(".").lower()
@@ -66,7 +70,9 @@ def url_host(value):
 
     What can't be taken apart is its own host, so that no change of it goes unseen.
     """
-    value = (value or "").strip()
+    value = _plain(value or "").strip()
+    if "\\" in value:  # some programs read it as "/", others do not
+        return value
     if not value or re.match(r"/(?!/)|[?#]", value):  # a path has no host
         return None
     if "://" not in value and not value.startswith("//"):

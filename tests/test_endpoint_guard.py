@@ -4,9 +4,10 @@ import pytest
 from django.urls import reverse
 
 from connections import integrity
+from connections.merging import moved_endpoints
 from connections.models import Integration
 
-from .helpers import SECRET, make, member_of
+from .helpers import SECRET, import_text, make, member_of
 from .record_form import errors_of, save, stored
 
 pytestmark = pytest.mark.django_db
@@ -45,6 +46,31 @@ def test_all_secrets_entered_again_or_cleared_are_enough(client):
     changes = {"client_secret": "synth-new", "clear_key": "on"}
     save(client, record, api_url="https://b.example/", **changes)
     assert stored(record).api_url == "https://b.example/"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "/\\evil.example/v1",
+        "\\\\evil.example/v1",
+        "/\t/evil.example/v1",
+        "/\n/evil.example/v1",
+        "\x1f/\\evil.example/v1",
+        "\x01//evil.example/v1",
+        "\N{NO-BREAK SPACE}//evil.example/v1",
+        "//evil.example/v1",
+        "https://a.example\\@evil.example/v1",
+        "https://a.example@evil.example/v1",
+        "https://a.example:8443/v1",
+        "https:evil.example/v1",
+    ],
+)
+def test_a_host_is_seen_however_it_is_written(url):
+    record = make(name="A", connection_id="c", client_secret=SECRET, api_url="https://a.example/")
+    assert moved_endpoints(record, {"api_url": url}) == ["api_url"]
+    result, _ = import_text([{"id": "c", "auth": {"name": "A", "apiUrl": url}}])
+    assert (result.updated, result.rejected) == (0, 1)
+    assert stored(record).api_url == "https://a.example/"
 
 
 @pytest.mark.parametrize("url", ["https://a.example/v2", "https://A.example:443/", ""])
