@@ -3,9 +3,10 @@
 import json
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.contrib.sessions.models import Session
 from django.core.serializers import serialize
+from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
@@ -127,6 +128,16 @@ def limited():
     make(name="Inside", key=SECRET, environment="Ours")
     make(name="Outside", key=SECRET, environment="Theirs")
     return client
+
+
+def test_who_may_not_look_at_connections_is_told_of_none():
+    user = User.objects.create_user("asks", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="reveal_secrets"))
+    client = Client()
+    client.force_login(user)
+    for response in (client.post(FIND, {"secret": SECRET}), client.get(SHARED)):
+        assert response.status_code == 403
+    assert f'href="{FIND}"' not in text(client.get(reverse("admin:index")))
 
 
 def test_who_is_limited_is_told_of_nothing_outside(limited):

@@ -84,6 +84,7 @@ def test_a_shared_view_widens_nobodys_scope(custodian):
         ("integration=outside", False),
         ("integration=-", False),
         ("environment=Inside&integration=outside", False),
+        ("other_than=outside", False),
         ("environment=Inside&integration=inside", True),
         ("paused=1", True),
     ],

@@ -48,6 +48,8 @@ class SavedView(models.Model):
     def is_inside(self, scope):
         """Whether it names no integration and no environment outside a Scope."""
         asked = QueryDict(self.query)
+        if scope.integrations and "other_than" in asked:  # it names those that it leaves out
+            return False
         return scope.reaches(
             asked.get("integration", next(iter(scope.integrations), None)),
             asked.get("environment", next(iter(scope.environments), None)),

@@ -52,7 +52,7 @@ class FieldForm(forms.Form):
 
 
 def _require_permission(user):
-    if not user.has_perm("connections.reveal_secrets"):
+    if not user.has_perms(["connections.view_connectionauth", "connections.reveal_secrets"]):
         raise PermissionDenied
 
 
