@@ -18,6 +18,7 @@ from connections import audit, revealing
 from connections.fields import Sealed
 from connections.keyring import KeyringError, SealError
 from connections.models import SEALED_COLUMNS, AccessEvent, ConnectionAuth
+from connections.pages.reveal import FORM
 
 from .helpers import (
     FULL_AUTH,
@@ -138,6 +139,17 @@ def test_what_was_sent_can_not_be_sent_again(custodian, record):
     asked = custodian.get(again.url).content.decode()
     assert "A value is shown once." in asked
     assert REASON not in asked
+
+
+def test_of_two_that_are_sent_at_once_one_is_answered(custodian, record):
+    form = form_of(custodian, url_of(record))
+    before = custodian.session[FORM]
+    assert shown(custodian.post(url_of(record), form)) == SECRET
+    session = custodian.session  # as the second found it, before the first was done
+    session[FORM] = before
+    session.save()
+    assert custodian.post(url_of(record), form).url == url_of(record)
+    assert reveals().count() == 1
 
 
 def test_the_form_of_another_field_or_record_is_none_of_this(custodian):

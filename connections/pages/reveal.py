@@ -3,8 +3,10 @@
 import logging
 
 from django import forms
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
+from django.core.cache import cache
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import Http404
@@ -66,17 +68,22 @@ def reveal(request, pk, field):
         request.session[FORM] = [place, once]
         form = ReasonForm(initial={"once": once})
         return _page(request, "reveal", record, field, form=form)
-    if request.session.get(FORM) != [place, request.POST.get("once")]:
-        messages.warning(request, _("A value is shown once. To see it again, say why again."))
-        return redirect("admin:connections_connectionauth_reveal", pk, field)
+    once = request.POST.get("once")
+    if request.session.get(FORM) != [place, once]:
+        return _once_more(request, pk, field)
     form = ReasonForm(request.POST)
     if not form.is_valid():
         return _page(request, "reveal", record, field, form=form)
     reason = form.cleaned_data["reason"]
+    # Of two requests at once both find the form in the session; one is first here.
+    taken = f"reveal/{once}"
+    if not cache.add(taken, True, settings.SESSION_COOKIE_AGE):
+        return _once_more(request, pk, field)
     try:
         value = revealing.reveal(record, field, request=request, reason=reason)
     except revealing.NotAudited:
         logger.exception("Nothing was revealed.")
+        cache.delete(taken)
         return render(request, "503_reveal.html", status=503)
     except SealError:
         messages.error(
@@ -87,6 +94,11 @@ def reveal(request, pk, field):
         return redirect("admin:connections_connectionauth_change", pk)
     del request.session[FORM]
     return _page(request, "revealed", record, field, value=value)
+
+
+def _once_more(request, pk, field):
+    messages.warning(request, _("A value is shown once. To see it again, say why again."))
+    return redirect("admin:connections_connectionauth_reveal", pk, field)
 
 
 def _page(request, name, record, field, **context):
