@@ -53,6 +53,11 @@ class IntegrationForm(forms.ModelForm):
         help_text=_("Used for renewal where a connection has no token address of its own."),
     )
 
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        if kind := self.fields.get("auth_type"):
+            kind.choices = [("", _("Not known")), *list(kind.choices)[1:]]
+
     class Meta:
         model = Integration
         fields = (
@@ -87,7 +92,7 @@ class IntegrationAdmin(KnownLookups, AuditedAdmin):
     list_display_links = ("title",)
     list_filter = ("auth_type",)
     search_fields = ("name", "type")
-    ordering = ("name", "type")
+    ordering = ("name",)
 
     def get_queryset(self, request):
         inside = scope_of(request.user).condition("connections__")
@@ -106,6 +111,10 @@ class IntegrationAdmin(KnownLookups, AuditedAdmin):
     def has_delete_permission(self, request, obj=None):
         may = super().has_delete_permission(request, obj)
         return may and not scope_of(request.user).is_limited
+
+    def get_fields(self, request, obj=None):
+        """In their order, which Django loses for what is only read."""
+        return IntegrationForm.Meta.fields
 
     def get_readonly_fields(self, request, obj=None):
         closed = ["type"] if obj else []  # connections refer to it

@@ -33,6 +33,7 @@ class LatchkeyAdminSite(AdminSite):
     site_title = site_header = "Latchkey"
     index_title = _("Dashboard")
     enable_nav_sidebar = False
+    empty_value_display = "\u2013"
 
     def index(self, request, extra_context=None):
         bin.throw_away_old()

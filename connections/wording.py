@@ -39,6 +39,7 @@ UNITS = (
 MOMENT = gettext_noop("D j M Y, H:i")
 SECOND = gettext_noop("D j M Y, H:i:s T")
 SHORT = gettext_noop("D j M, H:i")
+ENTRY = gettext_noop("j M Y, H:i")
 DAY = gettext_noop("j M Y")
 SHORT_DAY = gettext_noop("j M")
 
