@@ -54,7 +54,7 @@ class ConnectionAuthAdmin(KnownLookups, AuditedAdmin):
     paginator = ListPaginator
     show_full_result_count = False
     search_fields = ("name", "connection_id", "external_xref", "client_id", "user_id")
-    search_help_text = _("Name, ids and references")
+    search_help_text = _("Name, ids, references")
     ordering = (F("breaks_at").asc(nulls_last=True), "id")
     actions = (
         "pause",

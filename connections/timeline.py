@@ -156,6 +156,9 @@ def _breaks(record, now):
         "bucket": bucket,
         "y": BAR_Y + ROW * is_refresh + 7,
         "says": says % wording.exact(record.breaks_at),
+        # On a phone it has its side of now to itself, and no room for more.
+        "short": says % wording.exact(record.breaks_at, "j M Y"),
+        "middle": percent(NOW_AT / 2 if place < NOW_AT else (NOW_AT + 100) / 2),
         "then": then,
         "has_room": not begins < NOW_AT < begins + LONG,
     }
