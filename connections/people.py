@@ -145,7 +145,7 @@ def _dated(moment):
     if not moment:
         return _("never")
     ago, exact = wording.relative(moment), wording.exact(moment)
-    return format_html("{} <small>{}</small>", ago, exact)
+    return format_html("<span>{} <small>{}</small></span>", ago, exact)
 
 
 class Ticked(KnownLookups):
