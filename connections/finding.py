@@ -62,11 +62,12 @@ def look(secret, *, user=None, former=False, jobs=1):
     found = Found([holders[place] for place in sorted(holders)])
     if former:
         _look_back(spelled, user, found, jobs)
+    places = {place.field for place in (*found.holders, *found.former)}
     audit.record(
         "find",
         user=user,
         count=len(found),
-        fields={place.field for place in (*found.holders, *found.former)},
+        fields={schema.AUTH_SPELLINGS.get(name, name) for name in places},  # as other entries
         reason="former versions too" if former else "",
     )
     return found

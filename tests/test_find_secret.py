@@ -214,10 +214,10 @@ def test_lines_may_end_in_either_way(stored, given_):
 
 
 def test_a_look_is_audited_without_the_value_before_its_answer(monkeypatch):
-    make(token=SECRET, key=SECRET)
+    make(token=SECRET, access_token=SECRET)
     finding.look(SECRET)
     entry = AccessEvent.objects.latest("id")
-    assert (entry.action, entry.count, entry.fields) == ("find", 2, ["key", "token"])
+    assert (entry.action, entry.count, entry.fields) == ("find", 2, ["access_token", "token"])
     assert SECRET not in json.dumps(entry.shown())
 
     def fail(*args, **kwargs):
