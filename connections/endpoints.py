@@ -83,3 +83,16 @@ def url_host(value):
     except ValueError:
         return value
     return host.removesuffix({"https": ":443", "http": ":80"}.get(parts.scheme, ":")) or value
+
+
+def leads_elsewhere(url, before):
+    """Whether a URL leads to another host than `before`, or to the same one unencrypted."""
+    host = url_host(url)
+    if not host:
+        return False
+    is_weaker = _begins(url, "http:") and _begins(before, "https:")
+    return is_weaker or host != url_host(before)
+
+
+def _begins(url, scheme):
+    return _plain(url or "").lower().startswith(scheme)

@@ -152,11 +152,10 @@ def guard_endpoints(record, entry, outcome):
 
 def moved_endpoints(record, changes):
     """The names of the endpoints that `changes` (name -> new value) lead to another host."""
-    hosts = {name: endpoints.url_host(changes.get(name)) for name in schema.ENDPOINTS}
     return [
         name
-        for name, host in hosts.items()
-        if host and host != endpoints.url_host(getattr(record, name))
+        for name in schema.ENDPOINTS
+        if endpoints.leads_elsewhere(changes.get(name), getattr(record, name))
     ]
 
 

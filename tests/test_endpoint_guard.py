@@ -63,6 +63,8 @@ def test_all_secrets_entered_again_or_cleared_are_enough(client):
         "https://a.example@evil.example/v1",
         "https://a.example:8443/v1",
         "https:evil.example/v1",
+        "http://a.example/v1",  # the same, for everybody on the way to read
+        "\tHTTP://a.example/v1",
     ],
 )
 def test_a_host_is_seen_however_it_is_written(url):

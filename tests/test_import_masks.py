@@ -163,7 +163,6 @@ def test_an_endpoint_where_there_was_none_is_a_new_host_too():
         "https://good.example/v2?x=1",
         "https://GOOD.example:443/v1",
         "https://good.example./",
-        "http://good.example",
         "",
         None,
     ],
