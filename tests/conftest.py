@@ -1,5 +1,6 @@
 """What every test can count on: a committed proof of the keys, and Debian's Chromium."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -25,6 +26,8 @@ UNPROTECT = {
 
 # The browser's fixtures run an event loop beside the ORM, which is fine in a test.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
+# Each look for garbage goes through all of Django and of the tests: a tenth of their time.
+gc.set_threshold(50_000, 20, 100)
 # What a page is to show comes late on a machine that is busy.
 expect.set_options(timeout=30_000)
 
