@@ -10,6 +10,7 @@ import re
 from django.contrib.admin.options import IS_POPUP_VAR, TO_FIELD_VAR
 from django.contrib.admin.views.main import ALL_VAR, ORDER_VAR, PAGE_VAR, SEARCH_VAR
 from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
+from django.forms import Media
 from django.http import Http404
 
 PRESERVED = "_changelist_filters"  # where a page of one object leads back to
@@ -29,6 +30,7 @@ class KnownLookups:
     """For a ModelAdmin: `lookups` names the query parameters of its filters."""
 
     lookups = ()
+    media = Media()  # Django's scripts serve pop-ups and lists of two columns; here is neither
 
     def known_query(self, query):
         """What of a QueryDict the list takes."""

@@ -12,7 +12,8 @@ from django.http import HttpResponseRedirect
 def is_present(request):
     """Whether the person gave a proof within ACCOUNT_REAUTHENTICATION_TIMEOUT (300) seconds."""
     # Whoever has nothing to prove it with counts as present for allauth.
-    return bool(_ways(request)) and did_recently_reauthenticate(request)
+    has_way = request.user.has_usable_password() or bool(_ways(request))
+    return has_way and did_recently_reauthenticate(request)
 
 
 def ask(request, back):
