@@ -42,7 +42,7 @@ HORIZON = (
 def of(record, now):
     """The time line of a record; None where it has no clock.
 
-    A dict: `clocks` (dicts `name`, `says`, `begins`, `ends`, `bar`, `is_over`, `y`), `machine`
+    A dict: `clocks` (dicts `name`, `says`, `short`, `begins`, `ends`, `bar`, `is_over`, `y`), `machine`
     (the time in which a machine can renew it) and `breaks` (dicts of places, or None), `now` (its
     place and text), `ticks`, `horizon`, `text` (the whole in sentences), `foot` and `height`.
     Places are per cent; what is from top to bottom is pixels.
@@ -109,16 +109,20 @@ def _begins(record):
 
 def _clock(name, begins, ends, now):
     if ends is None:
-        says, is_over = _("has no known end"), False
+        says = short = _("has no known end")
+        is_over = False
         bar = _span(NOW_AT, 100)
     else:
         is_over = ends <= now
         pattern = _("ended %(when)s, %(ago)s") if is_over else _("ends %(when)s, %(ago)s")
-        says = pattern % {"when": wording.exact(ends), "ago": wording.relative(ends, now)}
+        ago = wording.relative(ends, now)
+        says = pattern % {"when": wording.exact(ends), "ago": ago}
+        short = (_("ended %s") if is_over else _("ends %s")) % ago
         bar = _span(_place(begins - now), _place(ends - now))
     return {
         "name": name,
         "says": says,
+        "short": short,  # on a phone, where the other would cross now
         "begins": begins,
         "ends": ends,
         "bar": bar,
