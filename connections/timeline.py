@@ -42,9 +42,10 @@ HORIZON = (
 def of(record, now):
     """The time line of a record; None where it has no clock.
 
-    A dict: `clocks` (dicts `name`, `says`, `short`, `begins`, `ends`, `bar`, `is_over`, `y`), `machine`
-    (the time in which a machine can renew it) and `breaks` (dicts of places, or None), `now` (its
-    place and text), `ticks`, `horizon`, `text` (the whole in sentences), `foot` and `height`.
+    A dict: `clocks` (dicts `name`, `says`, `short`, `begins`, `ends`, `bar`, `is_over`, `y`),
+    `machine` (the time in which a machine can renew it) and `breaks` (dicts of places, or None),
+    `now` (its place and text), `ticks`, `horizon`, `text` (the whole in sentences), `foot` and
+    `height`.
     Places are per cent; what is from top to bottom is pixels.
     """
     clocks = _clocks(record, now)
