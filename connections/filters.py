@@ -217,12 +217,21 @@ LIST_FILTERS = (
 )
 
 
+def narrowings(asked, filters=LIST_FILTERS):
+    """What the QueryDict of a list asks for: name of a parameter -> words.
+
+    Such as `{"kind": "kind: OAuth 2", "q": "search: acme"}`. Of the filters of a list, each with
+    its choices, what is chosen gets its name.
+    """
+    words = {}
+    for found in filters:
+        if value := asked.get(found.parameter_name):
+            choices = dict(getattr(found, "lookup_choices", ()))
+            known = {**getattr(found, "known", {}), **choices}
+            words[found.parameter_name] = f"{found.title}: {known.get(value, value)}"
+    return {**words, "q": _("search: %s") % asked["q"]} if asked.get("q") else words
+
+
 def in_words(query):
-    """What a query string of the list asks for, such as `["kind: OAuth 2", "search: acme"]`."""
-    asked = QueryDict(query)
-    words = [
-        f"{found.title}: {getattr(found, 'known', {}).get(value, value)}"
-        for found in LIST_FILTERS
-        if (value := asked.get(found.parameter_name))
-    ]
-    return [*words, _("search: %s") % asked["q"]] if asked.get("q") else words
+    """The words of narrowings() for a query string."""
+    return list(narrowings(QueryDict(query)).values())

@@ -1,7 +1,7 @@
 """The list of connections: its rows, and the counts of the buckets over it."""
 
 from django.contrib.admin.templatetags.admin_list import result_headers
-from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR, SEARCH_VAR, ChangeList
+from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR, ChangeList
 from django.core.paginator import Paginator
 from django.http import QueryDict
 from django.utils.functional import cached_property
@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from . import expiry
 from .dashboard import LABELS
-from .filters import BucketFilter
+from .filters import BucketFilter, narrowings
 from .models import SavedView
 
 
@@ -78,16 +78,9 @@ class ConnectionChangeList(ChangeList):
 
     def narrowings(self):
         """What narrows the list: pairs of words and the query string without it."""
-        chosen = {
-            spec.parameter_name: f"{spec.title}: {dict(spec.lookup_choices).get(value, value)}"
-            for spec in self.filter_specs
-            if (value := spec.value())
-        }
-        if self.query:
-            chosen[SEARCH_VAR] = _("search: %s") % self.query
         return [
             (words, self.get_query_string({name: None, PAGE_VAR: None}))
-            for name, words in chosen.items()
+            for name, words in narrowings(self.request.GET, self.filter_specs).items()
         ]
 
     @property
