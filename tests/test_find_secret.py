@@ -252,6 +252,7 @@ def test_the_command_and_former_versions():
     assert run(secret=SECRET) == (0, "Found nowhere.\n")
     code, out = run("--former", secret=SECRET)
     assert code == 1 and "Acme: token (conn-1), in version 1" in out
+    assert out.endswith("Found in 1 place.\n")
     code, out = run("--former", "--json", secret=SECRET)
     (place,) = json.loads(out)["former"]
     assert (code, place["name"], place["field"], place["version"]) == (1, "Acme", "token", 1)
@@ -271,6 +272,7 @@ def test_the_command():
     )
     code, out = run(secret=SECRET)
     assert code == 1 and "Acme: refreshToken (conn-1)" in out and SECRET not in out
+    assert out.endswith("Found in 2 places.\n")
     assert run(secret="synth-nowhere") == (0, "Found nowhere.\n")
     assert run(secret=" \n")[0] == 2
     code, out = run("--shared", "--json")

@@ -47,7 +47,7 @@ class FieldForm(forms.Form):
     field = forms.ChoiceField(
         required=False,
         label=_("Field"),
-        choices=[("", _("Any field")), *((name, schema.camel(name)) for name in SECRETS)],
+        choices=[("", _("Any field")), *((name, schema.camel(name)) for name in sorted(SECRETS))],
     )
 
 

@@ -39,7 +39,7 @@ class Command(LatchkeyCommand):
             help="Look in the former versions of the last seven days as well; opens each of them.",
         )
         parser.add_argument(
-            "--field", choices=SECRETS, help="With --shared: look at this field alone."
+            "--field", choices=sorted(SECRETS), help="With --shared: look at this field alone."
         )
         parser.add_argument("--json", action="store_true", help="Print the result as JSON.")
 
@@ -66,7 +66,8 @@ class Command(LatchkeyCommand):
                 self.stdout.write(line(holder))
             for place in found.former:
                 self.stdout.write(f"{line(place)}, in version {place.version}")
-            self.stdout.write(f"Found in {len(found)} places." if found else "Found nowhere.")
+            places = f"{len(found)} place{'' if len(found) == 1 else 's'}"
+            self.stdout.write(f"Found in {places}." if found else "Found nowhere.")
         if found.unopened:
             self.stderr.write(
                 f"Former versions with a value that does not open: {found.unopened}."
