@@ -52,7 +52,9 @@ RECORD_ERRORS = {
     "conflicting_keys": _("The same key is there twice with different values."),
     "bad_line": _("The line is no JSON object."),
     "nothing_to_keep": _("Masked, and nothing is stored to keep."),
-    "endpoint_changed": _("New host: the secrets that go there must come along."),
+    "endpoint_changed": _(
+        "New host, or no longer https: the secrets that go there must come along."
+    ),
     "same_id_twice": _("Another record of this file has this id and other content."),
     "older": _("Older than what is stored."),
     "exists": _("Already stored with other content."),

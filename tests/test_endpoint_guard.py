@@ -25,7 +25,9 @@ def test_a_new_host_asks_for_the_kept_secrets(client, name, before):
     record = make(name="A", client_secret=SECRET, refresh_token=SECRET, **{name: before})
     response = save(client, record, **{name: "https://evil.example/v1"})
     (sentence,) = errors_of(response)[name]
-    assert sentence.startswith("New host: the secrets that go there must come along. Enter again:")
+    assert sentence.startswith(
+        "New host, or no longer https: the secrets that go there must come along. Enter again:"
+    )
     assert "Client secret" in sentence and "Refresh token" in sentence
     assert getattr(stored(record), name) == before
     assert SECRET not in response.content.decode()
