@@ -56,6 +56,7 @@ def test_a_deletion_names_no_rows_that_only_join(admin_client, bob):
         page = text(admin_client.get(reverse(f"admin:auth_{name}_delete", args=[pk])))
         assert "This cannot be undone." in page
         assert "relationship" not in page
+        assert f"{name.title()}s: 1" not in page  # who is deleted is named above
     admin_client.post(reverse("admin:auth_group_delete", args=[pk]), {"post": "yes"})
     assert not Group.objects.filter(pk=pk).exists()
     assert User.objects.filter(pk=bob.pk).exists()
