@@ -27,6 +27,15 @@ FAULTS = [
 ]
 
 
+def ended_import(path, report, *more):
+    """Import a file of which something is refused: how the command ends, and what it prints."""
+    out, err = io.StringIO(), io.StringIO()
+    arguments = [str(path), "--report", str(report), "--json", *more]
+    with pytest.raises((SystemExit, CommandError)) as ended:
+        call_command("import_connections", *arguments, stdout=out, stderr=err)
+    return ended.value, out.getvalue(), err.getvalue()
+
+
 def everything_wrong():
     """Entries with a recognisable secret in every place and with every fault."""
     entries = []
@@ -54,28 +63,15 @@ def test_no_value_is_ever_printed_reported_or_logged(tmp_path, capfd, caplog, on
     path, report = tmp_path / "odd.ndjson", tmp_path / "report.ndjson"
     path.write_text(everything_wrong())
     for _ in range(2):
-        out, err = io.StringIO(), io.StringIO()
-        with pytest.raises(SystemExit) as ended:
-            call_command(
-                "import_connections",
-                str(path),
-                "--report",
-                str(report),
-                "--json",
-                "--on-conflict",
-                on_conflict,
-                stdout=out,
-                stderr=err,
-            )
-        assert ended.value.code == 1
+        ended, out, err = ended_import(path, report, "--on-conflict", on_conflict)
+        assert ended.code == 1
         captured = capfd.readouterr()
         everything = (
-            "".join([out.getvalue(), err.getvalue(), captured.out, captured.err, caplog.text])
-            + report.read_text()
+            "".join([out, err, captured.out, captured.err, caplog.text]) + report.read_text()
         )
         assert len(everything) > 10_000
         assert "SECRET" not in everything and "6f1d2c" not in everything
-    counted = json.loads(out.getvalue())
+    counted = json.loads(out)
     assert counted["rejected"] > 100
     assert counted["warnings"] == report.read_text().count('"level": "warning"')
 
@@ -96,18 +92,8 @@ def test_no_value_is_ever_printed_reported_or_logged(tmp_path, capfd, caplog, on
 def test_no_refusal_of_a_file_holds_a_value(tmp_path, text, caplog):
     path, report = tmp_path / "odd.json", tmp_path / "report.ndjson"
     path.write_text(text)
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.raises(CommandError) as raised:
-        call_command(
-            "import_connections",
-            str(path),
-            "--report",
-            str(report),
-            "--json",
-            stdout=out,
-            stderr=err,
-        )
-    assert raised.value.returncode == 2
-    everything = str(raised.value) + out.getvalue() + err.getvalue() + report.read_text()
+    error, out, err = ended_import(path, report)
+    assert error.returncode == 2
+    everything = str(error) + out + err + report.read_text()
     assert SECRET not in everything + caplog.text
-    assert json.loads(report.read_text())["code"] == json.loads(out.getvalue())["error"]["code"]
+    assert json.loads(report.read_text())["code"] == json.loads(out)["error"]["code"]
