@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from . import keyring
 from .issues import printable
-from .models import AccessEvent, StoredKey, in_one_line
+from .models import AccessEvent, StoredKey, in_one_line, scope_of
 
 # Any number that nobody else takes for an advisory lock of PostgreSQL.
 LOCK = 0x1A7C4_A0D17
@@ -110,6 +110,11 @@ def command_user():
     except (KeyError, OSError):  # an account without a name, as in some containers
         account = str(os.getuid())
     return in_one_line(f"command: {account}")[:255]
+
+
+def may_read(user):
+    """Whether a user reads the log. It is about everything: not for who is limited."""
+    return user.has_perm("connections.view_audit") and not scope_of(user).is_limited
 
 
 def middleware(get_response):

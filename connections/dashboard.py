@@ -8,9 +8,9 @@ from django.db.models import F, Q
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from . import charts, expiry, keyring, snapshots, wording
+from . import audit, charts, expiry, key_health, keyring, snapshots, wording
 from .counts import EVERYWHERE, NO_INTEGRATION, other_than, read, tally
-from .models import PRODUCTION, AccessEvent, ConnectionAuth, ImportRun, Integration, scope_of
+from .models import PRODUCTION, AccessEvent, ConnectionAuth, ImportRun, Integration
 
 LABELS = {
     "broken": gettext_lazy("Broken"),
@@ -293,7 +293,7 @@ def _imports(user):
 
 
 def _last_export(user):
-    if not _reads_audit(user):
+    if not audit.may_read(user):
         return None
     entry = AccessEvent.objects.filter(action="export", result="done").order_by("-id").first()
     return entry and {
@@ -304,14 +304,10 @@ def _last_export(user):
 
 
 def _keys(user, cells, place):
-    if not (user.has_perm("connections.reveal_secrets") or _reads_audit(user)):
+    if not key_health.may_see(user):
         return None
     return {
         "since": keyring.newest_since(),
         "old": place.number(_sum(cells, "is_under_old_key"), old_key=1),
         "missing": place.number(_sum(cells, "is_under_missing_key"), old_key="missing"),
     }
-
-
-def _reads_audit(user):
-    return user.has_perm("connections.view_audit") and not scope_of(user).is_limited

@@ -157,7 +157,8 @@ class UnreadableFilter(YesNoFilter):
 class OldKeyFilter(SimpleListFilter):
     """What a rotation of keys has still to do, and what was sealed under a key that is gone.
 
-    Shown while there is more than one key, or where one is missing. Opens nothing.
+    The page about the keys asks by the name of one, too. Shown while there is more than one key,
+    or where one is missing. Opens nothing.
     """
 
     title = _("sealed under")
@@ -166,18 +167,22 @@ class OldKeyFilter(SimpleListFilter):
 
     def lookups(self, request, model_admin):
         choices = list(self.known.items())
+        named = [(name, _("Key %s") % name) for name in keyring.key_ids() if name == self.value()]
         if not wants_choices(request):
-            return choices
+            return choices + named
         visible = ConnectionAuth.objects.visible_to(request.user)
         if self.value() == "missing" or visible.under_missing_key().exists():
-            return choices
-        return choices[:2] if self.value() is not None or len(keyring.key_ids()) > 1 else []
+            return choices + named
+        is_asked = self.value() is not None or len(keyring.key_ids()) > 1
+        return choices[:2] + named if is_asked else []
 
     def queryset(self, request, queryset):
         if self.value() == "0":
             return queryset.filter(sealed_under=keyring.key_ids()[0])
         if self.value() == "1":
             return queryset.under_old_key()
+        if self.value() in keyring.key_ids():
+            return queryset.filter(sealed_under=self.value())
         return queryset.under_missing_key() if self.value() == "missing" else queryset
 
 

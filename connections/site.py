@@ -11,22 +11,23 @@ from django.utils.functional import SimpleLazyObject
 from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 
-from . import bin, dashboard
+from . import audit, bin, dashboard, key_health
 from .counts import Place
 from .lookups import known
-from .models import ConnectionAuth, scope_of
+from .models import ConnectionAuth
+from .pages import audit as audit_pages
+from .pages import bin as bin_pages
 from .pages import (
-    audit,
     changes,
     exports,
     imports,
     integrations,
+    keys,
     reveal,
     secrets,
     versions,
     views,
 )
-from .pages import bin as bin_pages
 
 
 class LatchkeyAdminSite(AdminSite):
@@ -86,8 +87,9 @@ class LatchkeyAdminSite(AdminSite):
                 reveal.reveal,
                 "connections_connectionauth_reveal",
             ),
-            ("audit/", audit.audit_page, "connections_audit"),
-            ("audit/export/", audit.audit_export, "connections_audit_export"),
+            ("audit/", audit_pages.audit_page, "connections_audit"),
+            ("audit/export/", audit_pages.audit_export, "connections_audit_export"),
+            ("keys/", keys.keys_page, "connections_keys"),
             ("bin/", bin_pages.bin_page, "connections_bin"),
             ("bin/<uuid:pk>/restore/", bin_pages.restore, "connections_bin_restore"),
             ("bin/<uuid:pk>/purge/", bin_pages.purge, "connections_bin_purge"),
@@ -104,7 +106,8 @@ class LatchkeyAdminSite(AdminSite):
             **super().each_context(request),
             # Asked when it is shown: the dashboard knows it already.
             "nav_broken": SimpleLazyObject(partial(_broken_count, request.user)),
-            "is_limited": scope_of(request.user).is_limited,
+            "reads_audit": audit.may_read(request.user),
+            "sees_keys": key_health.may_see(request.user),
         }
 
 

@@ -302,6 +302,7 @@ def test_nothing_is_cut_off(visitor, language, width):
         "/admin/import/",
         "/admin/audit/",
         "/admin/find-secret/",
+        "/admin/keys/",
     ):
         visitor.page.goto(visitor.origin + path)
         assert visitor.page.evaluate("document.documentElement.lang") == language

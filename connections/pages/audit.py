@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from .. import audit
-from ..models import AccessEvent, scope_of
+from ..models import AccessEvent
 from ..wording import csv_cell
 from . import context_for
 
@@ -67,8 +67,7 @@ def _moment(day, hour):
 
 
 def _require_permission(user):
-    # The log is about everything: it is not for who is limited.
-    if not user.has_perm("connections.view_audit") or scope_of(user).is_limited:
+    if not audit.may_read(user):
         raise PermissionDenied
 
 
