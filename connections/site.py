@@ -20,6 +20,7 @@ from .pages import bin as bin_pages
 from .pages import (
     changes,
     exports,
+    help,
     imports,
     integrations,
     keys,
@@ -89,6 +90,7 @@ class LatchkeyAdminSite(AdminSite):
             ),
             ("audit/", audit_pages.audit_page, "connections_audit"),
             ("audit/export/", audit_pages.audit_export, "connections_audit_export"),
+            ("help/", help.help_page, "connections_help"),
             ("keys/", keys.keys_page, "connections_keys"),
             ("bin/", bin_pages.bin_page, "connections_bin"),
             ("bin/<uuid:pk>/restore/", bin_pages.restore, "connections_bin_restore"),

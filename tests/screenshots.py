@@ -325,6 +325,7 @@ def the_rest(camera, mara):
     camera.see("bin", reverse("admin:connections_bin"))
     camera.see("changes", reverse("admin:connections_changes"))
     camera.see("audit", reverse("admin:connections_audit"), dark=True)
+    camera.see("help", reverse("admin:connections_help"))
     camera.see("keys", reverse("admin:connections_keys"))
     camera.see("users", reverse("admin:auth_user_changelist"))
     camera.see(

@@ -78,6 +78,8 @@ audit/                                    GET  login   403   403   403   403   2
 audit/                                    POST login   405   405   405   405   405   405   405
 audit/export/                             GET  login   403   403   403   403   200   200   403
 audit/export/                             POST login   405   405   405   405   405   405   405
+help/                                     GET  login 200   200   200   200   200   200   200
+help/                                     POST login   405   405   405   405   405   405   405
 keys/                                     GET  login   403   403   403   200   200   200   200
 keys/                                     POST login   405   405   405   405   405   405   405
 bin/                                      GET  login   403   403   200   200   403   200   200
