@@ -86,6 +86,29 @@ def test_an_interrupted_run_goes_on(client, run, launched):
     assert "Continued after an interruption" in text_of(client.get(page_of(run)))
 
 
+@pytest.mark.parametrize("is_cancelled", [False, True])
+def test_what_was_stored_before_an_interruption_can_be_undone(client, run, is_cancelled):
+    """Also where what went on stored nothing more: all of it was unchanged, or never reached."""
+    options = importing.Options(run=run.pk)
+    importing.run([runs.StoredUpload(run)], options)
+    interrupt(run)
+    client.post(page_of(run), {"continue": "1"})
+    if is_cancelled:
+        client.post(page_of(run), {"cancel": "1"})
+    assert runs.work(run.pk).created == 0
+    assert "Undo this import" in text_of(client.get(page_of(run)))
+    client.post(page_of(run), {"undo": "1"})
+    assert not ConnectionAuth.objects.exists()
+
+
+def test_all_or_nothing_has_stored_nothing_before_an_interruption(client, launched):
+    run = confirmed(client, atomic="1")
+    interrupt(run)
+    client.post(page_of(run), {"continue": "1"})
+    assert runs.work(run.pk).error["code"] == "nothing_stored"
+    assert "Undo this import" not in text_of(client.get(page_of(run)))
+
+
 def test_a_run_that_is_well_is_not_continued_or_discarded(client, run, launched):
     for button in ("continue", "discard"):
         client.post(page_of(run), {button: "1"})

@@ -105,8 +105,11 @@ class ImportRun(models.Model):
         """It has ended, and what it replaced is still kept."""
         if self.finished_at is None or self.finished_at <= timezone.now() - self.UNDONE_WITHIN:
             return False
-        # One that was killed has left no result.
-        return self.result is None or bool(self.result["created"] or self.result["updated"])
+        # What was stored before an interruption is in no result; all or nothing stored nothing.
+        is_continued = self.options.get("continued") and not self.options["atomic"]
+        if self.result is None or is_continued:
+            return True
+        return bool(self.result["created"] or self.result["updated"])
 
     @property
     def is_waiting(self):
