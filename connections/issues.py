@@ -93,6 +93,9 @@ COMMAND_ERRORS = {
 
 CODES = {**FILE_ERRORS, **RECORD_ERRORS, **WARNINGS, **COMMAND_ERRORS}
 
+PLACE = _("line {}, column {}")  # of what a file is refused for
+PLACE_SAID = re.compile(r"line (\d+), column (\d+)")
+
 # How the sentence of what ended half way goes on.
 STORED_STAYS, NOTHING_STORED = _("What was stored stays."), _("Nothing was stored.")
 # What may be part of a longer text: beside the name of a file, or the place in it.
@@ -109,6 +112,7 @@ def in_words(message):
         return words
     for part in PARTS:
         message = message.replace(part, gettext(part))
+    message = PLACE_SAID.sub(lambda found: gettext(PLACE).format(*found.groups()), message)
     if words != message:
         return message
     numbers = re.findall(r"\d+", message)

@@ -147,7 +147,7 @@ def _entries(window, layout):
     if layout.shape == "object":
         value, text = window.take()
         if is_too_deep(value, text, 0):
-            raise window.refuse("too_deep")
+            raise window.refuse("too_deep", window.start)
         yield RawEntry(0, value, text)
     else:
         is_array = layout.shape == "array"
@@ -155,7 +155,7 @@ def _entries(window, layout):
         outer = 1 if is_array else 2
         for number, (value, text) in enumerate(found):
             if is_too_deep(value, text, outer):
-                raise window.refuse("too_deep")
+                raise window.refuse("too_deep", window.start)
             yield RawEntry(number, value, text)
         if layout.shape == "wrapper":
             return  # scan() has seen what follows the list

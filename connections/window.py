@@ -8,7 +8,7 @@ import codecs
 import json
 import re
 
-from .issues import FileRefused
+from .issues import PLACE, FileRefused
 from .sources import CHUNK
 from .values import ConflictingKeys, OversizedNumber
 from .wire import same
@@ -87,15 +87,32 @@ class Window:
         self.start, self._end, self._end_offset = 0, 0, 0
         self._fed = 0  # bytes given to the decoder
         self._is_in_overlong_line = False
+        # Line ends before the text, and the characters of its first line that are before it.
+        self._lines, self._columns = 0, 0
 
-    def refuse(self, code, where=""):
-        return FileRefused(code, where, self.file)
+    def refuse(self, code, position=None):
+        """A FileRefused that says where: at a position of the text, else at the one that is next.
+
+        Where the fault is that there is nothing, or in the whole, there is no place to name.
+        """
+        if code in ("empty", "truncated", "html", "scalar"):
+            return FileRefused(code, file=self.file)
+        before = self.text[: self.position if position is None else position]
+        line, column = self._count(before)
+        return FileRefused(code, PLACE.format(line + 1, column + 1), self.file)
+
+    def _count(self, before):
+        """The line ends up to the end of a beginning of the text, and the characters since."""
+        line_end = before.rfind("\n")
+        columns = self._columns + len(before) if line_end < 0 else len(before) - line_end - 1
+        return self._lines + before.count("\n"), columns
 
     def grow(self):
         """Read on: at least as much again as is in the window. False at the end."""
         wanted = max(CHUNK, len(self.text) - self.position)
         self._end_offset, self._end = self.end(), None
         parts, got = [self.text[self.position :]], 0
+        self._lines, self._columns = self._count(self.text[: self.position])
         self.position = 0
         while got < wanted and not self.at_end:
             chunk = next(self._chunks, None)
@@ -103,8 +120,9 @@ class Window:
             self._fed += len(chunk or b"")
             try:
                 part = self._decoder.decode(chunk or b"", final=self.at_end)
-            except UnicodeDecodeError:
-                raise self.refuse("not_utf8") from None
+            except UnicodeDecodeError as error:
+                self.text = "".join(parts) + error.object[: error.start].decode()
+                raise self.refuse("not_utf8", len(self.text)) from None
             parts.append(part)
             got += len(part)
         self.text = "".join(parts)
@@ -144,7 +162,8 @@ class Window:
             except json.JSONDecodeError as error:
                 is_cut = error.msg.startswith("Unterminated") or error.pos > len(self.text) - 32
                 if self.at_end or not is_cut:
-                    raise self.refuse(fault_code(self.text, error, self.at_end)) from None
+                    code = fault_code(self.text, error, self.at_end)
+                    raise self.refuse(code, error.pos) from None
             except NotFinite:
                 raise self.refuse("not_finite") from None
             except RecursionError:
@@ -256,7 +275,7 @@ def members(window):
         if window.peek() == "[" and key in WRAPPERS:
             for value, text in array_items(window):
                 if is_too_deep(value, text, 2):
-                    raise window.refuse("too_deep")
+                    raise window.refuse("too_deep", window.start)
             yield key, LIST
         else:
             value, text = window.take()
@@ -264,7 +283,7 @@ def members(window):
             if size > MAX_ENTRY:
                 raise window.refuse("entry_too_large")
             if is_too_deep(value, text, 1):
-                raise window.refuse("too_deep")
+                raise window.refuse("too_deep", window.start)
             yield key, value
         if not continues(window, "}"):
             return

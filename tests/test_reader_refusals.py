@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from connections.issues import FileRefused
 from tests.reader_sources import ONE, Pieces, read, refusal, values
 
 
@@ -178,3 +179,31 @@ def test_numbers_that_are_none_are_refused(constant, text):
 
 def test_the_same_words_as_text_are_text():
     assert values('[{"token":"NaN","key":"Infinity"}]') == [{"token": "NaN", "key": "Infinity"}]
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ('[{"token":"a"},\n {"token":"b"} {"token":"c"}]', "line 2, column 16"),
+        ('[{"token":"ü漢😀"},\r\n{"token":"b",}]', "line 2, column 14"),
+        ('{"next":"x",\n"data":[{"token":"a"}]}\n\n x', "line 4, column 2"),
+        ('[\n\n{"token":"a","expiresIn":NaN}]', "line 3, column 1"),
+        (f'[\n{{"meta":{"[" * 200}{"]" * 200}}}]', "line 2, column 1"),
+        (b'\xef\xbb\xbf[{"name":"\xc3\xbc"},\n{"name":"\xc3\xbc\xff"}]', "line 2, column 11"),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 1000])
+def test_a_refusal_says_in_which_line_and_column_the_fault_is(text, place, size):
+    with pytest.raises(FileRefused) as caught:
+        read(Pieces(text, size))
+    assert str(caught.value).endswith(f"({place})")
+
+
+def test_the_line_is_counted_from_the_beginning_of_a_big_file():
+    lines = '{"token":"ü"},\n' * 200_000
+    with pytest.raises(FileRefused) as caught:
+        read(f'[{lines}  {{"token":b}}]')
+    assert str(caught.value).endswith("(line 200001, column 12)")
+    with pytest.raises(FileRefused) as caught:
+        read(f"[{lines}]".replace("\n", ""))
+    assert str(caught.value).endswith(f"(line 1, column {200_000 * 14 + 2})")

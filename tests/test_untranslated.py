@@ -384,5 +384,5 @@ def test_sentences_of_issues_are_all_translated():
     with translation.override(LANGUAGE):
         for message in (*issues.CODES.values(), issues.OUTSIDE, "Over 255 characters."):
             assert issues.in_words(message).startswith("⟦"), message
-        late = f"a.json: {issues.CODES['truncated']} (line 3) {issues.NOTHING_STORED}"
-        assert untranslated(issues.in_words(late), ["a.json", "line"]) == []
+        late = f"a.json: {issues.CODES['truncated']} (line 3, column 4) {issues.NOTHING_STORED}"
+        assert untranslated(issues.in_words(late), ["a.json"]) == []
