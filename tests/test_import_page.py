@@ -249,6 +249,16 @@ def test_the_report_of_a_finished_import_has_more_than_the_page(client):
     assert len(report_of(client, response.url)[1]) == 150
 
 
+def test_where_nothing_is_refused_the_report_says_which_records_the_warnings_are_of(client):
+    response = upload(client, [connection(1), connection(2, unknownKey="z")])
+    for page in (check(client, response), client.post(response.url, {}, follow=True)):
+        assert f'href="{response.url}report/' in page.content.decode()
+        assert [line["record"] for line in report_of(client, response.url)[1]] == [1]
+    quiet = upload(client, [connection(3)])
+    for page in (check(client, quiet), client.post(quiet.url, {}, follow=True)):
+        assert "report/" not in page.content.decode()
+
+
 # Whose it is, and who may
 
 
