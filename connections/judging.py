@@ -123,7 +123,8 @@ class Judge:
         for position, entry in entries.items():
             if not _has_masks(entry):
                 auths[position] = fresh_auth(entry)
-                if entry.auth is not None:
+                # Without an id, none is an empty one: its content is the identity of a record.
+                if entry.auth is not None or entry.connection.get("connection_id") is None:
                     digests[position] = content_digest(auths[position], self.digest_key)
         stored = _StoredRecords(entries.values(), digests.values(), self.now, self.options.scope)
         for position, entry in entries.items():

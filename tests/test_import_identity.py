@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from connections import importing
+from connections import importing, integrity
 from connections.models import ConnectionAuth, Integration
 from tests.helpers import NOW, Text, codes, export_text, import_text
 from tests.second_import import FULL, connection, store, table, verdict_of
@@ -79,6 +79,25 @@ def test_entries_without_an_id_have_no_identity_but_their_content():
     store({"token": "a", "expiresIn": 1})
     _result, verdicts = import_text([{"token": "a", "expiresIn": 1}, {"token": "a"}])
     assert [v.action for v in verdicts] == ["unchanged", "created"]
+
+
+def test_without_an_id_no_auth_object_is_an_empty_one():
+    bare, empty = {"integrationType": "hubspot"}, {"integrationType": "salesforce", "auth": {}}
+    for action in ("created", "unchanged"):
+        _result, verdicts = import_text([bare, empty])
+        assert [v.action for v in verdicts] == [action] * 2
+        assert not integrity.verify().bad
+    assert verdict_of({**bare, "auth": {}}).action == "unchanged"
+    again = {"integration_type": "salesforce", "isPaused": True}
+    assert verdict_of(again).action == "unchanged"
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_another_spelling_of_a_connection_without_an_auth_object_is_a_duplicate(dry_run):
+    spellings = [{"integration_type": "hubspot"}, {"integrationType": "hubspot", "auth": None}]
+    _result, verdicts = import_text(spellings, dry_run=dry_run)
+    assert [v.action for v in verdicts] == ["created", "unchanged"]
+    assert codes(verdicts) == ["duplicate"]
 
 
 def test_equal_content_in_another_integration_or_environment_is_another_record():
