@@ -147,8 +147,11 @@ def _read_secret(entry, value, path):
 
 def _read_pem(entry, value, path):
     value = _read_sealed_text(entry, value, path)
-    if isinstance(value, str) and value and not re.search(r"-----END [^-\n]+-----", value):
-        entry.say("pem_without_end", path)
+    if isinstance(value, str) and value:
+        # Each certificate of a chain has one: what is cut off is the last.
+        ends = re.findall(r"-----END [^-\n]+-----", value)
+        if len(ends) < max(1, value.count("-----BEGIN ")):
+            entry.say("pem_without_end", path)
     return value
 
 

@@ -89,8 +89,10 @@ def test_warnings_for_one_array_are_limited():
 
 
 def test_a_pem_without_an_end_line_is_kept_with_a_warning():
-    assert warned({"pem": PEM}) == []
-    for text in ("-----BEGIN CERTIFICATE-----\nMII\n", "MII", PEM.replace("\n", "\r\n")[:-5]):
+    for text in (PEM, PEM + PEM):
+        assert warned({"pem": text}) == []
+    cut_off = PEM.replace("\n", "\r\n")[:-5]
+    for text in ("-----BEGIN CERTIFICATE-----\nMII\n", "MII", cut_off, PEM + cut_off):
         assert warned({"pem": text}) == [("pem_without_end", "pem")]
         assert stored() == {"pem": text}
 
