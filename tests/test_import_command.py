@@ -198,6 +198,13 @@ def test_the_report_never_overwrites_what_is_imported(file):
     assert json.loads(path.read_text()) == GOOD
 
 
+def test_a_report_to_standard_output_is_no_file_of_that_name(file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    outcome = Outcome(file(GOOD), "--report", "-")
+    assert (outcome.code, outcome.sentence) == (2, "--report takes the name of a file.")
+    assert not (tmp_path / "-").exists()
+
+
 def test_a_report_that_cannot_be_written_stops_before_anything_is_stored(file, tmp_path):
     outcome = Outcome(file(GOOD), "--report", tmp_path / "none" / "report")
     assert outcome.code == 2

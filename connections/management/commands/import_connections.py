@@ -98,6 +98,8 @@ class Command(LatchkeyCommand):
     def import_files(self, paths, report, options):
         if paths.count("-") > 1:
             raise CommandError("Standard input can be read once only.", returncode=2)
+        if report == "-":
+            raise CommandError("--report takes the name of a file.", returncode=2)
         if report and any(_is_same_file(path, report) for path in paths):
             raise CommandError("--report would overwrite a file to import.", returncode=2)
         for name in ("integration", "environment"):
