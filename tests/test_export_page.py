@@ -6,7 +6,9 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from connections.fields import Sealed
@@ -101,6 +103,15 @@ def test_the_filter_of_the_list_through_its_link(client):
     page = client.get(link.replace("&amp;", "&"))
     assert page.context["count"] == 1
     assert names(download(client, query="bucket=week")[1]) == ["Week Ltd"]
+
+
+def test_a_filter_is_not_asked_anew_for_each_part_of_the_file(client):
+    """As ids in a subquery it was: 300,000 connections had not begun to come in 5 minutes."""
+    cast()
+    with CaptureQueriesContext(connection) as queries:
+        download(client, query="kind=oauth2")
+    asked = [one["sql"] for one in queries if "auth_kind" in one["sql"]]
+    assert asked and not any(sql.count("SELECT") > 1 for sql in asked), asked
 
 
 @pytest.mark.parametrize(

@@ -159,6 +159,8 @@ class ConnectionAuth(models.Model):
                     "access_expires_at",
                     "sealed_under",
                     "unreadable_fields",
+                    "auth_kind",
+                    "is_paused",
                     "binned_at",
                 ],
                 condition=Q(binned_at=None),
