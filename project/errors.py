@@ -1,5 +1,6 @@
 """What an error says: to a person, and in a report, which is where it happened and no more."""
 
+import logging
 import sys
 
 from django.db import InterfaceError, OperationalError
@@ -21,6 +22,15 @@ class Reporter(ExceptionReporter):
 
     def get_traceback_data(self):
         return {**super().get_traceback_data(), "settings": {}}
+
+
+class Brief(logging.Filter):
+    """Requests that were refused are a line each: any stranger could fill the log with more."""
+
+    def filter(self, record):
+        if record.name.startswith("django.security."):
+            record.exc_info = None
+        return True
 
 
 def server_error(request):

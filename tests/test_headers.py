@@ -50,8 +50,8 @@ class Proxy:
 
 
 @pytest.fixture(scope="module")
-def answers(installed, tmp_path_factory):
-    """What the server answered to a person who signs in, looks around, errs and leaves."""
+def visit(installed, tmp_path_factory):
+    """What the server answered to who signs in, looks around, errs and leaves; and its log."""
     installation = Installation(tmp_path_factory.mktemp("headers") / "copy", like=installed)
     port = free_port()
     served = {"HTTPS": "on", "ALLOWED_HOSTS": "latchkey.example.com"}
@@ -85,10 +85,15 @@ def answers(installed, tmp_path_factory):
         assert proxy.submit("/admin/audit/").status == 405
         proxy.ask("/admin/")
         assert proxy.submit("/admin/account/logout/").status == 302
-        return proxy.seen
     finally:
         server.terminate()
-        server.communicate(timeout=30)
+        log = server.communicate(timeout=30)[1]
+    return proxy.seen, log
+
+
+@pytest.fixture
+def answers(visit):
+    return visit[0]
 
 
 def test_every_answer_has_the_headers(answers):
@@ -116,3 +121,10 @@ def test_every_cookie_is_for_this_server_over_https_and_not_for_scripts(answers)
                 assert cookie["samesite"] == "Lax", (answer.path, name)
                 assert not cookie["domain"], (answer.path, name)
     assert {"sessionid", "csrftoken"} <= names
+
+
+def test_what_is_refused_is_a_line_of_the_log_with_its_time_and_no_traceback(visit):
+    lines = visit[1].splitlines()
+    (said,) = [line for line in lines if "Invalid HTTP_HOST header: 'evil.example'" in line]
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ERROR django\.security\.", said)
+    assert not any(line.startswith(("Traceback", "  File")) for line in lines), visit[1]
