@@ -19,7 +19,7 @@ class FileSource:
     """A regular file. Reading what has changed since the first time raises FileRefused."""
 
     def __init__(self, path):
-        self.path, self.name = path, os.path.basename(str(path))
+        self.path, self.name = path, name_of(path)
         self._state = None
 
     def chunks(self):
@@ -147,9 +147,12 @@ def open_source(path, stdin, seal, unseal):
                 return FileSource(path)
             stream = open(path, "rb")
         except OSError as error:
-            name = os.path.basename(path)
-            raise FileRefused("unreadable_file", error.strerror or "", name) from None
+            raise FileRefused("unreadable_file", error.strerror or "", name_of(path)) from None
     else:
         stream = stdin
-    name = "-" if path == "-" else os.path.basename(path)
-    return SpooledSource(name, seal, unseal, stream)
+    return SpooledSource(name_of(path), seal, unseal, stream)
+
+
+def name_of(path):
+    """The name of the file at a path, as text that can be stored: it may be in any encoding."""
+    return os.fsencode(os.path.basename(path)).decode(errors="replace")
