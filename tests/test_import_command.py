@@ -211,6 +211,19 @@ def test_a_report_that_cannot_be_written_stops_before_anything_is_stored(file, t
     assert not ConnectionAuth.all_objects.exists()
 
 
+@pytest.mark.parametrize("count", [2, 2000])
+def test_a_report_that_is_cut_off_by_a_full_disk_is_told_and_the_import_goes_on(file, count):
+    outcome = Outcome(
+        file([{"token": str(n), "newKey": 1} for n in range(count)]),
+        "--report",
+        "/dev/full",
+        "--json",
+    )
+    assert (outcome.code, outcome.json["created"]) == (1, count)
+    assert outcome.err == "--report: No space left on device. It is not whole.\n"
+    assert ConnectionAuth.objects.count() == count
+
+
 def test_the_terminal_shows_twenty_refusals_and_says_how_many_more(file):
     outcome = Outcome(file([{"token": n} for n in range(50)]))
     assert outcome.err.count("wrong_type") == 20
@@ -230,6 +243,20 @@ def test_control_characters_of_a_file_do_not_reach_the_terminal(file):
 def test_standard_input_is_read(text):
     outcome = Outcome("-", "--json", stdin=text.encode())
     assert (outcome.code, outcome.json["created"]) == (0, 2)
+
+
+def test_a_name_of_a_file_may_be_in_another_encoding(tmp_path):
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.json")
+    for content, codes in ((json.dumps(GOOD), ["unknown_key"]), ("[", ["truncated"])):
+        with open(path, "w") as file:
+            file.write(content)
+        report = tmp_path / "report.ndjson"
+        Outcome(path, "--report", report)
+        lines = [json.loads(line) for line in report.read_text().splitlines()]
+        assert [(line["file"], line["code"]) for line in lines] == [
+            ("caf\ufffd.json", code) for code in codes
+        ]
+    assert ImportRun.objects.get().file_name == "caf\ufffd.json"
 
 
 def test_standard_input_is_read_once():

@@ -5,7 +5,7 @@ import json
 import os
 import sys
 import uuid
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 
 from django.core.management import CommandError
@@ -106,7 +106,7 @@ class Command(LatchkeyCommand):
             _check_default(name, options[name])
         stdin = getattr(sys.stdin, "buffer", io.BytesIO())  # cron may close it
         with ExitStack() as stack:
-            self.report = stack.enter_context(_open_report(report)) if report else None
+            self.report = stack.enter_context(closing(_Report(report))) if report else None
             bar = stack.enter_context(tqdm(unit=" records", disable=None, file=sys.stderr))
             try:
                 sources = [
@@ -129,16 +129,20 @@ class Command(LatchkeyCommand):
                 if run and runs.end(run, result, chosen, self.kept.issues):
                     self.run = str(run.pk)
             if self.report and result.refused_file:
-                issue = Issue(**result.error, file=result.refused_file)
-                self.report.write(json.dumps(issue.as_json()) + "\n")
+                self.report.write(Issue(**result.error, file=result.refused_file))
+        fault = self.report and self.report.fault
+        if fault:
+            self.stderr.write(f"--report: {fault}. It is not whole.")
         self.print_result(result, options["json"])
+        if fault:
+            sys.exit(1)
 
     def say_issues(self, verdict):
         if verdict.issues:
             self.kept.add(verdict)
         for issue in verdict.issues:
             if self.report:
-                self.report.write(json.dumps(issue.as_json()) + "\n")
+                self.report.write(issue)
             if issue.level == "error":
                 self.shown += 1
                 if self.shown <= SHOWN:
@@ -197,12 +201,32 @@ def _is_same_file(one, other):
     return os.path.exists(one) and os.path.exists(other) and os.path.samefile(one, other)
 
 
-def _open_report(path):
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    except OSError as error:
-        raise CommandError(f"--report: {error.strerror}.", returncode=2) from None
-    return open(handle, "w", encoding="utf-8")
+class _Report:
+    """The file of all issues. Where the disk is full the import goes on, and `fault` says why."""
+
+    def __init__(self, path):
+        self.fault = ""
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        except OSError as error:
+            raise CommandError(f"--report: {error.strerror}.", returncode=2) from None
+        self._file = open(handle, "w", encoding="utf-8")
+
+    def write(self, issue):
+        if not self.fault:
+            with self._noted():
+                self._file.write(json.dumps(issue.as_json()) + "\n")
+
+    def close(self):
+        with self._noted():
+            self._file.close()
+
+    @contextmanager
+    def _noted(self):
+        try:
+            yield
+        except OSError as error:
+            self.fault = error.strerror
 
 
 def _move(bar, done, total):
