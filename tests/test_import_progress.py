@@ -3,10 +3,13 @@
 import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
+import time_machine
 from django.core.management import call_command
 from django.db import connection, connections
+from django.utils import timezone
 
 from connections import audit, runs
 from connections.models import ConnectionAuth, ImportChunk, ImportRun
@@ -73,6 +76,20 @@ def test_a_page_halfway_shows_what_is_done(client, run, small_batches, monkeypat
     assert "8 of 41 records" in text_of(pages[1])
     assert "20 %" not in text_of(pages[0])
     assert all(SECRET not in page.content.decode() for page in pages)
+
+
+def test_where_nothing_is_heard_of_it_no_time_left_is_promised(client, run):
+    now = timezone.now()
+    result = {**runs.Report().so_far(2), "created": 20}
+    for silent, pace in (
+        (1, "about 3 s left, 10 records a second"),
+        (12, "10 records a second, no news for 12 s"),
+    ):
+        ImportRun.objects.update(
+            done=20, total=40, result=result, heartbeat_at=now - timedelta(seconds=silent)
+        )
+        with time_machine.travel(now, tick=False):
+            assert progress(client, run)["words"]["pace"] == pace
 
 
 def test_what_was_refused_so_far_is_told_with_the_place_and_without_the_value(client, run):

@@ -273,10 +273,11 @@ def progress_of(run):
     until = run.heartbeat_at if run.is_interrupted else timezone.now()
     elapsed = max(0, (until - run.started_at).total_seconds())
     silent = (timezone.now() - run.heartbeat_at).total_seconds()
+    is_silent = silent > 10
     pace = []
     if run.done and so_far["seconds"]:
         rate = run.done / so_far["seconds"]
-        if not run.is_interrupted:
+        if not (run.is_interrupted or is_silent):
             left = wording.duration((run.total - run.done) / rate + 1)
             pace.append(_("about %s left") % left)
         pace.append(_("%s records a second") % wording.number(rate))
@@ -294,7 +295,7 @@ def progress_of(run):
             pace.append(_("it is checked to the last byte before anything is stored"))
     if run.cancel_requested:
         pace.insert(0, _("stops after this batch"))
-    if silent > 10 and runs.can_tell(run) and run.total:
+    if is_silent and runs.can_tell(run) and run.total:
         pace.append(_("no news for %s") % wording.duration(silent))
     return {
         "state": run.state,
