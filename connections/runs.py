@@ -104,15 +104,16 @@ class Report:
     """Collects verdicts: counts, the first of each kind for a page, and the issues to report."""
 
     def __init__(self):
-        self.refused, self.changed, self.new, self.issues = [], [], [], []
+        self.shelves = {action: [] for action in importing.ACTIONS}
+        self.issues = []
         self.actions, self.warnings, self.levels = Counter(), Counter(), Counter()
         self.newest = deque(maxlen=NEWEST)
 
     def add(self, verdict):
         self.actions[verdict.action] += 1
-        shelf = {"rejected": self.refused, "updated": self.changed, "created": self.new}
-        if len(shelf.get(verdict.action, ())) < SHOWN and verdict.action in shelf:
-            shelf[verdict.action].append(verdict)
+        shelf = self.shelves[verdict.action]
+        if len(shelf) < SHOWN:
+            shelf.append(verdict)
         for issue in verdict.issues:
             if issue.level == "warning":
                 self.warnings[issue.code, issue.message, issue.path] += 1

@@ -78,7 +78,7 @@ def test_the_check_names_fields_and_places_and_no_value(client, stored):
 def test_the_check_calls_integrations_by_their_names(client, stored):
     Integration.objects.update(name="HubSpot CRM")
     text = text_of(check(client, upload(client, MIXED)))
-    assert text.count("HubSpot CRM") == 2  # one changed, one new
+    assert text.count("HubSpot CRM") == 3  # one changed, one new, one unchanged
 
 
 def test_looking_again_never_imports(client):
@@ -104,6 +104,17 @@ def test_policies(client, stored, policy, verdict):
     assert bool(record.key) == (policy != "replace")
 
 
+def test_the_check_lists_what_stays_as_it_is(client, stored):
+    entries = [connection(1, key="new", name="Skipped one"), connection(2)]
+    text = text_of(check(client, upload(client, entries), on_conflict="skip"))
+    columns = "Record Connection Integration"
+    assert f"Skipped 1 {columns} Status 0 Skipped one Hubspot" in text
+    assert f"Unchanged 1 {columns} 1 N Hubspot" in text
+    many = [{"token": str(n)} for n in range(150)]
+    importing.run([Text(many)])
+    assert "Unchanged the first 100 of 150" in text_of(check(client, upload(client, many)))
+
+
 def test_a_made_up_policy_is_the_default(client, stored):
     page = check(client, upload(client, [connection(1)]), on_conflict="burn")
     assert page.context["options"].on_conflict == "update"
@@ -113,6 +124,7 @@ def test_all_or_nothing(client):
     response = upload(client, MIXED)
     page = check(client, response, atomic="1")
     assert "Nothing to import" in text_of(page)
+    assert "Fields that change" not in text_of(page)
     done = client.post(response.url, {"atomic": "1"}, follow=True)
     assert "Nothing was stored" in text_of(done)
     assert not ConnectionAuth.objects.exists()

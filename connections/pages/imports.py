@@ -1,6 +1,7 @@
 """Pages of an import: upload, check, watch, see what happened, look back."""
 
 import json
+from itertools import chain
 from urllib.parse import urlencode
 
 from django import forms
@@ -164,7 +165,7 @@ def _import_check(request, run):
     preview = runs.Report()
     result = importing.run([runs.StoredUpload(run)], options, on_verdict=preview.add)
     names = dict(Integration.objects.values_list("type", "name"))
-    for verdict in (*preview.changed, *preview.new):
+    for verdict in chain.from_iterable(preview.shelves.values()):
         verdict.integration = names.get(verdict.integration) or verdict.integration
     context = context_for(
         request,
@@ -174,13 +175,13 @@ def _import_check(request, run):
         result=result,
         preview=preview,
         refused=_errors(
-            issue.as_json() for verdict in preview.refused for issue in verdict.issues
+            issue.as_json() for verdict in preview.shelves["rejected"] for issue in verdict.issues
         ),
         options=options,
         policies=POLICIES,
         bucket_labels=LABELS,
         to_store=result.created + result.updated,
-        hidden_refusals=max(0, result.rejected - len(preview.refused)),
+        hidden_refusals=max(0, result.rejected - len(preview.shelves["rejected"])),
         running=running_import(request.user),
     )
     return TemplateResponse(request, "admin/connections/import_check.html", context)
