@@ -47,6 +47,16 @@ class Undone:
         return asdict(self)
 
 
+def stored_by(run):
+    """How many records a run has made and changed, as its result has it, where it is not told."""
+    if run.is_counted:
+        return {name: run.result[name] for name in ("created", "updated")}
+    return {
+        "created": ConnectionAuth.all_objects.filter(made_by_run=run.pk).count(),
+        "updated": ReplacedAuth.objects.filter(run=run).values("record").distinct().count(),
+    }
+
+
 def undo(run, user=None, seconds=None):
     """Undo a run as far as it still can be, or as far as `seconds` go. Returns an Undone.
 

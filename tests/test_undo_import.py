@@ -123,8 +123,14 @@ def test_what_it_took_out_of_the_bin_goes_back_there(imports):
     assert record.key is None
 
 
-def test_one_that_was_killed_can_be_undone(imports):
-    run = imports(entry(1))
+def listed():
+    out = StringIO()
+    call_command("undo_import", json=True, stdout=out)
+    return json.loads(out.getvalue())["runs"]
+
+
+def kill():
+    """As if the imports that ended had been killed a while ago instead."""
     ImportRun.objects.update(
         status="running",
         finished_at=None,
@@ -132,7 +138,28 @@ def test_one_that_was_killed_can_be_undone(imports):
         process="",
         heartbeat_at=timezone.now() - ImportRun.SILENT_FOR,
     )
+
+
+def test_one_that_was_killed_can_be_undone(imports):
+    run = imports(entry(1))
+    kill()
     assert undo(run)[0]["binned"] == 1
+
+
+def test_one_that_was_killed_is_listed(imports):
+    """It had no time to tell its id. One of the browser may still be continued there."""
+    imports(entry(1))
+    run = imports(entry(1, key="new"), entry(2), entry(3))
+    kill()
+    ImportRun.objects.create(
+        user=User.objects.create_user("ada"),
+        status="running",
+        size=1,
+        heartbeat_at=timezone.now() - ImportRun.SILENT_FOR,
+    )
+    (row,) = [row for row in listed() if row["run"] == run]
+    assert (row["created"], row["updated"]) == (2, 1)
+    assert ImportRun.objects.get(status="running").user
 
 
 def test_only_imports_of_the_last_week_that_stored_something(imports):
@@ -147,10 +174,8 @@ def test_only_imports_of_the_last_week_that_stored_something(imports):
 
 def test_recent_imports_are_listed(imports):
     run = imports(entry(1))
-    out = StringIO()
-    call_command("undo_import", json=True, stdout=out)
-    (listed,) = json.loads(out.getvalue())["runs"]
-    assert (listed["run"], listed["created"], listed["undone"]) == (run, 1, False)
+    (row,) = listed()
+    assert (row["run"], row["created"], row["undone"]) == (run, 1, False)
 
 
 def test_undoing_is_audited(imports):

@@ -105,11 +105,13 @@ class ImportRun(models.Model):
         """It has ended, and what it replaced is still kept."""
         if self.finished_at is None or self.finished_at <= timezone.now() - self.UNDONE_WITHIN:
             return False
-        # What was stored before an interruption is in no result; all or nothing stored nothing.
+        return not self.is_counted or bool(self.result["created"] or self.result["updated"])
+
+    @property
+    def is_counted(self):
+        """Whether the result tells all that it stored: not where it was killed, or continued."""
         is_continued = self.options.get("continued") and not self.options["atomic"]
-        if self.result is None or is_continued:
-            return True
-        return bool(self.result["created"] or self.result["updated"])
+        return self.result is not None and not is_continued
 
     @property
     def is_waiting(self):

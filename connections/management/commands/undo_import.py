@@ -51,6 +51,8 @@ class Command(LatchkeyCommand):
             sys.exit(1)
 
     def list_runs(self, as_json):
+        for run in ImportRun.objects.filter(status=ImportRun.Status.RUNNING, user=None):
+            run.give_up()  # a command that was killed never told its id, and is not continued
         recent = ImportRun.objects.exclude(finished_at=None).select_related("user")
         rows = [
             {
@@ -58,8 +60,7 @@ class Command(LatchkeyCommand):
                 "finished_at": run.finished_at.isoformat(),
                 "user": run.user.get_username() if run.user else "",
                 "file": run.file_name,
-                "created": (run.result or {}).get("created", 0),
-                "updated": (run.result or {}).get("updated", 0),
+                **undoing.stored_by(run),
                 "undone": run.undone is not None,
             }
             for run in recent.order_by("-finished_at")[:LISTED]
