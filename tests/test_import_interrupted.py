@@ -96,7 +96,9 @@ def test_what_was_stored_before_an_interruption_can_be_undone(client, run, is_ca
     if is_cancelled:
         client.post(page_of(run), {"cancel": "1"})
     assert runs.work(run.pk).created == 0
-    assert "Undo this import" in text_of(client.get(page_of(run)))
+    page = text_of(client.get(page_of(run)))
+    assert "Undo this import" in page
+    assert "In all, 40 were created and 0 updated." in page
     client.post(page_of(run), {"undo": "1"})
     assert not ConnectionAuth.objects.exists()
 

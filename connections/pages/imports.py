@@ -210,6 +210,7 @@ def _import_done(request, run):
         run=run,
         step=4,
         result=result,
+        stored=undoing.stored_by(run),
         may_undo=run.can_be_undone and _may_undo(request.user),
         refused=errors[: runs.SHOWN],
         hidden_refusals=max(0, len(errors) - runs.SHOWN),
