@@ -29,7 +29,7 @@ CODES = {
     "fingerprint_changed": "The fingerprint of this value is another's: one of them is older.",
     "content_changed": "The auth object is not the one that was stored here.",
     "identity_changed": "The integration or environment is not the one that was stored here.",
-    "no_digest": "There is no digest to compare with; save it again to make one.",
+    "no_digest": "There is no digest to compare with.",
     "token_url_changed": "The token address is not the one that was stored here.",
 }
 

@@ -121,7 +121,7 @@ class Judge:
         """Compare the good entries (by position) with what is stored."""
         auths, digests = {}, {}
         for position, entry in entries.items():
-            if not _has_masks(entry):
+            if not has_masks(entry):
                 auths[position] = fresh_auth(entry)
                 # Without an id, none is an empty one: its content is the identity of a record.
                 if entry.auth is not None or entry.connection.get("connection_id") is None:
@@ -222,7 +222,8 @@ class Judge:
             )
 
 
-def _has_masks(entry):
+def has_masks(entry):
+    """Whether an entry has a mask where a value belongs, which keeps what is stored."""
     if entry.auth_extra is MASKED or entry.connection_extra is MASKED:
         return True
     for value in (entry.auth or {}).values():

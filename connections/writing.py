@@ -8,6 +8,7 @@ from django.db import IntegrityError, OperationalError, transaction
 from . import replacing, rows, schema
 from .issues import CODES, OUTSIDE, Issue
 from .issues import gettext_noop as _
+from .judging import has_masks
 from .merging import TOKENS, guard_age, guard_endpoints, merge
 from .models import (
     DERIVED_COLUMNS,
@@ -252,7 +253,7 @@ class Writer:
             verdict.fields = [schema.field_name(name) for name in outcome.changes]
             if record.binned_at is not None:
                 entry.say("restored", entry.spelled.get("id", ""))
-            self._update(record, outcome)
+            self._update(record, outcome, keep_digest=not self._may_vouch(record, entry, outcome))
             verdict.bucket_after = record.bucket(self.now)
 
     def _guard(self, record, entry, outcome):
@@ -269,7 +270,14 @@ class Writer:
             guard_age(record, entry)
         guard_endpoints(record, entry, outcome)
 
-    def _update(self, record, outcome):
+    def _may_vouch(self, record, entry, outcome):
+        """Whether the record was as it was stored, or keeps nothing of what is there."""
+        is_whole = self.options.on_conflict == "replace" and entry.auth is not None
+        if is_whole and not has_masks(entry):
+            return True
+        return record.is_as_stored(outcome.former, self.judge.digest_key)
+
+    def _update(self, record, outcome, keep_digest):
         changed = dict(outcome.changes)
         if not self.options.dry_run:
             by, run = self.options.by, self.options.run
@@ -280,7 +288,9 @@ class Writer:
             changed["received_at"] = self.now
         for name, value in changed.items():
             setattr(record, name, value)
-        opened = record.derive(outcome.auth, outcome.unreadable, self.judge.digest_key)
+        opened = record.derive(
+            outcome.auth, outcome.unreadable, self.judge.digest_key, keep_digest
+        )
         if not self.options.dry_run:
             if {*SEALED_COLUMNS} & set(changed):
                 self.opened[record.pk] = opened

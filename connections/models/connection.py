@@ -243,10 +243,22 @@ class ConnectionAuth(models.Model):
                 unreadable_fields=fields, content_digest=None, identity_digest=None
             )
 
-    def derive(self, auth=None, unreadable=(), digest_key=None):
+    def is_as_stored(self, auth, digest_key=None):
+        """Whether this opened auth object of the record is the one that was stored here.
+
+        True where something in it does not open, or did not: then nobody can tell.
+        """
+        if any(isinstance(value, Sealed) for value in auth.values()):
+            return True
+        if self.content_digest is None:
+            return bool(self.unreadable_fields)
+        return self.content_digest == content_digest(auth, digest_key or keyring.digest_key())
+
+    def derive(self, auth=None, unreadable=(), digest_key=None, keep_digest=False):
         """Set the derived columns from the opened auth object (opened here if not given).
 
-        Returns it, with the names of what does not open.
+        `keep_digest`: what was there before was put there behind our back, and must stay found.
+        Returns the auth object, with the names of what does not open.
         """
         if auth is None:
             auth, unreadable = self.open_auth()
@@ -260,11 +272,12 @@ class ConnectionAuth(models.Model):
         values = [getattr(self, name) for name in SEALED_COLUMNS]
         tokens = [value.token for value in values if isinstance(value, Sealed)]
         self.sealed_under = keyring.oldest_key(tokens) if tokens else None
-        self.content_digest = self.identity_digest = None
+        stored, self.content_digest = self.content_digest, None
+        self.identity_digest = None
         if not unreadable:
             digest_key = digest_key or keyring.digest_key()
-            self.content_digest = content_digest(auth, digest_key)
-            if self.connection_id is None:
+            self.content_digest = stored if keep_digest else content_digest(auth, digest_key)
+            if self.connection_id is None and self.content_digest:
                 self.identity_digest = identity_digest(
                     self.content_digest, self.integration_id, self.environment, digest_key
                 )
@@ -279,7 +292,7 @@ class ConnectionAuth(models.Model):
         if update_fields is not None and not DERIVED_FROM & set(update_fields):
             self.store(update_fields, **kwargs)
             return
-        opened = self.derive()
+        opened = self.derive(keep_digest=not self._state.adding and self._was_tampered_with())
         has_new_secrets = update_fields is None or {*SEALED_COLUMNS} & set(update_fields)
         if update_fields is not None:
             update_fields = {*update_fields, *DERIVED_COLUMNS}
@@ -290,6 +303,10 @@ class ConnectionAuth(models.Model):
             if has_new_secrets:
                 fingerprints = self.fingerprints.model.objects
                 fingerprints.replace({self.pk: opened}, keyring.fingerprint_key())
+
+    def _was_tampered_with(self):
+        before = type(self).all_objects.filter(pk=self.pk).first()
+        return before is not None and not before.is_as_stored(before.open_auth()[0])
 
     def store(self, update_fields=None, **kwargs):
         """Write the record as it is, without deriving anything. See save()."""

@@ -71,7 +71,16 @@ class Integration(models.Model):
         return in_one_line(self.name or self.type)
 
     def save(self, **kwargs):
-        self.token_url_digest = token_url_digest(self, keyring.digest_key())
-        if kwargs.get("update_fields") is not None:
-            kwargs["update_fields"] = {*kwargs["update_fields"], "token_url_digest"}
+        """Write it; a new token address gets a digest. One that is stored keeps what it has: who
+        saves something else vouches for no address that was put there behind our back.
+        """
+        names = kwargs.get("update_fields")
+        if (names is None or "token_url" in names) and self.token_url != self._stored_token_url():
+            self.token_url_digest = token_url_digest(self, keyring.digest_key())
+            if names is not None:
+                kwargs["update_fields"] = {*names, "token_url_digest"}
         super().save(**kwargs)
+
+    def _stored_token_url(self):
+        stored = type(self).objects.filter(pk=self.pk).values_list("token_url", flat=True)
+        return None if self._state.adding else stored.first()
