@@ -9,6 +9,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from django.db import OperationalError
+
 from . import keyring, parallel, replacing
 from .derivation import content_digest, fingerprints_of, identity_digest, token_url_digest
 from .keyring import MisplacedError, SealError
@@ -19,6 +21,7 @@ from .models import (
     ReplacedAuth,
     SecretFingerprint,
 )
+from .rows import any_text
 
 CHUNK = 500  # records that are checked at a time
 CODES = {
@@ -168,7 +171,9 @@ def verify(jobs=1, on_progress=None):
     """
     keys = own_keys()
     result = Result()
-    for integration in Integration.objects.order_by("pk"):
+    with any_text():
+        integrations = list(Integration.objects.order_by("pk"))
+    for integration in integrations:
         for name, code in integration_faults(integration, keys.digest):
             result.bad.append(Fault(str(integration.pk), integration.type, name, code))
     records = ConnectionAuth.all_objects.order_by("id")
@@ -189,6 +194,13 @@ class _Checker:
         self.keys = keys
 
     def __call__(self, ids):
+        try:
+            return self._check(ids)
+        except OperationalError:  # not even text, or a passing trouble
+            with any_text():
+                return self._check(ids)
+
+    def _check(self, ids):
         records = list(parallel.in_range(ConnectionAuth.all_objects.all(), *ids))
         if not records:
             return 0, []

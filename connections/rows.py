@@ -6,8 +6,9 @@ an export and of a rotation of keys; everything else goes through the model.
 
 import json
 import uuid
+from contextlib import contextmanager
 from datetime import timezone
-from functools import lru_cache
+from functools import lru_cache, partial
 from operator import itemgetter
 
 from django.db import connection, models
@@ -81,6 +82,22 @@ def raw(rows):
     with connection.cursor() as cursor:
         cursor.execute(*rows.query.sql_with_params())
         return cursor.fetchall()
+
+
+@contextmanager
+def any_text():
+    """Read also what is no UTF-8, with U+FFFD for it: SQLite keeps that in a column of texts."""
+    if connection.vendor != "sqlite":
+        yield
+        return
+    connection.ensure_connection()
+    database = connection.connection
+    before = database.text_factory
+    database.text_factory = partial(str, encoding="utf-8", errors="replace")
+    try:
+        yield
+    finally:
+        database.text_factory = before
 
 
 def converters(names):

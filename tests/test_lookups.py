@@ -1,6 +1,7 @@
 """What an address may ask of the admin is an allow-list; the rest does nothing at all."""
 
 import re
+from urllib.parse import urlencode
 
 import pytest
 from django.contrib import admin
@@ -134,3 +135,12 @@ def test_nothing_completes_names_or_redirects_to_objects(client, record):
     query = "app_label=connections&model_name=connectionauth&field_name=integration&term=x"
     assert client.get(f"/admin/autocomplete/?{query}").status_code == 404
     assert client.get(f"/admin/r/1/{record.pk}/").status_code == 404
+
+
+def test_a_search_of_hundreds_of_words_finds_nothing(client, record):
+    query = {"q": "A " * 1500}
+    for name in (LIST, *OTHER_LISTS):
+        assert client.get(reverse(name), query).context["cl"].result_count == 0
+    assert client.get(reverse("admin:connections_export"), query).context["count"] == 0
+    url = reverse("admin:connections_connectionauth_change", args=[record.pk])
+    assert client.get(url, {"_changelist_filters": urlencode(query)}).status_code == 200

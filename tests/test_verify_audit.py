@@ -48,6 +48,25 @@ def named(anchor=None):
     return {n for fault in faults for n in range(fault["entry"], fault["until"] + 1)}
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "mac = 'é'",
+        "user = CAST(x'ff' AS TEXT)",
+        "at = 'no date'",
+        "reason = x'ff'",
+        "mac = x'ff'",
+        "count = 'many'",
+    ],
+)
+def test_an_entry_with_what_no_program_would_write_is_named(log, change):
+    if connection.vendor != "sqlite" and change != "mac = 'é'":
+        pytest.skip("PostgreSQL does not take that.")
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE connections_accessevent SET {change} WHERE id = 7")
+    assert named() == {7}
+
+
 OTHERS = {
     "at": F("at") + timedelta(microseconds=1),
     "action": "import",

@@ -169,6 +169,17 @@ def test_what_is_no_token_is_found(records, value):
     assert found() == {(str(records[0].pk), "token", "does_not_open")}
 
 
+@pytest.mark.parametrize("column", ["key", "api_url"])
+def test_what_is_no_text_is_found(records, column):
+    if connection.vendor != "sqlite":
+        pytest.skip("PostgreSQL does not take that.")
+    with connection.cursor() as cursor:
+        text = f"UPDATE connections_connectionauth SET {column} = CAST(x'ff' AS TEXT)"
+        cursor.execute(f"{text} WHERE id = %s", [records[0].pk.hex])
+    fault = ("key", "does_not_open") if column == "key" else ("content_digest", "content_changed")
+    assert found() == {(str(records[0].pk), *fault)}
+
+
 def test_an_edit_while_it_looks_raises_no_alarm(records, monkeypatch):
     read = integrity._fingerprints
 
