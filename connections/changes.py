@@ -18,7 +18,7 @@ from django.db.models import F
 from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy as _
 
-from . import audit, bin, keyring, replacing, runs
+from . import audit, bin, keyring, replacing, rights, runs
 from .derivation import identity_digest
 from .models import (
     PRODUCTION,
@@ -162,7 +162,7 @@ class _Judge:
         self.action, self.value = action_of(run), run.options["value"]
         if not self.action.asks:
             self.value = self.action.value
-        self.is_allowed = run.user.has_perm(self.action.permission)
+        self.is_allowed = rights.may(run.user, self.action.permission)
         self.scope = scope_of(run.user)
         self.is_there = (
             self.action.column != "integration_id"
@@ -239,6 +239,7 @@ def work(pk):
 
 @transaction.atomic
 def _do_batch(run, position, seconds):
+    rights.ask_anew(run)  # a batch before may have been long ago
     piece = runs.StoredUpload(run).piece(position)
     judge, found, chosen = _Judge(run), Counter(), []
     locked = _records(run, piece).select_for_update(of=("self",)).listed()

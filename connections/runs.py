@@ -24,7 +24,8 @@ from django.db import (
 from django.utils import timezone
 
 from . import alive, importing, keyring
-from .models import ImportChunk, ImportRun, scope_of
+from .models import ImportChunk, ImportRun
+from .rights import allowed, ask_anew
 from .sources import read_chunks
 
 Status = ImportRun.Status
@@ -312,15 +313,6 @@ def _options(run):
     return importing.Options(**chosen, **allowed(run.user), run=run.pk, by=run.user_id)
 
 
-def allowed(user):
-    """What a user may do in an import, as importing.Options has it: a dict of some of those."""
-    return {
-        "scope": scope_of(user),
-        "may_add": user.has_perm("connections.add_connectionauth"),
-        "may_change": user.has_perm("connections.change_connectionauth"),
-    }
-
-
 def own(run):
     """The run's row, as long as this process is the one that does it."""
     return ImportRun.of_all_kinds.filter(pk=run.pk, status=Status.RUNNING, process=run.process)
@@ -344,6 +336,7 @@ class _Progress:
         elif done < total and now - self.noted < PAUSE:
             return
         self.noted = now
+        self._require_permission()
         row = own(self.run).using(self.alias)
         with suppress(DatabaseError):  # a note can wait; what is wrong will show at the next batch
             told = row.update(
@@ -354,6 +347,15 @@ class _Progress:
             )
             if not told or (done < total and row.filter(cancel_requested=True).exists()):
                 raise importing.Cancelled
+
+    def _require_permission(self):
+        """Who may less now, or sees less, has the import stopped. (All or nothing on SQLite lets
+        nobody take anything away meanwhile.)
+        """
+        before = allowed(self.run.user)
+        ask_anew(self.run)
+        if allowed(self.run.user) != before:
+            raise importing.Cancelled
 
     def _begin(self):
         """Notes from within one long transaction need a connection of their own, to be seen."""

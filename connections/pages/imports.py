@@ -22,6 +22,7 @@ from ..dashboard import LABELS
 from ..forms import WriteOnlyTextarea
 from ..issues import Issue, in_words
 from ..models import ImportRun, Integration
+from ..rights import allowed
 from ..sessions import in_background
 from ..sources import SpooledSource
 from ..uploads import MAX_UPLOAD
@@ -141,7 +142,7 @@ def options_from(data, user, **more):
         on_conflict=policy if policy in importing.POLICIES else "update",
         allow_older="allow_older" in data,
         atomic="atomic" in data,
-        **runs.allowed(user),
+        **allowed(user),
         **more,
     )
 
