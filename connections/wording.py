@@ -52,12 +52,17 @@ def visible(text):
     return CONTROLS.sub(lambda found: f"\\u{ord(found.group()):04x}", str(text))
 
 
+# Also behind a semicolon or a tab: where a comma is decimal, spreadsheets part cells there. Wide
+# signs count in East Asian ones.
+FORMULA = re.compile(r'(^|[;\t][ "]*)([=+\-@\t\r\n＝＋－＠])')  # noqa: RUF001
+
+
 def csv_cell(value):
     """A cell of a CSV file: text that a spreadsheet does not take for a formula."""
     if isinstance(value, bool):
         return "true" if value else "false"
     text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
+    return FORMULA.sub(r"\1'\2", text)
 
 
 def place(issue):

@@ -122,13 +122,22 @@ def test_the_csv_holds_what_the_filter_finds_and_is_audited(auditor):
     assert (newest.action, newest.record_type, newest.count) == ("export", "audit log", 1)
 
 
-@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r"])
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r", "＝"])
 def test_no_cell_is_a_formula(auditor, begin):
     AccessEvent(
         id=9_999, at=timezone.now(), action="export", user="x", reason=f"{begin}1+1"
     ).save()
     (row,) = rows(auditor.get(EXPORT, {"user": "x"}))
     assert row["reason"] == f"'{begin}1+1"
+
+
+@pytest.mark.parametrize("part", [";", "; ", ';"'])
+def test_no_cell_is_one_where_a_semicolon_parts_them(auditor, part):
+    """As it does where a comma is decimal, whatever is quoted around a comma."""
+    audit.record("export", user=f"x{part}=1+1", reason="Ticket")
+    text = auditor.get(EXPORT, {"action": "export"}).getvalue().decode()
+    for row in csv.reader(io.StringIO(text), delimiter=";"):
+        assert not any(cell.lstrip(' "').startswith("=") for cell in row)
 
 
 def test_the_navigation_leads_there_for_who_may(auditor, admin_client, client):
