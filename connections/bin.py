@@ -107,3 +107,4 @@ def throw_away_old():
         purge(records, NOBODY)
     if "replaced" in due:
         replaced.delete()
+        _empty_the_log()

@@ -128,7 +128,8 @@ class IntegrationAdmin(KnownLookups, AuditedAdmin):
         count = users.count()
         if not count:
             return super().get_deleted_objects(objs, request)
-        named = [str(record) for record in users.listed()[:MOST_NAMED]]
+        may_look = request.user.has_perm("connections.view_connectionauth")
+        named = [str(record) for record in users.listed()[: MOST_NAMED if may_look else 0]]
         if count > len(named):
             more = count - len(named)
             text = ngettext("%s more connection", "%s more connections", more)

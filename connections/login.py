@@ -8,6 +8,7 @@ from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.urls import reverse
+from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
 from . import audit
@@ -69,8 +70,10 @@ class AccountAdapter(DefaultAccountAdapter):
         return request.META.get("REMOTE_ADDR") or "unknown"
 
     def _get_login_attempts_cache_key(self, request, **credentials):
-        """allauth has the host in here, port included, which whoever guesses can vary."""
-        return f"password:{credentials.get('username', '')}"
+        """allauth has the host in here, port included, which whoever guesses can vary. It hashes
+        this without a key, and what is typed as a name may be a password.
+        """
+        return salted_hmac("password", credentials.get("username", "")).hexdigest()
 
     def pre_authenticate(self, request, **credentials):
         try:

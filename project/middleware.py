@@ -1,6 +1,7 @@
 """Two small pieces of middleware: whose headers to believe, and what not to keep."""
 
 import ipaddress
+from contextlib import suppress
 
 from django.conf import settings
 
@@ -10,10 +11,16 @@ FORWARDED = ("HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED
 def is_trusted_proxy(address):
     """Whether `address` (text, as in REMOTE_ADDR) lies in one of TRUSTED_PROXIES."""
     try:
-        peer = ipaddress.ip_address(address)
+        peer = _address(address)
         return any(peer in ipaddress.ip_network(net) for net in settings.TRUSTED_PROXIES)
     except ValueError:
         return False
+
+
+def _address(text):
+    """An ipaddress; IPv4 is that also where an IPv6 socket took it. Raises ValueError."""
+    address = ipaddress.ip_address(text)
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def trusted_proxies(get_response):
@@ -28,6 +35,8 @@ def trusted_proxies(get_response):
         else:
             for header in FORWARDED:
                 request.META.pop(header, None)
+            with suppress(ValueError):  # a socket of Unix has none
+                request.META["REMOTE_ADDR"] = str(_address(request.META.get("REMOTE_ADDR", "")))
         return get_response(request)
 
     return middleware
@@ -35,10 +44,10 @@ def trusted_proxies(get_response):
 
 def _client(meta):
     """The last address in X-Forwarded-For that is no trusted proxy: what is before is hearsay."""
-    address = meta["REMOTE_ADDR"]
+    address = str(_address(meta["REMOTE_ADDR"]))
     for hop in reversed(meta.get("HTTP_X_FORWARDED_FOR", "").split(",")):
         try:
-            address = str(ipaddress.ip_address(hop.strip()))
+            address = str(_address(hop.strip()))
         except ValueError:
             break
         if not is_trusted_proxy(address):

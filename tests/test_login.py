@@ -166,6 +166,17 @@ def test_the_address_behind_trusted_proxies(settings, rf, forwarded, address):
     assert request.META["REMOTE_ADDR"] == address
 
 
+@pytest.mark.parametrize(
+    ("peer", "address"), [("::ffff:10.0.0.1", "203.0.113.9"), ("::ffff:192.0.2.1", "192.0.2.1")]
+)
+def test_an_address_of_ipv4_is_one_where_an_ipv6_socket_took_it(rf, settings, peer, address):
+    """Else all of them would be one network, and share their limits."""
+    settings.TRUSTED_PROXIES = ["10.0.0.0/8"]
+    request = rf.get("/", REMOTE_ADDR=peer, HTTP_X_FORWARDED_FOR="::ffff:203.0.113.9")
+    trusted_proxies(lambda request: None)(request)
+    assert request.META["REMOTE_ADDR"] == address
+
+
 def test_an_address_is_not_believed_from_anybody_else(settings, rf):
     settings.TRUSTED_PROXIES = ["10.0.0.0/8"]
     request = rf.get("/", REMOTE_ADDR="192.0.2.1", HTTP_X_FORWARDED_FOR="203.0.113.9")

@@ -1,5 +1,6 @@
 """Guessing: at most 10 tries a person in a quarter of an hour, and no lock-out for good."""
 
+import hashlib
 import time
 from collections import Counter
 from datetime import timedelta
@@ -163,3 +164,12 @@ def test_it_is_counted_where_all_machines_see_it(clock, admin_user):
         cursor.execute("SELECT cache_key FROM connections_cache")
         keys = [key for (key,) in cursor.fetchall()]
     assert sum("login_failed" in key for key in keys) == 2  # of the person and of the address
+
+
+def test_a_password_that_is_typed_as_a_name_can_not_be_guessed_from_the_count(clock, admin_user):
+    guess("my-password-1")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT cache_key FROM connections_cache")
+        keys = "".join(key for (key,) in cursor.fetchall())
+    for text in ("my-password-1", "password:my-password-1"):
+        assert hashlib.sha256(text.encode()).hexdigest() not in keys

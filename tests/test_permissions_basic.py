@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from connections.models import ConnectionAuth, ImportRun, Integration
 
-from .helpers import SECRET, make, member_of, prove_present, signed_in
+from .helpers import SECRET, make, member_of, prove_present, signed_in, user_with
 
 pytestmark = pytest.mark.django_db
 
@@ -188,3 +188,16 @@ def test_only_a_superuser_changes_people_and_groups(urls):
         assert client.get(reverse(f"admin:auth_{name}_change", args=[pk])).status_code == 200
     assert User.objects.get(username="root").check_password("password")
     assert not User.objects.get(username="keeper").is_superuser
+
+
+@pytest.mark.parametrize("codename", ["delete_integration", "delete_connectionauth"])
+def test_who_may_not_look_at_connections_reads_no_name_of_one(codename):
+    integration = Integration.objects.create(type="hubspot", name="HubSpot")
+    record = make(name="Bramblewood", integration=integration, binned_at=timezone.now())
+    client = user_with(codename, "view_integration", "purge_connections")
+    for url in (
+        reverse("admin:connections_integration_delete", args=[integration.pk]),
+        reverse("admin:connections_bin"),
+        reverse("admin:connections_bin_purge", args=[record.pk]),
+    ):
+        assert "Bramblewood" not in prove_present(client).get(url).content.decode()

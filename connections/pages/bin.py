@@ -19,8 +19,10 @@ from . import context_for
 
 
 def _binned(user):
-    """The records in the bin, for those who may delete."""
-    if not user.has_perm("connections.delete_connectionauth"):
+    """The records in the bin, for those who may look and delete."""
+    if not user.has_perms(
+        ["connections.view_connectionauth", "connections.delete_connectionauth"]
+    ):
         raise PermissionDenied
     return ConnectionAuth.all_objects.visible_to(user).binned()
 
