@@ -7,9 +7,11 @@ Django sees it, so it does nothing: neither a filter nor an error.
 
 import re
 
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IS_POPUP_VAR, TO_FIELD_VAR
 from django.contrib.admin.views.main import ALL_VAR, ORDER_VAR, PAGE_VAR, SEARCH_VAR
 from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
+from django.core.exceptions import ValidationError
 from django.forms import Media
 from django.http import Http404
 
@@ -57,7 +59,18 @@ class KnownLookups:
 
     def changelist_view(self, request, extra_context=None):
         request.GET = self.known_query(request.GET)
+        chosen = request.POST.getlist(ACTION_CHECKBOX_NAME)
+        if not all(map(self._is_id, chosen)):  # Django would fail at the others
+            request.POST = request.POST.copy()
+            request.POST.setlist(ACTION_CHECKBOX_NAME, [*filter(self._is_id, chosen)])
         return super().changelist_view(request, extra_context)
+
+    def _is_id(self, text):
+        try:
+            found = self.opts.pk.to_python(text)
+        except ValidationError:
+            return False
+        return not isinstance(found, int) or found < 2**63
 
     def changeform_view(self, request, *args, **kwargs):
         self._forget_popup(request)
