@@ -221,24 +221,38 @@ def test_purging_many_goes_by_batches(monkeypatch):
     assert ConnectionAuth.all_objects.get().name == "In use"
 
 
-STORE_AND_PURGE = """
+LOOK_BEFORE_AND_AFTER = """
 import os
-from connections import bin
+from connections import bin, replacing
 from connections.models import ConnectionAuth
 record = ConnectionAuth.objects.create(name="Acorn Ltd", access_token="synthetic-1")
-token = record.access_token.token.encode()
+former = replacing.former(record, ["access_token"])
+former.replaced_at -= former.KEPT_FOR
+former.save()
+token = TOKEN.encode()
 files = [os.path.join(FOLDER, name) for name in os.listdir(FOLDER)]
 def held():
     return any(token in open(path, "rb").read() for path in files if os.path.isfile(path))
 print(held())
+DELETE
+print(held())
+"""
+PURGE = """
 bin.move(ConnectionAuth.objects.all(), None)
 bin.purge(ConnectionAuth.all_objects.all())
-print(held())
 """
 
 
-def test_nothing_of_what_was_purged_stays_in_the_files_of_sqlite(stores):
+@pytest.mark.parametrize(
+    ("token", "delete"),
+    [
+        ("record.access_token.token", PURGE),
+        ("former.content.token", "bin.throw_away_old()"),
+    ],
+)
+def test_nothing_of_what_was_purged_stays_in_the_files_of_sqlite(stores, token, delete):
     store = stores.make("sqlite")
-    script = STORE_AND_PURGE.replace("FOLDER", repr(str(store.folder)))
+    script = LOOK_BEFORE_AND_AFTER.replace("FOLDER", repr(str(store.folder)))
+    script = script.replace("TOKEN", token).replace("DELETE", delete)
     outcome = store.run("shell", "-v", "0", "-c", script)
     assert outcome.out.split() == ["True", "False"], outcome.err
