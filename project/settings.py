@@ -195,12 +195,16 @@ CACHES = {
     "default": env.cache_url("CACHE_URL")
     if env.ENVIRON.get("CACHE_URL")
     else {
-        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "BACKEND": "project.cache.DatabaseCache",
         "LOCATION": "connections_cache",  # migration 0011
+        "KEY_PREFIX": "json",  # what was pickled under other names is not read
         # What is over that is thrown away, counts that still matter as well.
         "OPTIONS": {"MAX_ENTRIES": 100_000},
     }
 }
+
+if CACHES["default"]["BACKEND"].endswith(".RedisCache"):
+    CACHES["default"].setdefault("OPTIONS", {})["serializer"] = "project.cache.Json"
 
 # Of those that the browser accepts; commands, logs and whatever is stored speak the first one.
 LANGUAGES = [("en", "English"), ("de", "Deutsch")]
