@@ -12,7 +12,7 @@ from django.contrib.admin.options import IS_POPUP_VAR, TO_FIELD_VAR
 from django.contrib.admin.views.main import ALL_VAR, ORDER_VAR, PAGE_VAR, SEARCH_VAR
 from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.core.exceptions import ValidationError
-from django.forms import Media
+from django.forms import BooleanField, Media
 from django.http import Http404
 
 PRESERVED = "_changelist_filters"  # where a page of one object leads back to
@@ -60,7 +60,8 @@ class KnownLookups:
     def changelist_view(self, request, extra_context=None):
         request.GET = self.known_query(request.GET)
         chosen = request.POST.getlist(ACTION_CHECKBOX_NAME)
-        if not all(map(self._is_id, chosen)):  # Django would fail at the others
+        is_all = BooleanField().to_python(request.POST.get("select_across"))  # whichever these are
+        if not is_all and not all(map(self._is_id, chosen)):  # Django would fail at the others
             request.POST = request.POST.copy()
             request.POST.setlist(ACTION_CHECKBOX_NAME, [*filter(self._is_id, chosen)])
         return super().changelist_view(request, extra_context)

@@ -349,8 +349,8 @@ class _Progress:
                 raise importing.Cancelled
 
     def _require_permission(self):
-        """Who may less now, or sees less, has the import stopped. (All or nothing on SQLite lets
-        nobody take anything away meanwhile.)
+        """Where its user may do other things now than at its start, the import stops. (All or
+        nothing on SQLite lets nobody change that meanwhile.)
         """
         before = allowed(self.run.user)
         ask_anew(self.run)

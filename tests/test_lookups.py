@@ -149,7 +149,9 @@ def test_a_search_of_hundreds_of_words_finds_nothing(client, record):
 @pytest.mark.parametrize("no_id", ["x", "\0", "9" * 30, "9" * 5000])
 def test_what_is_chosen_in_a_list_and_is_no_id_is_left_out(client, record, no_id):
     posted = {"action": "export_selected", "_selected_action": [no_id, str(record.pk)]}
-    assert client.post(reverse(LIST), posted).context["count"] == 1
+    for across in ("0", "", "false", "1"):
+        response = client.post(reverse(LIST), {**posted, "select_across": across})
+        assert response.context["count"] == 1
     for name in OTHER_LISTS:
         posted = {"action": "delete_selected", "_selected_action": [no_id], "post": "yes"}
         assert client.post(reverse(name), posted).status_code == 200  # the list, as it is
