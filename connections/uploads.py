@@ -1,7 +1,8 @@
 """Uploads: sealed chunk by chunk as they arrive, so that none lies on a disk in clear."""
 
+from django.contrib.auth import SESSION_KEY
 from django.core.files.uploadedfile import UploadedFile
-from django.core.files.uploadhandler import FileUploadHandler
+from django.core.files.uploadhandler import FileUploadHandler, SkipFile
 
 from . import keyring
 from .sources import SpooledSource
@@ -24,10 +25,16 @@ class SealedUpload(UploadedFile):
 
 
 class SealedUploadHandler(FileUploadHandler):
-    """The only upload handler of the project."""
+    """The only upload handler of the project. Keeps one file of a request, and a stranger's none:
+    a body is read before anybody is asked who they are, and the disk is everybody's.
+    """
+
+    source = None
 
     def new_file(self, *args, **kwargs):
         super().new_file(*args, **kwargs)
+        if self.source or SESSION_KEY not in self.request.session:
+            raise SkipFile
         self.source = SpooledSource(self.file_name, keyring.seal_bytes, keyring.unseal_bytes)
 
     def receive_data_chunk(self, raw_data, start):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
 from django.urls import reverse
 
 from connections import keyring, runs, uploads
@@ -45,6 +46,38 @@ def test_an_upload_is_sealed_in_the_database(client, send):
     assert b"".join(runs.StoredUpload(run).chunks()) == json.dumps([FULL_AUTH]).encode()
     assert SECRET not in str(ImportRun.objects.values().get())
     assert run.size == len(json.dumps([FULL_AUTH]))
+
+
+@pytest.fixture
+def spooled(monkeypatch):
+    """The names of the files that a request keeps."""
+    names = []
+
+    class Counted(SpooledSource):
+        def __init__(self, name, *args):
+            names.append(name)
+            super().__init__(name, *args)
+
+    monkeypatch.setattr(uploads, "SpooledSource", Counted)
+    return names
+
+
+def test_a_stranger_fills_no_disk(spooled):
+    stranger = Client(enforce_csrf_checks=True)
+    stranger.get("/admin/account/login/")
+    token = stranger.cookies["csrftoken"].value
+    for url in ("/admin/account/login/", URL):
+        file = SimpleUploadedFile("a.json", b"[]")
+        stranger.post(url, {"login": "a", "csrfmiddlewaretoken": token, "file": file})
+    assert spooled == []
+
+
+def test_of_many_files_in_a_request_the_first_is_kept(client, spooled):
+    files = [SimpleUploadedFile(name, b'[{"key": "x"}]') for name in ("a.json", "b.json")]
+    response = client.post(URL, {"file": files, "another": SimpleUploadedFile("c", b"[]")})
+    assert response.status_code == 302
+    assert spooled == ["a.json"]
+    assert ImportRun.objects.get().file_name == "a.json"
 
 
 def test_chunks_open_at_their_own_place_only(client):
