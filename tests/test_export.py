@@ -175,6 +175,12 @@ def test_filters_choose_what_is_exported():
     assert count("--bucket", "broken") == 0
 
 
+@pytest.mark.parametrize("option", ["--integration", "--environment"])
+def test_a_filter_that_is_no_text_is_refused_in_a_sentence(option):
+    with pytest.raises(CommandError, match=f"{option}: this is no text in UTF-8"):
+        call_command("export_connections", option, "caf\udce9", stdout=io.StringIO())
+
+
 # Records that do not open
 
 

@@ -99,6 +99,7 @@ def test_what_was_stored_before_an_interruption_can_be_undone(client, run, is_ca
     page = text_of(client.get(page_of(run)))
     assert "Undo this import" in page
     assert "In all, 40 were created and 0 updated." in page
+    assert ", continued</td>" in client.get(HISTORY).content.decode()
     client.post(page_of(run), {"undo": "1"})
     assert not ConnectionAuth.objects.exists()
 

@@ -21,6 +21,15 @@ def positive(text):
     return int(text)
 
 
+def readable(text):
+    """The type of an option that takes a text: bytes that are no UTF-8 are none."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ArgumentTypeError("this is no text in UTF-8") from None
+    return text
+
+
 class LatchkeyCommand(BaseCommand):
     """Asks for good keys before it begins.
 

@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from connections import expiry, exporting, parallel
 from connections.issues import printable
-from connections.management.base import LatchkeyCommand, positive
+from connections.management.base import LatchkeyCommand, positive, readable
 from connections.models import ConnectionAuth
 
 
@@ -45,8 +45,12 @@ class Command(LatchkeyCommand):
             default="include",
             help="include (default), mask, or omit what is stored sealed",
         )
-        parser.add_argument("--integration", metavar="TYPE", help="only this integration")
-        parser.add_argument("--environment", metavar="NAME", help="only this environment")
+        parser.add_argument(
+            "--integration", type=readable, metavar="TYPE", help="only this integration"
+        )
+        parser.add_argument(
+            "--environment", type=readable, metavar="NAME", help="only this environment"
+        )
         parser.add_argument(
             "--bucket", choices=(*expiry.BUCKETS, "stale"), help="only what breaks then"
         )
