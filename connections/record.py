@@ -162,17 +162,22 @@ def groups(record, form, now, *, can_change):
 
     A row is a dict: `name`, `wire`, `label`, `help`, `input` and `clear` (bound fields or None),
     `sealed` (see sealed_state, None for a plain field), `value` (text of a plain field), `facts`
-    and `notes` (labelled lines beside it). Fields that are not set are in `unset`, apart.
+    and `notes` (labelled lines beside it). Fields that are not set are in `unset`, apart. A new
+    record begins with who it is.
     """
+    sections = (MAIN_GROUPS, SIDE_GROUPS)
+    if record._state.adding:
+        identity, *others = SIDE_GROUPS
+        sections = ((identity, *MAIN_GROUPS), others)
     return tuple(
         [_group(record, form, now, can_change, title, names) for title, names in section]
-        for section in (MAIN_GROUPS, SIDE_GROUPS)
+        for section in sections
     )
 
 
 def _group(record, form, now, can_change, title, names):
     if title is IDENTITY and record._state.adding:
-        names = (*names, "connection_id")
+        names = (names[0], "connection_id", *names[1:])
     rows = [_row(record, form, now, can_change, name) for name in names]
     is_open = {row["name"] for row in rows if row["is_set"] or title in (IDENTITY, EXPIRY)}
     is_open |= {row["name"] for row in rows if row["input"] and row["input"].errors}

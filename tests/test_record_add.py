@@ -1,5 +1,6 @@
 """A connection is added in the browser, and refused where another one is it already."""
 
+import re
 from datetime import datetime, timezone
 
 import pytest
@@ -47,6 +48,12 @@ def test_adding_has_an_input_for_each_field(client):
     content = client.get(ADD).content.decode()
     for name in {*SEALED_COLUMNS, *PLAIN_TEXT, "connection_id", "expiry_date"} - {"extra"}:
         assert f'name="{name}"' in content
+
+
+def test_adding_begins_with_who_it_is(client):
+    content = client.get(ADD).content.decode()
+    asked = re.findall(r'<(?:input type="text"|select|textarea)[^>]* name="(\w+)"', content)
+    assert asked[:4] == ["name", "connection_id", "integration", "environment"]
 
 
 def test_an_id_that_is_taken_is_an_error_of_the_form(client):
