@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -216,6 +217,11 @@ def test_pasting_the_list(client):
     assert counts(response) == (2, 0, 0, 0)
     stored = Integration.objects.get(type="hubspot")
     assert {name: getattr(stored, name) for name in HUBSPOT} == HUBSPOT
+
+
+def test_the_page_for_the_list_stands_under_integrations(client):
+    navigation = client.get(IMPORT).content.decode().split('id="nav"')[1].split("</nav>")[0]
+    assert re.findall(r'href="([^"]+)" aria-current', navigation) == [LIST]
 
 
 def test_uploading_the_list(client):
