@@ -34,9 +34,12 @@ for (const table of document.querySelectorAll("table.cards")) {
     for (const element of table.querySelectorAll(selector)) element.setAttribute("role", role);
   }
   if (!table.classList.contains("labelled")) continue;
-  const labels = [...table.tHead.rows[0].cells].map((cell) => cell.textContent.trim());
+  const labels = [...table.tHead.rows[0].cells].map(
+    (cell) => !cell.querySelector("input") && cell.textContent.trim());
   for (const cell of table.querySelectorAll("tbody td")) {
-    if (labels[cell.cellIndex]) cell.dataset.label = labels[cell.cellIndex];
+    // What has nothing to say takes no line of the card.
+    if (cell.textContent.trim() === "–") cell.classList.add("none");
+    else if (labels[cell.cellIndex]) cell.dataset.label = labels[cell.cellIndex];
   }
 }
 
