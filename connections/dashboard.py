@@ -213,6 +213,9 @@ def _integrations(cells, counts, names, place):
         name: max((row[name] for row in by_kind.values()), default=0) for name in expiry.BUCKETS
     }
 
+    def heat(count, bucket):
+        return min(ceil(HEAT_LEVELS * count / (largest[bucket] or 1)), HEAT_LEVELS)
+
     def row(name, sizes, **params):
         return {
             "name": name,
@@ -220,7 +223,7 @@ def _integrations(cells, counts, names, place):
                 {
                     **place.number(sizes[bucket], **params, bucket=bucket),
                     "bucket": bucket,
-                    "heat": ceil(HEAT_LEVELS * sizes[bucket] / (largest[bucket] or 1)),
+                    "heat": heat(sizes[bucket], bucket),
                 }
                 for bucket in expiry.BUCKETS
             ],

@@ -14,6 +14,7 @@ from django.test import Client
 from django.urls import reverse
 
 from connections import runs
+from connections.models import ConnectionAuth, ImportRun
 
 from .helpers import SECRET, prove_present
 from .import_form import upload
@@ -27,6 +28,7 @@ WIDTHS = (1360, 390)
 HTML = "text/html; charset=utf-8"
 LOGIN = "/admin/account/login/"
 LIST = "/admin/connections/connectionauth/"
+USERS = "/admin/auth/user/"
 UNFOLD = "document.querySelectorAll('details').forEach(one => { one.open = true })"
 # What each finding needs to be found again: the rule, and where.
 FINDINGS = """async () => (await axe.run()).violations.flatMap(({id, nodes}) =>
@@ -310,3 +312,52 @@ def test_nothing_is_cut_off(visitor, language, width):
         for menu in visitor.page.locator("main .filter > summary:visible").all():
             menu.click()
             assert visitor.page.evaluate(CUT) == [], (path, "with a menu open")
+
+
+# Tables of which a part is out of sight until it is scrolled to.
+SIDEWAYS = """[...document.querySelectorAll(".scroll:has(table)")].filter(
+  (one) => one.scrollWidth > one.clientWidth).length"""
+
+
+@pytest.mark.parametrize(
+    ("language", "width"), [("en", 768), ("en", 1024), ("de", 768), ("de", 1024)]
+)
+def test_no_table_is_scrolled_sideways_on_a_tablet(visitor, language, width):
+    visitor.page.set_extra_http_headers({"Accept-Language": language})
+    user, client = signed_in("ada", is_superuser=True)
+    things(user)
+    ConnectionAuth.objects.update(integration="hubspot", environment="Production")
+    ImportRun.objects.update(status=ImportRun.Status.DONE)
+    visitor.be(client)
+    visitor.page.set_viewport_size({"width": width, "height": 900})
+    for path in (LIST, "/admin/audit/", "/admin/import/history/", "/admin/bin/", USERS):
+        visitor.page.goto(visitor.origin + path)
+        assert visitor.page.locator("main tbody tr").count(), path
+        assert visitor.page.evaluate(SIDEWAYS) == 0, path
+
+
+def test_what_a_card_has_nothing_to_say_about_takes_no_line_of_it(visitor):
+    _, client = signed_in("ada", is_superuser=True)
+    visitor.be(client)
+    page = visitor.page
+    page.goto(visitor.origin + USERS)
+    empty = page.get_by_role("cell", name="–", exact=True)
+    assert empty.first.bounding_box()["width"] > 9
+    page.set_viewport_size({"width": 390, "height": 900})
+    assert empty.count() > 0, "the table is still one"
+    assert max(box.bounding_box()["height"] for box in empty.all()) <= 2
+    page.get_by_label("Select all").check()
+    assert page.locator("[name=_selected_action]").first.is_checked()
+
+
+def test_the_bar_above_a_page_ends_where_the_page_does(visitor):
+    _, client = signed_in("ada", is_superuser=True)
+    visitor.be(client)
+    page = visitor.page
+    for width in (1360, 2560):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.goto(visitor.origin + USERS)
+        page.locator(".user-button").click()
+        ends = [page.locator(name).bounding_box() for name in ("main > .panel", "#user-menu")]
+        ends = [round(box["x"] + box["width"]) for box in ends]
+        assert ends == [ends[0]] * 2, width
