@@ -56,6 +56,15 @@ def test_adding_begins_with_who_it_is(client):
     assert asked[:4] == ["name", "connection_id", "integration", "environment"]
 
 
+def test_what_is_refused_is_named_above_the_form_and_led_to(client):
+    content = add(client, api_url="ftp://a", expiry_date="31 November").content.decode()
+    alert = content.split('role="alert"')[1].split("</div>")[0]
+    links = re.findall(r'<a href="#(\w+)">(.*?)</a>', alert)
+    assert links == [("id_api_url", "API address"), ("id_expiry_date", "Access ends")]
+    assert all(f'id="{place}"' in content for place, _ in links)
+    assert "data-model-name" not in content, "the focus stays above, where that is said"
+
+
 def test_an_id_that_is_taken_is_an_error_of_the_form(client):
     make(name="A", connection_id="c-1")
     response = add(client, connection_id="c-1", key="synth-typed")
