@@ -73,6 +73,8 @@ class PasswordOrNone:
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
+        self.fields["password2"].label = _("And once more")
+        self.fields["password2"].help_text = ""
         if question := self.fields.get("usable_password"):
             question.label = _("Signs in by password")
             question.help_text = _("Without one they get in by a passkey only, if they have one.")

@@ -37,6 +37,17 @@ def test_a_user_without_a_password_is_said_to_have_none(admin_client, bob):
     assert "Set password" in page
 
 
+def test_a_new_password_is_asked_for_in_the_same_words_as_ones_own(admin_client, bob):
+    for address in (
+        reverse("admin:auth_user_add"),
+        reverse("admin:auth_user_password_change", args=[bob.pk]),
+        reverse("account_change_password"),
+    ):
+        page = text(admin_client.get(address))
+        assert "And once more" in page, address
+        assert "Enter the same password as before" not in page, address
+
+
 def test_the_list_says_who_has_a_second_step_and_what_each_may(admin_client, bob):
     def cells():
         page = admin_client.get(reverse("admin:auth_user_changelist"))
