@@ -87,6 +87,15 @@ def test_whoever_may_only_look_sees_no_inputs_and_changes_nothing():
     assert stored(record).name == "Bramblewood Care Homes"
 
 
+def test_what_is_not_set_is_said_to_whoever_may_only_look():
+    content = user_with("view_connectionauth").get(page(make(name="A"))).content.decode()
+    beside = re.findall(
+        r'class="wire">(\w+)</code></span>\s*<div class="control">(.*?)</div>', content
+    )
+    said = {name: re.sub("<.*?>", "", text) for name, text in beside}
+    assert (said["name"], said["expiryDate"]) == ("A", "Not set")
+
+
 @pytest.mark.parametrize("kind", ["oauth2", "oauth1", "certificate", "api_key", "other", "empty"])
 @pytest.mark.parametrize("ends_in", [timedelta(days=-1), timedelta(hours=3), timedelta(days=99)])
 def test_each_kind_has_a_page(client, kind, ends_in):
