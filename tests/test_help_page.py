@@ -45,3 +45,11 @@ def test_it_leads_nobody_to_what_is_stored(newcomer):
 
 def test_every_page_leads_there(newcomer):
     assert newcomer.get("/admin/").content.decode().count(f'href="{PAGE}"') == 2
+
+
+def test_whoever_may_do_everything_is_sent_to_nobody_for_a_group(newcomer, admin_client):
+    asking = "Ask an administrator for the group"
+    assert asking in newcomer.get(PAGE).content.decode()
+    page = admin_client.get(PAGE).content.decode()
+    assert "may do everything" in page
+    assert asking not in page
