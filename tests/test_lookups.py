@@ -81,28 +81,20 @@ def page(client, url, query=None):
 
 
 @pytest.mark.parametrize("url", [LIST, *OTHER_LISTS])
-@pytest.mark.parametrize(
-    ("name", "value"), [*((name, "s") for name in UNKNOWN), *KNOWN], ids=lambda part: part[:40]
-)
-def test_a_list_answers_as_if_what_it_does_not_know_were_not_there(
-    client, record, url, name, value
-):
+def test_a_list_answers_as_if_what_it_does_not_know_were_not_there(client, record, url):
+    asked = [*((name, "s") for name in UNKNOWN), *KNOWN]
     plain = page(client, reverse(url))
     assert plain[0] == 200
-    assert page(client, reverse(url), {name: value}) == plain
+    assert [pair for pair in asked if page(client, reverse(url), dict([pair])) != plain] == []
 
 
 @pytest.mark.parametrize("url", ["change", "delete", "history"])
-@pytest.mark.parametrize(
-    "query",
-    [{"_to_field": "access_token"}, {"_popup": "1"}, {"access_token": "x"}, {"e": "1"}],
-    ids=str,
-)
-def test_so_does_the_page_of_one_record(client, record, url, query):
+def test_so_does_the_page_of_one_record(client, record, url):
+    asked = [("_to_field", "access_token"), ("_popup", "1"), ("access_token", "x"), ("e", "1")]
     url = reverse(f"admin:connections_connectionauth_{url}", args=[record.pk])
     plain = page(client, url)
     assert plain[0] == 200
-    assert page(client, url, query) == plain
+    assert [pair for pair in asked if page(client, url, dict([pair])) != plain] == []
 
 
 @pytest.mark.parametrize("name", ["_to_field", "_popup"])
