@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
+from hypothesis import HealthCheck, settings
 from playwright.sync_api import expect
 
 from connections import keyring, runs
@@ -30,6 +31,9 @@ os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
 gc.set_threshold(50_000, 20, 100)
 # What a page is to show comes late on a machine that is busy.
 expect.set_options(timeout=30_000)
+# Nor does the time that an example takes there say anything.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session")

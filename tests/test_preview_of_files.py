@@ -54,7 +54,7 @@ def outcome(paths, **options):
     policy=st.sampled_from(importing.POLICIES),
     at_once=st.integers(1, 5),
 )
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_a_preview_says_what_the_import_does(tmp_path_factory, files, policy, at_once):
     folder = tmp_path_factory.mktemp("files")
     paths = [write(folder / f"{place}.json", entries) for place, entries in enumerate(files)]
@@ -78,7 +78,7 @@ def test_other_spellings_in_another_file_are_foretold(tmp_path, around):
 
 
 @given(entries=st.lists(st.sampled_from(ENTRIES), max_size=8), at_once=st.integers(1, 5))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_how_far_apart_entries_are_changes_nothing(tmp_path_factory, entries, at_once):
     path = write(tmp_path_factory.mktemp("files") / "in.json", entries)
     found = []

@@ -76,7 +76,7 @@ def sources(texts, comma, name):
     return array, lines
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     entries=st.lists(ENTRIES, min_size=1, max_size=8),
     repeated=st.booleans(),

@@ -152,7 +152,6 @@ PATHS = {
 @settings(
     max_examples=6,
     phases=[Phase.generate],
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(places=places, scope=scopes)
