@@ -9,7 +9,7 @@ import uuid
 from contextlib import contextmanager
 from datetime import timezone
 from functools import lru_cache, partial
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 
 from django.db import connection, models
 from django.db.models.fields import NOT_PROVIDED
@@ -42,17 +42,23 @@ def seal_auth(record_id, auth, seal):
     }
 
 
+def _kinds():
+    """What makes of the value of a field, by its class, what the driver takes."""
+    kinds = {models.JSONField: _json}
+    if connection.vendor == "sqlite":
+        # What the backend writes, see adapt_datetimefield_value: naive, in UTC.
+        kinds[models.DateTimeField] = _utc_text
+        kinds[models.UUIDField] = lambda value: value.hex
+        kinds[models.FloatField] = float
+    return kinds
+
+
 class RowMaker:
     """Makes the tuples to insert for records; `common` is what all of them have."""
 
     def __init__(self, common):
         self.is_sqlite = connection.vendor == "sqlite"
-        kinds = {models.JSONField: _json}
-        if self.is_sqlite:
-            # What the backend writes, see adapt_datetimefield_value: naive, in UTC.
-            kinds[models.DateTimeField] = _utc_text
-            kinds[models.UUIDField] = lambda value: value.hex
-            kinds[models.FloatField] = float
+        kinds = _kinds()
         # Where each value goes, and what makes of it what the driver takes (None: as it is).
         self.places = {f.attname: (n, kinds.get(type(f))) for n, f in enumerate(FIELDS)}
         self.common = BLANK
@@ -179,6 +185,34 @@ def insert_fingerprints(rows):
     """Insert fingerprints of many records, in the order of their index."""
     rows = sorted(rows, key=lambda values: values[2])
     _insert(FINGERPRINTS, ("record_id", "field", "number"), rows)
+
+
+def update(records, names):
+    """Write attributes of stored records (instances), all of them `names`, as they are now.
+
+    The caller has locked the records, derived what is derived, and counted their versions.
+    """
+    chosen = [field for field in FIELDS if field.attname in names]
+    kinds = {**_kinds(), **dict.fromkeys(map(type, SEALED.values()), attrgetter("token"))}
+    key = kinds.get(models.UUIDField, _as_it_is)
+    getters = [(field.attname, kinds.get(type(field), _as_it_is)) for field in chosen]
+    rows = (
+        [
+            *(
+                None if (value := getattr(record, name)) is None else convert(value)
+                for name, convert in getters
+            ),
+            key(record.pk),
+        ]
+        for record in records
+    )
+    sets = ", ".join(f'"{field.column}" = %s' for field in chosen)
+    with connection.cursor() as cursor:
+        cursor.executemany(f'UPDATE "{TABLE}" SET {sets} WHERE "id" = %s', rows)  # noqa: S608
+
+
+def _as_it_is(value):
+    return value
 
 
 def _insert(table, columns, rows):

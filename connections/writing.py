@@ -4,8 +4,10 @@ from contextlib import contextmanager
 from itertools import chain
 
 from django.db import IntegrityError, OperationalError, transaction
+from django.utils import timezone
 
 from . import replacing, rows, schema
+from .derivation import fingerprints_of
 from .issues import CODES, OUTSIDE, Issue
 from .issues import gettext_noop as _
 from .judging import has_masks
@@ -35,6 +37,10 @@ def _mark_of(pk):
     return pk.int & BITS_64  # the random part of a UUID
 
 
+# What is written of each record that changes, beside what is new.
+WITH_ALL = (*DERIVED_COLUMNS, "version", "updated_at")
+
+
 class Gone(Exception):
     """A record that was there when a piece was judged is no more, or out of reach.
 
@@ -57,6 +63,8 @@ class Writer:
         # Of the records that are changed together: what they held, and, of those with new secrets,
         # what they hold now (id -> what open_auth() gives).
         self.replaced, self.opened = [], {}
+        # Of those, the records themselves (by id), and the attributes that are new on any of them.
+        self.updated, self.names = {}, set()
         self.one_by_one = one_by_one  # each piece is written before the next one is judged
         # The marks of what was accepted in the pieces before. The store can't tell them: a preview
         # writes nothing, and what was there before the run says nothing of what the files repeat.
@@ -222,6 +230,7 @@ class Writer:
             found = found.select_for_update().order_by("pk")  # one order, so no deadlock
         records = found.in_bulk()
         self.replaced, self.opened = [], {}
+        self.updated, self.names = {}, set()
         for position, (entry, pk) in differing.items():
             if pk not in records:
                 raise Gone
@@ -231,9 +240,18 @@ class Writer:
             self._judge_change(verdict, entry, records[pk])
             if records[pk].content_digest != before:
                 self.changing[_mark_of(pk)] = position
-        if not self.options.dry_run:
+        if self.updated:
             ReplacedAuth.objects.bulk_create(self.replaced)
-            SecretFingerprint.objects.replace(self.opened, self.judge.fingerprint_key)
+            rows.update(self.updated.values(), {*self.names, *WITH_ALL})
+            self._replace_fingerprints()
+
+    def _replace_fingerprints(self):
+        SecretFingerprint.objects.forget(self.opened)
+        made = (
+            self.judge.maker.fingerprints(pk, fingerprints_of(auth, self.judge.fingerprint_key))
+            for pk, (auth, _) in self.opened.items()
+        )
+        rows.insert_fingerprints(chain.from_iterable(made))
 
     def _judge_change(self, verdict, entry, record):
         if not self.options.scope.reaches(record.integration_id, record.environment):
@@ -296,8 +314,10 @@ class Writer:
                 self.opened[record.pk] = opened
             if record.integration_id:
                 self._make_integrations({record.integration_id: record.integration_name})
-            fields = {ConnectionAuth._meta.get_field(name).name for name in changed}
-            record.store(fields | {*DERIVED_COLUMNS})
+            record.version += 1
+            record.updated_at = timezone.now()
+            self.updated[record.pk] = record
+            self.names |= changed.keys()
 
     def _make_integrations(self, met):
         """Store the integrations (type -> name) that are not stored yet."""

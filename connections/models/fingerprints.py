@@ -8,7 +8,16 @@ from .connection import ConnectionAuth
 
 class Fingerprints(models.Manager):
     def replace(self, opened, key):
-        """Store the fingerprints of records in place of those that they have.
+        """Store the fingerprints of records in place of those that they have (see forget)."""
+        self.forget(opened)
+        self.bulk_create(
+            self.model(record_id=pk, field=field, number=number)
+            for pk, (auth, _) in opened.items()
+            for field, number in sorted(fingerprints_of(auth, key))
+        )
+
+    def forget(self, opened):
+        """Take those of records away, to make room for new ones.
 
         `opened` maps ids to what open_auth() gave. What does not open keeps those that it had.
         """
@@ -16,11 +25,6 @@ class Fingerprints(models.Manager):
         for pk, (_, closed) in opened.items():
             if closed:
                 self.filter(record=pk).exclude(field__in=closed).delete()
-        self.bulk_create(
-            self.model(record_id=pk, field=field, number=number)
-            for pk, (auth, _) in opened.items()
-            for field, number in sorted(fingerprints_of(auth, key))
-        )
 
 
 class SecretFingerprint(models.Model):
