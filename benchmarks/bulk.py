@@ -15,6 +15,7 @@ from machine import HERE, Store, describe, measure
 
 RECORDS = int(os.environ.get("BENCH_RECORDS", 60_000))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", 3))
+RENEWED = RECORDS // 10  # the rival would take ten minutes for all of them
 
 # What is asked of us: (contestant, compared with, at least, aim).
 TARGETS = (
@@ -22,6 +23,7 @@ TARGETS = (
     ("import", "rival import, tuned", 5, 8),
     ("import", "floor", 0.6, 1),
     ("import again, unchanged", "import", 1.5, None),
+    ("import again, tokens renewed", "rival import, tokens renewed", None, None),
     ("export with secrets", "rival export", 3, None),
     ("export, masked", "export with secrets", 1.5, None),
 )
@@ -40,11 +42,14 @@ class Bench:
         self.store = Store(folder)
         folder = self.store.folder
         self.file, self.flat = folder / "connections.json", folder / "flat.json"
+        self.renewed, self.flat_renewed = folder / "renewed.json", folder / "flat-renewed.json"
         self.rows, self.exported = folder / "rows.pickle", folder / "export.json"
         self.rival_database = folder / "rival.sqlite3"
         self.store.environment["RIVAL_DATABASE"] = str(self.rival_database)
         mix.write(self.file, RECORDS)
+        mix.renew(self.file, self.renewed, RENEWED)
         self.rival("flatten", self.file, self.flat)
+        self.rival("flatten", self.renewed, self.flat_renewed)
         self.store.manage("import_connections", self.file)
         self.floor("prepare")
 
@@ -82,14 +87,19 @@ class Bench:
         run["import again, unchanged"] = self.store.manage("import_connections", self.file)
         expect(f"{RECORDS} unchanged", run["import again, unchanged"])
         run["rival export"] = self.rival("export", self.exported)
+        run["rival import, tokens renewed"] = self.rival(
+            "import", self.flat_renewed, lookup="cached"
+        )
         run["export with secrets"] = self.export()
         expect(f"{RECORDS} connections", run["export with secrets"])
         run["export, masked"] = self.export("--secrets", "mask")
+        run["import again, tokens renewed"] = self.store.manage("import_connections", self.renewed)
+        expect("0 created", run["import again, tokens renewed"])
         foreign = sum(m.foreign * m.seconds for m in run.values())
         foreign /= sum(m.seconds for m in run.values())
         print(f"Round {number}: others used {foreign:.0%} of the processors", flush=True)
         for name, measured in run.items():
-            print(f"  {name:26}{measured.seconds:7.2f} s   (others {measured.foreign:.0%})")
+            print(f"  {name:30}{measured.seconds:7.2f} s   (others {measured.foreign:.0%})")
         return run
 
 
@@ -99,16 +109,21 @@ def expect(words, measured):
 
 
 def print_table(rounds):
-    speed = {name: RECORDS / median(run[name].seconds for run in rounds) for name in rounds[0]}
+    speed = {
+        name: (RENEWED if "renewed" in name else RECORDS)
+        / median(run[name].seconds for run in rounds)
+        for name in rounds[0]
+    }
     print(f"\n{describe()}\n")
     print("| | records/s | against | ratio | at least | |")
     print("| --- | --: | --- | --: | --: | --- |")
     for name, other, least, aim in TARGETS:
         ratio = speed[name] / speed[other]
-        wanted = f"{least}" + (f" (aim {aim})" if aim else "")
+        wanted = f"{least or ''}" + (f" (aim {aim})" if aim else "")
+        is_met = "" if least is None else "met" if ratio >= least else "not met"
         print(
             f"| {name} | {speed[name]:,.0f} | {other}, {speed[other]:,.0f} | **{ratio:.2f}** "
-            f"| {wanted} | {'met' if ratio >= least else 'not met'} |"
+            f"| {wanted} | {is_met} |"
         )
 
 

@@ -8,6 +8,7 @@ import argparse
 import base64
 import json
 from datetime import datetime, timedelta
+from pathlib import Path
 from random import Random
 
 from cryptography import x509
@@ -19,6 +20,7 @@ MARK = "synthsecret"
 NOW = datetime(2027, 1, 1)
 CATEGORIES = "crm accounting hris ats ticketing storage messaging repo".split()
 INTEGRATIONS = [f"system-{number}" for number in range(120)]
+RENEWED = {"access_token", "refresh_token", "token", "key"}
 COMPANIES = (
     "Bramblewood Care|Alder & Finch LLP|Bäckerei Größenwahn|株式会社あおぞら印刷|Mossgate Books"
 ).split("|")
@@ -43,6 +45,16 @@ def write(path, count, seed=1, lines=False):
         for number, entry in enumerate(entries(count, seed)):
             file.write((separator if number else opening) + encode(entry))
         file.write(closing)
+
+
+def renew(source, target, count):
+    """Write the first connections of a file as they are a night later: every token another one."""
+    entries = json.loads(Path(source).read_text())[:count]
+    for entry in entries:
+        auth = entry.get("auth", {})
+        for name in RENEWED & auth.keys():
+            auth[name] = auth[name][:-1] + ("A" if auth[name][-1] != "A" else "B")
+    Path(target).write_text(json.dumps(entries, ensure_ascii=False))
 
 
 def _entry(random, number, kind, certificates):
