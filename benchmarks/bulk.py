@@ -109,10 +109,9 @@ def expect(words, measured):
 
 
 def print_table(rounds):
+    sizes = {name: RENEWED if "renewed" in name else RECORDS for name in rounds[0]}
     speed = {
-        name: (RENEWED if "renewed" in name else RECORDS)
-        / median(run[name].seconds for run in rounds)
-        for name in rounds[0]
+        name: size / median(run[name].seconds for run in rounds) for name, size in sizes.items()
     }
     print(f"\n{describe()}\n")
     print("| | records/s | against | ratio | at least | |")
