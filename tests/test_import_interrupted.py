@@ -104,6 +104,7 @@ def test_what_was_stored_before_an_interruption_can_be_undone(client, run, is_ca
     assert not ConnectionAuth.objects.exists()
 
 
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)  # another connection notes it
 def test_all_or_nothing_has_stored_nothing_before_an_interruption(client, launched):
     run = confirmed(client, atomic="1")
     interrupt(run)
