@@ -1,0 +1,30 @@
+"""Signing in as a person does, step by step, without a browser."""
+
+import base64
+import time
+
+from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
+
+ACCOUNT = "/admin/account"
+LOGIN, CODE = f"{ACCOUNT}/login/", f"{ACCOUNT}/mfa/authenticate/"
+SECRET = base64.b32encode(b"a secret of 20 bytes").decode()
+
+
+def code(secret=SECRET):
+    return format_hotp_value(hotp_value(secret, int(time.time()) // 30))
+
+
+def give_password(client, password="password"):
+    return client.post(LOGIN, {"login": "admin", "password": password})
+
+
+def prove(client):
+    client.post(f"{ACCOUNT}/reauthenticate/", {"password": "password"})
+
+
+def is_signed_in(client):
+    return client.get("/admin/").status_code == 200
+
+
+def challenge_of(options):
+    return options["publicKey"]["challenge"]
