@@ -5,7 +5,6 @@ Each step looks first and changes only what is not yet as it should be, so repea
 
 import json
 import os
-import secrets
 import sys
 import tempfile
 from pathlib import Path
@@ -18,6 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.db import OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
+from django.utils.crypto import get_random_string
 
 from connections import keyring
 
@@ -80,7 +80,7 @@ def make_first_administrator():
     users = get_user_model().objects
     if users.exists():
         return
-    password = secrets.token_urlsafe(15)
+    password = get_random_string(20)
     users.create_superuser("admin", password=password)
     print(
         f"\n    User:      admin\n    Password:  {password}\n\n"

@@ -120,6 +120,11 @@ def test_a_password_that_an_administrator_sets_ends_that_persons_sessions(admin_
     assert client.get("/admin/").status_code == 302
 
 
+def test_a_password_manager_is_told_whose_password_changes(admin_client):
+    page = admin_client.get("/admin/account/password/").content.decode()
+    assert '<input type="text" value="admin" autocomplete="username" hidden>' in page
+
+
 def test_changing_it_needs_the_old_one(admin_client, admin_user):
     wrong = {"oldpassword": "wrong", "password1": "a b c 8 9 d", "password2": "a b c 8 9 d"}
     assert (
