@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+import time_machine
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from hypothesis import HealthCheck, settings
@@ -13,6 +14,7 @@ from playwright.sync_api import expect
 from connections import keyring, runs
 from tests.browsing import sign_in
 from tests.change_runs import many, three  # noqa: F401 (fixtures)
+from tests.helpers import NOW
 from tests.import_runs import launched, run, small_batches  # noqa: F401 (fixtures)
 from tests.installation import Installation
 from tests.stores import VENDOR, stores  # noqa: F401 (a fixture)
@@ -47,6 +49,13 @@ def django_db_setup(django_db_setup, django_db_blocker):
         # Tests that commit are followed by emptying every table.
         with connection.cursor() as cursor:
             cursor.execute(UNPROTECT[connection.vendor])
+
+
+@pytest.fixture
+def clock(db):
+    """It is NOW, until a test moves on."""
+    with time_machine.travel(NOW, tick=False) as clock:
+        yield clock
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,6 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
-import time_machine
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_login_failed
 from django.db import connection
@@ -18,12 +17,6 @@ pytestmark = pytest.mark.django_db
 
 LOGIN = "/admin/account/login/"
 BROWSER = Client()  # one for all: making them takes longer than the tries
-
-
-@pytest.fixture
-def clock(db):
-    with time_machine.travel(NOW, tick=False) as clock:
-        yield clock
 
 
 @pytest.fixture

@@ -4,14 +4,13 @@ import json
 from datetime import timedelta
 
 import pytest
-import time_machine
 from allauth.mfa.totp.internal.auth import TOTP
 from django.contrib.auth.models import User
 from django.test import Client
 
 from connections.models import AccessEvent
 
-from .helpers import NOW, latest_event
+from .helpers import latest_event
 from .passkeys import SoftPasskey
 from .signing_in import (
     ACCOUNT,
@@ -24,13 +23,7 @@ from .signing_in import (
     prove,
 )
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def clock(db):
-    with time_machine.travel(NOW, tick=False) as clock:
-        yield clock
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
 
 
 def sign_in_by_passkey(client, key, **changes):

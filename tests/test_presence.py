@@ -4,7 +4,6 @@ import json
 from datetime import timedelta
 
 import pytest
-import time_machine
 from allauth.mfa.totp.internal.auth import TOTP
 from django.contrib.sessions.models import Session
 from django.core.exceptions import PermissionDenied
@@ -13,11 +12,14 @@ from django.urls import include, path
 
 from connections.presence import presence_required
 
-from .helpers import NOW
 from .passkeys import SoftPasskey
 from .test_second_step import SECRET, challenge_of, code
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.urls(__name__),
+    pytest.mark.usefixtures("clock"),
+]
 
 ACCOUNT = "/admin/account"
 ASKS = f"{ACCOUNT}/reauthenticate/"
@@ -38,12 +40,6 @@ urlpatterns = [
     path("admin/shown/<name>/", show),
     path("", include("project.urls")),
 ]
-
-
-@pytest.fixture(autouse=True)
-def clock(db):
-    with time_machine.travel(NOW, tick=False) as clock:
-        yield clock
 
 
 def asked(response):

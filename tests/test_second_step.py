@@ -6,7 +6,6 @@ from datetime import timedelta
 from io import StringIO
 
 import pytest
-import time_machine
 from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value
@@ -18,7 +17,7 @@ from django.test import Client
 from connections import factors, keyring, rotation
 from connections.models import AccessEvent
 
-from .helpers import NOW, latest_event
+from .helpers import latest_event
 from .passkeys import SoftPasskey
 from .signing_in import (
     ACCOUNT,
@@ -32,13 +31,7 @@ from .signing_in import (
     prove,
 )
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def clock(db):
-    with time_machine.travel(NOW, tick=False) as clock:
-        yield clock
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 import pytest
-import time_machine
 from django.conf import settings
 from django.test import Client
 
@@ -14,12 +13,6 @@ from .helpers import NOW
 pytestmark = pytest.mark.django_db
 
 INSIDE = "/admin/bin/"
-
-
-@pytest.fixture
-def clock(db):
-    with time_machine.travel(NOW, tick=False) as clock:
-        yield clock
 
 
 @pytest.fixture
