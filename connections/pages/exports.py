@@ -67,13 +67,12 @@ class ExportForm(forms.Form):
 
 def chosen(request, query, ids):
     """The queryset of an export: records by id, or all that a list's filter shows."""
-    model_admin = admin.site.get_model_admin(ConnectionAuth)
-    reachable = ConnectionAuth.objects.visible_to(request.user)
     if ids:
         try:
-            return reachable.filter(pk__in=ids.split(","))
+            return ConnectionAuth.objects.visible_to(request.user).filter(pk__in=ids.split(","))
         except (ValueError, forms.ValidationError):
             raise Http404 from None
+    model_admin = admin.site.get_model_admin(ConnectionAuth)
     # Plain, for counting and for reading range by range: a subquery would be asked each time.
     return model_admin.filtered(request, query).order_by().select_related(None).defer(None)
 
