@@ -7,7 +7,7 @@ import sys
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import ManagementUtility
 
-from connections import keyring
+from connections.encryption import keyring
 from connections.management.base import LatchkeyCommand
 
 

@@ -49,8 +49,9 @@ def fill():
     """Copy the connections until there are RECORDS, then store what will be looked for."""
     from django.db import connection, transaction
 
-    from connections import replacing, rows
+    from connections.import_export import rows
     from connections.models import ConnectionAuth, SecretFingerprint
+    from connections.records import versions
 
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {', '.join(rows.COLUMNS)} FROM {rows.TABLE}")  # noqa: S608
@@ -83,7 +84,7 @@ def fill():
     for number in range(SHARED):
         ConnectionAuth.objects.create(name=f"Shared {number}", key="synth-shared")
     chosen = ConnectionAuth.objects.filter(name__startswith="Sought")
-    kept = (replacing.former(record, ["token"]) for record in cycle(chosen))
+    kept = (versions.former(record, ["token"]) for record in cycle(chosen))
     for held in islice(kept, VERSIONS):
         held.save(force_insert=True)
     print(f"{RECORDS:,} connections, {SecretFingerprint.objects.count():,} fingerprints")
@@ -95,10 +96,10 @@ def look():
     from django.db import connection
     from django.test import Client
 
-    from connections import finding
+    from connections.records import secret_search
 
     def room(secret):
-        return len(finding.look(secret))
+        return len(secret_search.look(secret))
 
     client = Client(headers={"host": "localhost"})
     client.force_login(get_user_model().objects.create_superuser("bench"))

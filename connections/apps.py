@@ -10,10 +10,13 @@ class ConnectionsConfig(AppConfig):
     verbose_name = _("Vault")
 
     def ready(self):
-        from . import checks, sessions, watching  # noqa: F401  (register checks and receivers)
+        # Models can't be imported before the apps are ready.
+        from connections import checks  # noqa: F401  (registers the system checks)
+        from connections.accounts import sessions  # noqa: F401  (connects its receivers)
+        from connections.audit import signals  # noqa: F401  (connects its receivers)
 
 
 class LatchkeyAdminConfig(SimpleAdminConfig):
     """The site alone. Its pages are found by project/urls.py: most commands need none."""
 
-    default_site = "connections.site.LatchkeyAdminSite"
+    default_site = "connections.console.site.LatchkeyAdminSite"

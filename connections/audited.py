@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 
-from . import audit
+from connections.audit import log
 
 
 class AuditedAdmin(admin.ModelAdmin):
@@ -13,4 +13,4 @@ class AuditedAdmin(admin.ModelAdmin):
         fields = getattr(form, "changed_names", form.changed_data)
         if fields or not change:
             action = "change" if change else "add"
-            audit.record(action, request=request, record=form.instance, fields=fields)
+            log.record(action, request=request, record=form.instance, fields=fields)

@@ -7,8 +7,8 @@ from django.conf import settings
 from django.core.checks import Error, Tags, Warning, register
 from django.db import OperationalError, ProgrammingError, transaction
 
-from . import keyring
-from .models import ConnectionAuth
+from connections.encryption import keyring
+from connections.models import ConnectionAuth
 
 
 @register(Tags.security)

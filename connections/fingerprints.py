@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.db.models import Count
 
-from . import keyring, parallel, schema
-from .derivation import fingerprint
-from .models import ConnectionAuth, SecretFingerprint
-from .values import MAX_TEXT
+from connections.encryption import keyring
+from connections.encryption.digests import fingerprint
+from connections.json_format import schema
+from connections.json_format.values import MAX_TEXT
+from connections.lib import processes
+from connections.models import ConnectionAuth, SecretFingerprint
 
 LONGEST = MAX_TEXT  # bytes: no stored text is longer
 CHUNK = 500  # records whose fingerprints are made anew at a time
@@ -91,10 +93,10 @@ def rebuild(on_progress=None):
     """
     key = keyring.fingerprint_key()
     done = 0
-    for ids in parallel.id_ranges(ConnectionAuth.all_objects.all(), CHUNK):
+    for ids in processes.id_ranges(ConnectionAuth.all_objects.all(), CHUNK):
         with transaction.atomic():
             rows = ConnectionAuth.all_objects.select_for_update()
-            opened = {record.pk: record.open_auth() for record in parallel.in_range(rows, *ids)}
+            opened = {record.pk: record.open_auth() for record in processes.in_range(rows, *ids)}
             SecretFingerprint.objects.replace(opened, key)
             done += len(opened)
         if on_progress:

@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from .shape import Layout, Piece, is_named_lines
-from .sources import CHUNK
+from connections.json_format.stream.layout import Layout, Piece, is_named_lines
+from connections.json_format.stream.sources import CHUNK
 
 MOST = 4 * CHUNK  # bytes of a plain entry
 MOST_BRACKETS = 100  # of an entry: with more it may nest too deep

@@ -2,9 +2,9 @@
 
 from django.db.models import Q
 
-from .facts import TOKENS, facts_of
-from .keyring import SealError
-from .models import ConnectionAuth
+from connections.encryption.keyring import SealError
+from connections.expiry.token_facts import TOKENS, facts_of
+from connections.models import ConnectionAuth
 
 FIELDS = (*TOKENS, "pem")
 BATCH = 500

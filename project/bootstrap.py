@@ -19,7 +19,7 @@ from django.db import OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils.crypto import get_random_string
 
-from connections import keyring
+from connections.encryption import keyring
 
 ENV_FILE = Path(__file__).resolve().parent.parent / ".env"
 KEYS = ("SECRET_KEY", "FERNET_KEYS")

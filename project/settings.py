@@ -99,11 +99,11 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "connections.audit.middleware",
-    "connections.zones.middleware",
+    "connections.audit.log.middleware",
+    "connections.console.time_zone.middleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "allauth.account.middleware.AccountMiddleware",
-    "connections.sessions.middleware",
+    "connections.accounts.sessions.middleware",
 ]
 
 ROOT_URLCONF = "project.urls"
@@ -119,7 +119,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "connections.login.page_context",
+                "connections.accounts.sign_in.page_context",
             ],
         },
     },
@@ -154,11 +154,11 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 
 # Signing in is django-allauth's: user name and password, then TOTP or a passkey. There is no
-# sign-up and no way in by e-mail; connections/login.py has what is our own.
-AUTHENTICATION_BACKENDS = ["connections.login.StaffBackend"]
+# sign-up and no way in by e-mail; connections/accounts/sign_in.py has what is our own.
+AUTHENTICATION_BACKENDS = ["connections.accounts.sign_in.StaffBackend"]
 LOGIN_URL = ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 LOGIN_REDIRECT_URL = "admin:index"
-ACCOUNT_ADAPTER = "connections.login.AccountAdapter"
+ACCOUNT_ADAPTER = "connections.accounts.sign_in.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = True
@@ -171,13 +171,13 @@ ACCOUNT_RATE_LIMITS = {
     "change_password": "10/15m/user",
     "reauthenticate": "10/m/user",
 }
-MFA_ADAPTER = "connections.factors.MFAAdapter"
-ACCOUNT_FORMS = {"change_password": "connections.login.ChangePasswordForm"}
+MFA_ADAPTER = "connections.accounts.mfa.MFAAdapter"
+ACCOUNT_FORMS = {"change_password": "connections.accounts.sign_in.ChangePasswordForm"}
 MFA_FORMS = {
-    "activate_totp": "connections.factors.ActivateTOTPForm",
-    "authenticate_webauthn": "connections.factors.AuthenticatePasskeyForm",
-    "reauthenticate_webauthn": "connections.factors.ReauthenticatePasskeyForm",
-    "login_webauthn": "connections.factors.LoginPasskeyForm",
+    "activate_totp": "connections.accounts.mfa.ActivateTOTPForm",
+    "authenticate_webauthn": "connections.accounts.mfa.AuthenticatePasskeyForm",
+    "reauthenticate_webauthn": "connections.accounts.mfa.ReauthenticatePasskeyForm",
+    "login_webauthn": "connections.accounts.mfa.LoginPasskeyForm",
 }
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
@@ -186,7 +186,7 @@ MFA_TOTP_ISSUER = "Latchkey"
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not HTTPS  # browsers allow that for localhost alone
 REQUIRE_MFA = is_on("REQUIRE_MFA", "off")
 
-# The rules for sessions are in connections/sessions.py; no cookie outlives them.
+# The rules for sessions are in connections/accounts/sessions.py; no cookie outlives them.
 SESSION_COOKIE_AGE = 12 * 3600
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 
@@ -228,7 +228,7 @@ vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
 CELERY_BROKER_URL = env.ENVIRON.get("CELERY_BROKER_URL", "")
 
 # Uploads pass through memory into sealed chunks; none touches the disk in clear.
-FILE_UPLOAD_HANDLERS = ["connections.uploads.SealedUploadHandler"]
+FILE_UPLOAD_HANDLERS = ["connections.console.uploads.SealedUploadHandler"]
 DATA_UPLOAD_MAX_MEMORY_SIZE = 16 * 1024 * 1024
 
 DEFAULT_EXCEPTION_REPORTER = "project.errors.Reporter"

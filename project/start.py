@@ -6,7 +6,7 @@ import sys
 import django
 from django.core.exceptions import ImproperlyConfigured
 
-from connections import keyring
+from connections.encryption import keyring
 
 
 def start():
@@ -18,9 +18,10 @@ def start():
     except (ImproperlyConfigured, keyring.KeyringError) as error:
         print(error, file=sys.stderr)
         sys.exit(2)
-    from connections import audit, checks  # models can't be imported before setup()
+    from connections import checks  # models can't be imported before setup()
+    from connections.audit import log
 
     # A server runs no system checks; of this one its log is the place to hear.
     for warning in checks.check_order_of_keys(None):
         print(warning.msg, warning.hint, file=sys.stderr)
-    audit.log_to(sys.stdout)  # a server has no other use for it
+    log.log_to(sys.stdout)  # a server has no other use for it

@@ -3,7 +3,7 @@
 import pytest
 from django.urls import reverse
 
-from connections import changes, runs
+from connections.jobs import bulk_change, runs
 from connections.models import ChangeRun, ConnectionAuth, Integration
 
 from .helpers import SECRET, make
@@ -57,6 +57,6 @@ def state(record):
 def many(monkeypatch):
     """250 records, and batches of a hundred in the background, which the test calls."""
     for name, size in (("BATCH", 100), ("AT_ONCE", 10)):
-        monkeypatch.setattr(changes, name, size)
+        monkeypatch.setattr(bulk_change, name, size)
     monkeypatch.setattr(runs, "launch", lambda run: None)
     ConnectionAuth.objects.bulk_create(ConnectionAuth(name=f"N{n:03}") for n in range(250))

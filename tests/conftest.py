@@ -11,7 +11,8 @@ from django.db import connection
 from hypothesis import HealthCheck, settings
 from playwright.sync_api import expect
 
-from connections import keyring, runs
+from connections.encryption import keyring
+from connections.jobs import runs
 from tests.browsing import sign_in
 from tests.change_runs import many, three  # noqa: F401 (fixtures)
 from tests.helpers import NOW

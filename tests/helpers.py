@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 
-from connections import exporting, importing
+from connections.import_export import exporter, importer
 from connections.models import AccessEvent, ConnectionAuth, UserScope
 
 NOW = datetime(2026, 11, 24, 9, 4, tzinfo=timezone.utc)
@@ -65,8 +65,8 @@ class Text:
 def import_text(content, name="test.json", **options):
     """Import one source; returns `(result, verdicts)`."""
     verdicts = []
-    result = importing.run(
-        [Text(content, name)], importing.Options(**options), on_verdict=verdicts.append
+    result = importer.run(
+        [Text(content, name)], importer.Options(**options), on_verdict=verdicts.append
     )
     return result, verdicts
 
@@ -74,7 +74,7 @@ def import_text(content, name="test.json", **options):
 def export_text(queryset=None, **options):
     """The export as text."""
     queryset = ConnectionAuth.objects.all() if queryset is None else queryset
-    return "".join(exporting.stream(queryset, exporting.Options(**options), exporting.Tally()))
+    return "".join(exporter.stream(queryset, exporter.Options(**options), exporter.Tally()))
 
 
 def codes(verdicts):

@@ -7,7 +7,9 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from connections import importing, reader, runs
+from connections.import_export import importer
+from connections.jobs import runs
+from connections.json_format.stream import reader
 from connections.models import ImportRun
 
 from .helpers import SECRET
@@ -64,5 +66,5 @@ def interrupt(run):
 def small_batches(monkeypatch):
     """Batches of a few records, and a note after each."""
     monkeypatch.setattr(reader, "PIECE_ENTRIES", 8)
-    monkeypatch.setattr(importing, "TOGETHER", 1)
+    monkeypatch.setattr(importer, "TOGETHER", 1)
     monkeypatch.setattr(runs, "PAUSE", 0)

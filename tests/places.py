@@ -6,7 +6,7 @@ from django.contrib.auth.models import Group, User
 from django.urls import NoReverseMatch, get_resolver, reverse
 from django.utils import timezone
 
-from connections import changes
+from connections.jobs import bulk_change
 from connections.models import ConnectionAuth, ImportRun, Integration
 
 from .helpers import FULL_AUTH, cast, import_text, make
@@ -37,7 +37,7 @@ def things(user):
         # Those of the migrations are gone where a test before this one emptied all tables.
         "group": Group.objects.get_or_create(name="Viewer")[0].pk,
         "import": run.pk,
-        "change_": changes.prepare(user, "pause", ConnectionAuth.objects.all()).pk,
+        "change_": bulk_change.prepare(user, "pause", ConnectionAuth.objects.all()).pk,
         "webauthn": SoftPasskey(user).store().pk,
         "bin": make(name="Binned Ltd", binned_at=timezone.now()).pk,
     }

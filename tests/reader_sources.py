@@ -2,8 +2,8 @@
 
 import pytest
 
-from connections import reader
-from connections.issues import FILE_ERRORS, FileRefused
+from connections.json_format.issues import FILE_ERRORS, FileRefused
+from connections.json_format.stream import reader
 from tests.helpers import Text
 
 ONE = {"accessToken": "a"}

@@ -6,7 +6,7 @@ from django.contrib.messages import get_messages
 from django.test import RequestFactory
 from django.urls import reverse
 
-from connections.fields import Sealed
+from connections.encryption.fields import Sealed
 from connections.models import ConnectionAuth, Integration
 
 from .helpers import FULL_AUTH, SECRET, import_text

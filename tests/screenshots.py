@@ -20,9 +20,14 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from PIL import Image
 
-from connections import audit, bin, demo, importing, keyring, runs, snapshots
-from connections.issues import Issue
+from connections.audit import log
+from connections.encryption import keyring
+from connections.import_export import importer
+from connections.jobs import runs
+from connections.json_format.issues import Issue
+from connections.management import demo
 from connections.models import ConnectionAuth, ImportRun, SavedView, StoredKey
+from connections.records import daily_counts, recycle_bin
 
 PICTURES = Path(__file__).resolve().parent.parent / "docs" / "screenshots"
 NOW = datetime(2026, 11, 24, 8, 4, tzinfo=timezone.utc)  # 09:04 in Berlin
@@ -140,9 +145,9 @@ def store(clock, at_once, monkeypatch):
     for name, query, is_shared in views:
         SavedView.objects.create(user=mara, name=name, query=query, is_shared=is_shared)
     clock.move_to(NOW - 6.4 * DAY)
-    audit.record("export", user=mara, count=COUNT - 22, reason="secrets: include")
+    log.record("export", user=mara, count=COUNT - 22, reason="secrets: include")
     clock.move_to(NOW - DAY)
-    snapshots.take(NOW - DAY)
+    daily_counts.take(NOW - DAY)
     return mara
 
 
@@ -284,7 +289,7 @@ def an_import(camera, mara, tmp_path, monkeypatch):
 
 def half_way(run):
     """Stands for the process that does an import: it has done a half, and is at work."""
-    result = importing.Result(created=812, updated=196, unchanged=240, rejected=2, seconds=6.6)
+    result = importer.Result(created=812, updated=196, unchanged=240, rejected=2, seconds=6.6)
     issues = [
         {**issue.as_json(), "record": number}
         for issue, number in (
@@ -321,7 +326,7 @@ def the_rest(camera, mara):
         ConnectionAuth.objects.in_bucket("broken").order_by("pk").values_list("pk", flat=True)[:4]
     )
     camera.clock.move_to(NOW - 2.1 * DAY)
-    bin.move(ConnectionAuth.objects.filter(pk__in=list(some)), mara)
+    recycle_bin.move(ConnectionAuth.objects.filter(pk__in=list(some)), mara)
     camera.see("bin", reverse("admin:connections_bin"))
     camera.see("changes", reverse("admin:connections_changes"))
     camera.see("audit", reverse("admin:connections_audit"), dark=True)

@@ -2,7 +2,7 @@
 
 import os
 
-from connections import keyring
+from connections.encryption import keyring
 
 for name, value in {
     "SECRET_KEY": "tests only: " + "x1y2z3" * 10,

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from connections import keyring
+from connections.encryption import keyring
 
 ROOT = Path(__file__).resolve().parent.parent
 SERVER = os.environ.get("TEST_DATABASE_URL", "")

@@ -9,7 +9,8 @@ from django.contrib.auth.models import Group, Permission, User
 from django.core.management import call_command
 from django.urls import reverse
 
-from connections import catalogue, runs
+from connections.import_export import importer, integrations
+from connections.jobs import runs
 from connections.models import AccessEvent, ConnectionAuth, Integration
 from tests.helpers import FULL_AUTH, SECRET, Text, import_text, make, prove_present
 from tests.record_form import form_data, page
@@ -164,7 +165,7 @@ def test_without_an_entry_nothing_is_imported(monkeypatch):
     def fail(*args, **kwargs):
         raise OSError("The log can't be written.")
 
-    monkeypatch.setattr("connections.audit.record", fail)
+    monkeypatch.setattr("connections.audit.log.record", fail)
     with pytest.raises(OSError, match="log"):
         import_text([FULL_AUTH])
     assert not ConnectionAuth.objects.exists()
@@ -173,12 +174,12 @@ def test_without_an_entry_nothing_is_imported(monkeypatch):
 KILLED = """
 import os, signal
 from django.core.management import call_command
-from connections import importing
-take_all = importing._take_all
+from connections.import_export import importer
+take_all = importer._take_all
 def take_all_and_die(*args):
     take_all(*args)
     os.kill(os.getpid(), signal.SIGKILL)
-importing._take_all = take_all_and_die
+importer._take_all = take_all_and_die
 call_command("import_connections", FILE)
 """
 
@@ -206,7 +207,7 @@ def test_a_dry_run_is_none_and_a_refused_file_a_failed_one():
 
 
 def test_an_import_that_breaks_off_is_written_too(monkeypatch):
-    monkeypatch.setattr("connections.importing._take_all", lambda *args: 1 / 0)
+    monkeypatch.setattr("connections.import_export.importer._take_all", lambda *args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         import_text([FULL_AUTH])
     latest(action="import", count=0, result="failed")
@@ -215,7 +216,7 @@ def test_an_import_that_breaks_off_is_written_too(monkeypatch):
 def test_an_import_in_the_browser_is_of_its_user(admin_user, monkeypatch):
     monkeypatch.setattr(runs, "launch", lambda run: None)
     run = runs.keep_sealed(_Upload([FULL_AUTH]), admin_user)
-    runs.confirm(run, runs.importing.Options())
+    runs.confirm(run, importer.Options())
     runs.work(run.pk)
     latest(action="import", user="admin", count=1)
 
@@ -225,7 +226,7 @@ class _Upload(Text):
 
 
 def test_an_import_of_integrations():
-    catalogue.store(Text([{"type": "hubspot"}, {"type": 7}], "kinds.json"))
+    integrations.store(Text([{"type": "hubspot"}, {"type": 7}], "kinds.json"))
     shown = latest(action="import", record_type="integrations", count=1)
     assert shown["reason"] == "1 created, 0 updated, 0 unchanged, 1 refused: kinds.json"
 

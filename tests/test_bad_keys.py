@@ -8,7 +8,7 @@ import uuid
 import pytest
 from django.core.management import CommandError, call_command, load_command_class
 
-from connections import keyring
+from connections.encryption import keyring
 
 from .installation import Installation
 from .stores import write

@@ -10,8 +10,8 @@ from django.core.management import call_command
 from django.urls import reverse
 from django.utils import timezone
 
-from connections import bin
 from connections.models import AccessEvent, ConnectionAuth, ReplacedAuth
+from connections.records import recycle_bin
 
 from .helpers import SECRET, cast, export_text, make, member_of, prove_present
 
@@ -182,16 +182,16 @@ def test_purging_asks_for_presence_and_comes_back():
 
 
 def test_many_at_once_are_one_entry_of_the_audit_log(monkeypatch):
-    monkeypatch.setattr(bin, "NAMED", 2)
+    monkeypatch.setattr(recycle_bin, "NAMED", 2)
     for number in range(3):
         make(name=str(number))
-    assert bin.move(ConnectionAuth.objects.all(), User.objects.create_user("ada")) == 3
+    assert recycle_bin.move(ConnectionAuth.objects.all(), User.objects.create_user("ada")) == 3
     event = AccessEvent.objects.get(action="delete")
     assert (event.action, event.count, event.user, event.record_id) == ("delete", 3, "ada", "")
 
 
 def test_what_is_purged_by_itself_is_nobody_s_deed(operator):
-    binned(binned_at=timezone.now() - bin.KEPT_FOR)
+    binned(binned_at=timezone.now() - recycle_bin.KEPT_FOR)
     operator.get(reverse("admin:index"))
     event = AccessEvent.objects.get(action="purge")
     assert (event.user, event.record_name) == ("automatic", "Acorn Ltd")
@@ -199,34 +199,34 @@ def test_what_is_purged_by_itself_is_nobody_s_deed(operator):
 
 def test_after_a_week_the_next_visit_purges(operator):
     now = timezone.now()
-    binned(name="Old", binned_at=now - bin.KEPT_FOR)
-    binned(name="Newer", binned_at=now - bin.KEPT_FOR + timedelta(minutes=1))
+    binned(name="Old", binned_at=now - recycle_bin.KEPT_FOR)
+    binned(name="Newer", binned_at=now - recycle_bin.KEPT_FOR + timedelta(minutes=1))
     make(name="In use")
     operator.get(reverse("admin:index"))
     assert {*ConnectionAuth.all_objects.values_list("name", flat=True)} == {"Newer", "In use"}
 
 
 def test_after_a_week_cron_purges_too():
-    binned(binned_at=timezone.now() - bin.KEPT_FOR)
+    binned(binned_at=timezone.now() - recycle_bin.KEPT_FOR)
     call_command("check_expiry", stdout=StringIO())
     assert not ConnectionAuth.all_objects.exists()
 
 
 def test_purging_many_goes_by_batches(monkeypatch):
-    monkeypatch.setattr(bin, "BATCH", 2)
+    monkeypatch.setattr(recycle_bin, "BATCH", 2)
     for number in range(5):
         binned(name=str(number))
     make(name="In use")
-    assert bin.purge(ConnectionAuth.all_objects.all()) == 5
+    assert recycle_bin.purge(ConnectionAuth.all_objects.all()) == 5
     assert ConnectionAuth.all_objects.get().name == "In use"
 
 
 LOOK_BEFORE_AND_AFTER = """
 import os
-from connections import bin, replacing
+from connections.records import recycle_bin, versions
 from connections.models import ConnectionAuth
 record = ConnectionAuth.objects.create(name="Acorn Ltd", access_token="synthetic-1")
-former = replacing.former(record, ["access_token"])
+former = versions.former(record, ["access_token"])
 former.replaced_at -= former.KEPT_FOR
 former.save()
 token = TOKEN.encode()
@@ -238,8 +238,8 @@ DELETE
 print(held())
 """
 PURGE = """
-bin.move(ConnectionAuth.objects.all(), None)
-bin.purge(ConnectionAuth.all_objects.all())
+recycle_bin.move(ConnectionAuth.objects.all(), None)
+recycle_bin.purge(ConnectionAuth.all_objects.all())
 """
 
 
@@ -247,7 +247,7 @@ bin.purge(ConnectionAuth.all_objects.all())
     ("token", "delete"),
     [
         ("record.access_token.token", PURGE),
-        ("former.content.token", "bin.throw_away_old()"),
+        ("former.content.token", "recycle_bin.throw_away_old()"),
     ],
 )
 def test_nothing_of_what_was_purged_stays_in_the_files_of_sqlite(stores, token, delete):

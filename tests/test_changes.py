@@ -6,7 +6,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from connections import changes
+from connections.jobs import bulk_change
 from connections.models import AccessEvent, ChangeRun, ConnectionAuth, ImportChunk, ReplacedAuth
 
 from .change_runs import choose, confirm, counts, run_of, state
@@ -159,7 +159,7 @@ def test_few_are_told_of_by_name(operator, three):
 def test_many_are_told_of_at_the_start_and_the_end(operator, many):
     url = choose(operator, "pause")
     confirm(operator, url)
-    changes.work(run_of(url).pk)
+    bulk_change.work(run_of(url).pk)
     told = AccessEvent.objects.filter(action="change").order_by("id")
     assert [(e.result, e.count) for e in told] == [("started", 250), ("done", 250)]
     assert all(event.reason.startswith("Pause") for event in told)

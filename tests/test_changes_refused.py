@@ -5,7 +5,7 @@ from django.contrib.auth.models import Group, Permission
 from django.urls import reverse
 from django.utils import timezone
 
-from connections import changes, runs
+from connections.jobs import bulk_change, runs
 from connections.models import ChangeRun, ConnectionAuth, UserScope
 
 from .change_runs import LIST, choose, confirm, counts, run_of, state
@@ -74,7 +74,7 @@ def test_a_permission_that_is_taken_away_meanwhile_is_gone(operator, three):
     assert operator.post(url, {"confirm": "1"}).status_code == 403
     run = run_of(url)
     runs.start(run, run.options, by=lambda run: None, result=run.result | {"seconds": 0})
-    changes.work(run.pk)
+    bulk_change.work(run.pk)
     assert run_of(url).result["refused"] == {"forbidden": 3}
     assert state(three["b"])[0] is None
 

@@ -6,7 +6,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from connections import changes
+from connections.jobs import bulk_change
 from connections.models import ChangeRun, ConnectionAuth, ReplacedAuth, UserScope
 
 from .change_runs import choose, confirm, run_of, state
@@ -94,7 +94,7 @@ def test_its_pages_take_few_queries(operator, many, django_assert_max_num_querie
     confirm(operator, url)
     with django_assert_max_num_queries(12):
         operator.get(url)
-    changes.work(run_of(url).pk)
+    bulk_change.work(run_of(url).pk)
     for address in (url, reverse("admin:connections_changes")):
         with django_assert_max_num_queries(12):
             operator.get(address)

@@ -14,7 +14,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from connections import keyring
+from connections.encryption import keyring
 from connections.management.commands.check_expiry import Command
 from connections.models import SEALED_COLUMNS, ConnectionAuth, ImportRun
 

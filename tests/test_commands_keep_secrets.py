@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from connections import keyring
+from connections.encryption import keyring
 
 from .leaks import AUTH, BEGIN, END, FILES, TEXTS, VALUES, leaks, secret
 from .stores import TABLE, VENDORS, Store, wait, wait_for, write
@@ -23,7 +23,7 @@ from .test_docs_commands import OURS
 # manage.py with all loggers at their lowest level, and no store too small for several processes.
 LOUD = """
 import logging.config, os, runpy, sys
-from connections import parallel
+from connections.lib import processes
 configure = logging.config.dictConfig
 def loudly(settings):
     configure(settings)
@@ -31,7 +31,7 @@ def loudly(settings):
     logging.getLogger("django").setLevel(1)
 logging.config.dictConfig = loudly
 os.environ["DEBUG"] = "on"  # else Django logs no SQL
-parallel.WORTH_IT = 1
+processes.WORTH_IT = 1
 {forced}
 sys.argv[0] = "manage.py"
 runpy.run_path("manage.py", run_name="__main__")
@@ -52,9 +52,12 @@ FILL = """
 import json, sys
 from allauth.mfa.totp.internal.auth import TOTP
 from django.contrib.auth.models import User
-from connections import bin, changes, importing, keyring, runs
+from connections.encryption import keyring
+from connections.import_export import importer
+from connections.jobs import bulk_change, runs
+from connections.records import recycle_bin
 from connections.models import ConnectionAuth
-from connections.sources import SpooledSource
+from connections.json_format.stream.sources import SpooledSource
 given = json.load(sys.stdin)
 user = User.objects.create_superuser("ada")
 TOTP.activate(user, given["values"]["key"])
@@ -64,14 +67,14 @@ for name in ("kept", "binned", "closed", "no-json"):
         setattr(record, field, value)
     record.key = name  # else they would be one
     record.save()
-bin.move(ConnectionAuth.objects.filter(connection_id="binned"), user)
-runs.launch, changes.AT_ONCE = (lambda run: None), 0  # their processes are started here, later
-changed = changes.prepare(user, "pause", ConnectionAuth.objects.filter(connection_id="kept"))
-changes.start(changed)
+recycle_bin.move(ConnectionAuth.objects.filter(connection_id="binned"), user)
+runs.launch, bulk_change.AT_ONCE = (lambda run: None), 0  # their processes are started here, later
+changed = bulk_change.prepare(user, "pause", ConnectionAuth.objects.filter(connection_id="kept"))
+bulk_change.start(changed)
 source = SpooledSource("file.json", keyring.seal_bytes, keyring.unseal_bytes)
 source.write(given["file"].encode())
 upload = runs.keep_sealed(source, user)
-runs.confirm(upload, importing.Options())
+runs.confirm(upload, importer.Options())
 odd = keyring.seal(given["values"]["token"], f"{record.pk}/meta")
 print(json.dumps({"change": str(changed.pk), "upload": str(upload.pk), "odd": odd}))
 """

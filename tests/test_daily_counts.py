@@ -10,9 +10,10 @@ from django.contrib.auth.models import Permission, User
 from django.core.management import call_command
 from django.db import connection
 
-from connections import dashboard, snapshots
-from connections.counts import EVERYWHERE, Place
+from connections.console.dashboard import context as dashboard
 from connections.models import ConnectionAuth, DailyCount, Integration, UserScope
+from connections.records import daily_counts
+from connections.records.counts import EVERYWHERE, Place
 
 from .helpers import NOW
 
@@ -124,15 +125,15 @@ def test_a_week_is_kept_and_one_row_is_small():
 
 def test_days_are_those_of_the_settings(settings):
     settings.TIME_ZONE = "Pacific/Kiritimati"  # 14 hours ahead
-    assert snapshots.today(NOW) == date(2026, 11, 24)
-    assert snapshots.today(NOW + timedelta(hours=1)) == date(2026, 11, 25)
+    assert daily_counts.today(NOW) == date(2026, 11, 24)
+    assert daily_counts.today(NOW + timedelta(hours=1)) == date(2026, 11, 25)
 
 
 def test_two_first_looks_at_once_are_one_row():
     add(1)
-    snapshots.take(NOW)
+    daily_counts.take(NOW)
     add(1)
-    snapshots.take(NOW)
+    daily_counts.take(NOW)
     (row,) = DailyCount.objects.all()
     assert row.places == [[None, "Production", {"no_end": 2}]]
 
@@ -181,12 +182,12 @@ import sqlite3, time
 from django.contrib.auth.models import User
 from django.db import connection
 from django.utils import timezone
-from connections import dashboard
+from connections.console.dashboard import context
 from connections.models import DailyCount
 
 def look():
     began = time.monotonic()
-    dashboard.context(User(is_superuser=True), timezone.now())
+    context.context(User(is_superuser=True), timezone.now())
     print(time.monotonic() - began, DailyCount.objects.count())
 
 other = sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)

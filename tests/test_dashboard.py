@@ -10,9 +10,11 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils.timezone import override
 
-from connections import charts, dashboard, expiry
-from connections.counts import EVERYWHERE, Place, span
+from connections.console.dashboard import charts
+from connections.console.dashboard import context as dashboard
+from connections.expiry import deadlines
 from connections.models import SEALED_COLUMNS, ConnectionAuth, Integration
+from connections.records.counts import EVERYWHERE, Place, span
 
 from .helpers import NOW, SECRET
 
@@ -41,7 +43,7 @@ def crowd():
     chance = random.Random(7)
     kinds = [f"kind & {number}" for number in range(10)]
     Integration.objects.bulk_create([Integration(type=kind, name=kind.title()) for kind in kinds])
-    edges = [*expiry.bucket_edges(NOW).values(), *(after(days=day) for day in range(31))]
+    edges = [*deadlines.bucket_edges(NOW).values(), *(after(days=day) for day in range(31))]
     moments = [None, *edges, *(edge + timedelta(microseconds=1) for edge in edges)]
     ConnectionAuth.objects.bulk_create(
         ConnectionAuth(
@@ -61,11 +63,11 @@ def crowd():
 def test_tiles_stand_in_order_and_hold_what_the_buckets_hold(crowd):
     shown = numbers()
     tiles = shown["buckets"]
-    assert [tile["name"] for tile in tiles] == list(expiry.BUCKETS)
+    assert [tile["name"] for tile in tiles] == list(deadlines.BUCKETS)
     labels = ["Broken", "24 hours", "7 days", "30 days", "Later", "No known end"]
     assert [tile["label"] for tile in tiles] == labels
     assert sum(tile["count"] for tile in tiles) == shown["total"] == 800
-    assert [tile["edge"] for tile in tiles[:4]] == list(expiry.bucket_edges(NOW).values())
+    assert [tile["edge"] for tile in tiles[:4]] == list(deadlines.bucket_edges(NOW).values())
 
 
 def test_links_are_encoded():
@@ -331,7 +333,7 @@ def test_they_say_what_a_person_has_to_do(kind, step):
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Pacific/Kiritimati"])
 def test_the_years_1_and_9999_break_nothing(zone):
     record(datetime(1, 1, 1, tzinfo=UTC))
-    record(expiry.LAST_MOMENT)
+    record(deadlines.LAST_MOMENT)
     with override(zone):
         shown = numbers()
     assert [tile["count"] for tile in shown["buckets"]] == [1, 0, 0, 0, 1, 0]
@@ -383,7 +385,7 @@ def test_the_first_page_has_the_numbers_for_those_who_may_view_connections(clien
 def test_the_first_page_shows_the_years_1_and_9999(admin_client, settings, zone):
     settings.TIME_ZONE = zone
     record(datetime(1, 1, 1, tzinfo=UTC), name="Ancient Ltd")
-    record(expiry.LAST_MOMENT, name="Eternal Ltd")
+    record(deadlines.LAST_MOMENT, name="Eternal Ltd")
     page = admin_client.get("/admin/")
     assert page.status_code == 200
     assert page.context["dashboard"]["verdict"]["broken"]["count"] == 1

@@ -6,7 +6,9 @@ import pytest
 from django.contrib.auth.models import Group, Permission, User
 from django.test import override_settings
 
-from connections import audit, keyring, rotation
+from connections.audit import log
+from connections.encryption import keyring
+from connections.jobs import key_rotation
 from connections.models import ImportRun, UserScope
 
 from .helpers import SECRET, import_text, make
@@ -89,8 +91,8 @@ def test_an_import_that_is_under_way_is_told_and_leads_to_its_page_for_whoever_d
 
 def test_the_last_export_is_for_readers_of_the_audit_log(client):
     make(name="Ada")
-    audit.record("export", count=4190, reason="connection, camel, json, secrets: include")
-    audit.record("export", count=7, result="failed", reason="auth, camel, json, secrets: mask")
+    log.record("export", count=4190, reason="connection, camel, json, secrets: include")
+    log.record("export", count=7, result="failed", reason="auth, camel, json, secrets: mask")
     shown, page = board(client, user("Auditor"))
     assert (shown["last_export"]["count"], shown["last_export"]["has_secrets"]) == (4190, True)
     assert "4,190 connections, with secrets" in page
@@ -100,7 +102,7 @@ def test_the_last_export_is_for_readers_of_the_audit_log(client):
 @pytest.mark.parametrize("scope", [None, {"environments": ["Production"]}])
 def test_others_are_not_told_of_exports(client, scope):
     make(name="Ada")
-    audit.record("export", count=4190, reason="connection, camel, json, secrets: include")
+    log.record("export", count=4190, reason="connection, camel, json, secrets: include")
     who = user("Auditor" if scope else "Custodian", scope=scope)
     shown, page = board(client, who)
     assert shown["last_export"] is None and "4,190" not in page
@@ -139,7 +141,7 @@ def test_a_new_key_waits_for_the_rotation_that_brings_it_in(client, settings):
         narrowed, _ = board(client, who, environment="Stage")
         assert narrowed["keys"]["old"]["count"] == 1
         began = datetime.now(timezone.utc).replace(microsecond=0)
-        rotation.rotate()
+        key_rotation.rotate()
         shown, page = board(client, who)
         assert shown["keys"]["since"] >= began
         assert shown["keys"]["old"]["count"] == 0

@@ -11,9 +11,10 @@ from django.contrib import admin
 from django.contrib.auth.models import Permission, User
 from django.utils.http import urlencode
 
-from connections import dashboard, expiry
-from connections.counts import Place
+from connections.console.dashboard import context as dashboard
+from connections.expiry import deadlines
 from connections.models import ConnectionAuth, Integration, UserScope
+from connections.records.counts import Place
 
 from .helpers import NOW
 
@@ -77,7 +78,7 @@ def crowd():
     chance = random.Random(5)
     kinds = [*(f"kind-{number}" for number in range(10)), "a,b&c"]
     Integration.objects.bulk_create([Integration(type=kind, name=kind.title()) for kind in kinds])
-    edges = [*expiry.bucket_edges(NOW).values(), *(NOW + timedelta(days=n) for n in range(31))]
+    edges = [*deadlines.bucket_edges(NOW).values(), *(NOW + timedelta(days=n) for n in range(31))]
     moments = [None, *edges, *(edge + timedelta(microseconds=1) for edge in edges)]
     ConnectionAuth.objects.bulk_create(
         ConnectionAuth(

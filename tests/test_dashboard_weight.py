@@ -9,8 +9,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from connections import audit, counts
+from connections.audit import log
 from connections.models import ConnectionAuth, DailyCount, ImportRun, Integration, UserScope
+from connections.records import counts
 
 pytestmark = pytest.mark.django_db
 
@@ -44,7 +45,7 @@ def store():
     runs = {"size": 1, "file_name": "a.json", "started_at": now, "heartbeat_at": now}
     ImportRun.objects.create(**runs, status="done", finished_at=now)
     ImportRun.objects.create(**runs, status="running", done=1, total=2)
-    audit.record("export", count=1, reason="secrets: mask")
+    log.record("export", count=1, reason="secrets: mask")
 
 
 def look(client):

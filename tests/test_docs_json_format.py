@@ -3,9 +3,11 @@
 import re
 from pathlib import Path
 
-from connections import exporting, importing, schema, window, wire
-from connections.issues import COMMAND_ERRORS, FILE_ERRORS, RECORD_ERRORS, WARNINGS
-from connections.values import MAX_NAMED_KEYS, MAX_SECONDS, MAX_SHORT_TEXT, MAX_TEXT
+from connections.import_export import exporter, importer
+from connections.json_format import schema, serialize
+from connections.json_format.issues import COMMAND_ERRORS, FILE_ERRORS, RECORD_ERRORS, WARNINGS
+from connections.json_format.stream import tokenizer
+from connections.json_format.values import MAX_NAMED_KEYS, MAX_SECONDS, MAX_SHORT_TEXT, MAX_TEXT
 
 PAGE = (Path(__file__).parent.parent / "docs" / "json-format.md").read_text()
 ROWS = [
@@ -50,12 +52,12 @@ def test_every_field_of_a_connection_is_in_the_table_in_order():
 
 def test_every_choice_is_named():
     choices = [
-        *importing.POLICIES,
-        *exporting.SHAPES,
-        *exporting.NAMINGS,
-        *exporting.FORMATS,
-        *exporting.SECRETS,
-        *window.WRAPPERS,
+        *importer.POLICIES,
+        *exporter.SHAPES,
+        *exporter.NAMINGS,
+        *exporter.FORMATS,
+        *exporter.SECRETS,
+        *tokenizer.WRAPPERS,
     ]
     for choice in choices:
         assert re.search(rf"`(--\w+ )?{choice}`", PAGE), choice
@@ -66,6 +68,6 @@ def test_the_limits_are_the_real_ones():
     assert MAX_SHORT_TEXT == 255 and "255 characters" in PAGE
     assert MAX_SECONDS == 100_000_000_000 and "100,000,000,000" in PAGE
     assert MAX_NAMED_KEYS == 20 and "up to 20" in PAGE
-    assert window.MAX_DEPTH == 200 and "200 levels" in PAGE
-    assert window.MAX_ENTRY == 16 * 1024 * 1024 and "16 MiB" in PAGE
-    assert f'"{wire.MASK}": true' in PAGE
+    assert tokenizer.MAX_DEPTH == 200 and "200 levels" in PAGE
+    assert tokenizer.MAX_ENTRY == 16 * 1024 * 1024 and "16 MiB" in PAGE
+    assert f'"{serialize.MASK}": true' in PAGE

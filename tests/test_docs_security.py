@@ -5,7 +5,7 @@ import re
 import pytest
 from django.contrib.auth.models import Group
 
-from connections import schema
+from connections.json_format import schema
 from project.settings import BASE_DIR
 
 from .installation import Installation

@@ -17,14 +17,17 @@ from .stores import VENDORS, write
 # Everything that is sealed: values in use, in the bin, of former versions, an upload that waits.
 FILL = """
 from django.contrib.auth.models import Group, Permission, User
-from connections import bin, importing, keyring, runs
+from connections.encryption import keyring
+from connections.import_export import importer
+from connections.jobs import runs
+from connections.records import recycle_bin
 from connections.models import ConnectionAuth, UserScope
-from connections.sources import SpooledSource
+from connections.json_format.stream.sources import SpooledSource
 user = User.objects.create_user("ada")
 user.groups.add(Group.objects.get(name="Operator"))
 user.user_permissions.add(Permission.objects.get(codename="reveal_secrets"))
 UserScope.objects.create(user=user, environments=["Production"])
-bin.move(ConnectionAuth.objects.filter(connection_id="c-1"), user)
+recycle_bin.move(ConnectionAuth.objects.filter(connection_id="c-1"), user)
 source = SpooledSource("file.json", keyring.seal_bytes, keyring.unseal_bytes)
 source.write(b'[{"token": "SECRET-upload"}]')
 runs.keep_sealed(source, user)
@@ -32,7 +35,7 @@ runs.keep_sealed(source, user)
 OPEN = """
 import json
 from django.contrib.auth.models import User
-from connections import runs
+from connections.jobs import runs
 from connections.models import ConnectionAuth, ImportRun, ReplacedAuth
 user = User.objects.get()
 (run,) = ImportRun.objects.filter(status="uploaded")

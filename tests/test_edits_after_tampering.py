@@ -3,8 +3,9 @@
 import pytest
 from django.urls import reverse
 
-from connections import bin, integrity
+from connections.jobs import integrity
 from connections.models import ConnectionAuth, Integration
+from connections.records import recycle_bin
 
 from .helpers import import_text, make, member_of
 from .record_form import page, save
@@ -76,7 +77,7 @@ def test_from_the_bin_an_import_that_replaces_makes_a_record_sound():
     record = stored(refresh_url=EVIL)
     import_text([ENTRY], on_conflict="replace")
     assert codes() == ["content_changed"]  # by its digest it is what the file says
-    bin.move(ConnectionAuth.objects.filter(pk=record.pk), None)
+    recycle_bin.move(ConnectionAuth.objects.filter(pk=record.pk), None)
     import_text([ENTRY], on_conflict="replace")
     assert ConnectionAuth.objects.get().refresh_url is None
     assert codes() == []

@@ -13,7 +13,7 @@ from django.template.loader import render_to_string
 from django.test import Client
 from django.urls import reverse
 
-from connections import runs
+from connections.jobs import runs
 from connections.models import ConnectionAuth, ImportRun
 
 from .helpers import SECRET, prove_present

@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from connections import expiry
-from connections.expiry import LAST_MOMENT, auth_kind, bucket_of, deadlines, is_renewable
-from connections.facts import facts_of
+from connections.expiry import deadlines as expiry_deadlines
+from connections.expiry.deadlines import LAST_MOMENT, auth_kind, bucket_of, deadlines, is_renewable
+from connections.expiry.token_facts import facts_of
 
 ISSUED = datetime(2026, 11, 1, tzinfo=timezone.utc)
 RECEIVED = datetime(2026, 11, 20, tzinfo=timezone.utc)
@@ -236,7 +236,7 @@ def test_the_ends_of_time_and_no_end_have_a_bucket():
     assert bucket_of(None, RECEIVED) == "no_end"
     assert bucket_of(datetime(1, 1, 1, tzinfo=timezone.utc), RECEIVED) == "broken"
     assert bucket_of(datetime.max.replace(tzinfo=timezone.utc), RECEIVED) == "later"
-    assert list(expiry.bucket_edges(RECEIVED)) == list(expiry.BUCKETS[:4])
+    assert list(expiry_deadlines.bucket_edges(RECEIVED)) == list(expiry_deadlines.BUCKETS[:4])
 
 
 # auth_kind

@@ -12,8 +12,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection as database
 
-from connections import exporting, schema
-from connections.issues import COMMAND_ERRORS
+from connections.import_export import exporter
+from connections.json_format import schema
+from connections.json_format.issues import COMMAND_ERRORS
 from connections.models import ConnectionAuth
 from tests.helpers import FULL_AUTH, SECRET, export_text, import_text, make
 
@@ -60,9 +61,9 @@ def test_the_table_of_fields_is_the_api_s():
     assert len(schema.AUTH_FIELDS) == 26
 
 
-@pytest.mark.parametrize("format", exporting.FORMATS)
-@pytest.mark.parametrize("naming", exporting.NAMINGS)
-@pytest.mark.parametrize("shape", exporting.SHAPES)
+@pytest.mark.parametrize("format", exporter.FORMATS)
+@pytest.mark.parametrize("naming", exporter.NAMINGS)
+@pytest.mark.parametrize("shape", exporter.SHAPES)
 def test_every_shape_spelling_and_format_writes_all_in_order(shape, naming, format):
     import_text([CONNECTION])
     text = export_text(shape=shape, naming=naming, format=format)
@@ -74,7 +75,7 @@ def test_every_shape_spelling_and_format_writes_all_in_order(shape, naming, form
     assert (result.unchanged, result.read) == (1, 1)
 
 
-@pytest.mark.parametrize("shape", exporting.SHAPES)
+@pytest.mark.parametrize("shape", exporter.SHAPES)
 def test_a_fresh_store_exports_the_very_same_bytes(shape):
     odd = [
         {"accessToken": "", "emails": [], "expiresIn": 0, "meta": {}, "name": "Ü 漢 \u2028 😀"},
@@ -127,7 +128,7 @@ def test_an_array_of_auth_objects_has_none_for_a_connection_without_one():
     assert json.loads(export_text(secrets="omit")) == [{}, {}]
 
 
-@pytest.mark.parametrize("naming", exporting.NAMINGS)
+@pytest.mark.parametrize("naming", exporter.NAMINGS)
 def test_masked_exports_hold_a_mask_for_each_sealed_value(naming):
     import_text([CONNECTION])
     text = export_text(shape="connection", secrets="mask", naming=naming)
@@ -254,7 +255,7 @@ def test_a_failure_leaves_no_part_of_a_file(tmp_path, monkeypatch, error, exists
     path = tmp_path / "out.json"
     if exists:
         path.write_text("mine")
-    monkeypatch.setattr(exporting, "stream", fail)
+    monkeypatch.setattr(exporter, "stream", fail)
     expected = CommandError if isinstance(error, OSError) else KeyboardInterrupt
     with pytest.raises(expected):
         call_command("export_connections", "-o", str(path), "--overwrite")
@@ -301,7 +302,7 @@ def test_a_real_terminal_is_recognised():
     ours, theirs = pty.openpty()
     code = (
         "import django; django.setup();"
-        "from connections import keyring; keyring.require = lambda: None;"
+        "from connections.encryption import keyring; keyring.require = lambda: None;"
         "from django.core.management import execute_from_command_line as run;"
         "run(['manage.py', 'export_connections'])"
     )
@@ -322,7 +323,7 @@ def test_a_reader_that_leaves_early_is_no_news(monkeypatch, capfd):
         raise BrokenPipeError(32, "Broken pipe")
         yield
 
-    monkeypatch.setattr(exporting, "stream", leave)
+    monkeypatch.setattr(exporter, "stream", leave)
     monkeypatch.setattr(os, "dup2", lambda *arguments: None)
     with pytest.raises(SystemExit):
         call_command("export_connections", stdout=io.StringIO())

@@ -11,7 +11,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from connections.fields import Sealed
+from connections.encryption.fields import Sealed
 from connections.models import AccessEvent, ConnectionAuth, Integration
 
 from .helpers import (

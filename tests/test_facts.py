@@ -8,9 +8,9 @@ import pytest
 from django.core.management import call_command
 from django.urls import reverse
 
-from connections import facts
-from connections.facts import facts_of
-from connections.fields import Sealed
+from connections.encryption.fields import Sealed
+from connections.expiry import token_facts
+from connections.expiry.token_facts import facts_of
 from connections.models import ConnectionAuth
 
 from .helpers import NOW, SECRET, import_text, make
@@ -75,7 +75,7 @@ def test_a_value_that_does_not_open_says_nothing():
     "seconds", [True, None, "1", float("nan"), float("inf"), 10**30, -(10**30)]
 )
 def test_what_is_no_moment(seconds):
-    assert facts.moment(seconds) is None
+    assert token_facts.moment(seconds) is None
 
 
 # Stored
@@ -97,12 +97,12 @@ def test_an_import_and_a_save_keep_the_same_facts():
 
 @pytest.mark.django_db
 def test_each_token_and_certificate_is_read_once(monkeypatch):
-    facts._of_header.cache_clear()
+    token_facts._of_header.cache_clear()
     read = []
-    real = facts._decoded, facts.x509.load_pem_x509_certificate
-    monkeypatch.setattr(facts, "_decoded", lambda part: read.append(part) or real[0](part))
+    real = token_facts._decoded, token_facts.x509.load_pem_x509_certificate
+    monkeypatch.setattr(token_facts, "_decoded", lambda part: read.append(part) or real[0](part))
     monkeypatch.setattr(
-        facts.x509, "load_pem_x509_certificate", lambda pem: read.append(pem) or real[1](pem)
+        token_facts.x509, "load_pem_x509_certificate", lambda pem: read.append(pem) or real[1](pem)
     )
     imported({"accessToken": TOKEN, "pem": certificate(NOW), "key": SECRET})
     assert len(read) == 3  # two parts of the token

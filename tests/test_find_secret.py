@@ -13,9 +13,10 @@ from django.utils import timezone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connections import finding, fingerprints, keyring, replacing
-from connections.derivation import SECRETS, fingerprint
-from connections.fields import Sealed
+from connections import fingerprints
+from connections.encryption import keyring
+from connections.encryption.digests import SECRETS, fingerprint
+from connections.encryption.fields import Sealed
 from connections.models import (
     SEALED_COLUMNS,
     AccessEvent,
@@ -23,6 +24,7 @@ from connections.models import (
     ReplacedAuth,
     SecretFingerprint,
 )
+from connections.records import secret_search, versions
 
 from .helpers import FULL_AUTH, SECRET, import_text, make
 
@@ -176,7 +178,7 @@ def replaced(count=1, **fields):
     """A record whose token was replaced `count` times, last by `synth-now`."""
     record = make(token=SECRET, **fields)
     for number in range(count):
-        held = replacing.former(record, ["token"])
+        held = versions.former(record, ["token"])
         record.token = f"synth-{number}" if number + 1 < count else "synth-now"
         record.save(update_fields=["token"])
         held.save()
@@ -187,21 +189,21 @@ def test_former_versions_are_looked_through_when_asked_for():
     record = replaced(3, name="Acme")
     replaced(name="Other", key="synth-other")
     make(token=SECRET)
-    assert len(finding.look(SECRET)) == 1
-    found = finding.look("synth-0", former=True)
+    assert len(secret_search.look(SECRET)) == 1
+    found = secret_search.look("synth-0", former=True)
     assert [(place.record, place.field, place.version) for place in found.former] == [
         (record, "token", 2)
     ]
-    found = finding.look(SECRET, former=True)
+    found = secret_search.look(SECRET, former=True)
     assert [place.version for place in found.former] == [1, 1]
     assert (len(found.holders), len(found), found.records()) == (1, 3, 3)
-    assert finding.look("synth-nowhere", former=True) == finding.Found([])
+    assert secret_search.look("synth-nowhere", former=True) == secret_search.Found([])
 
 
 def test_a_former_version_that_does_not_open_is_counted():
     replaced()
     ReplacedAuth.objects.update(content=Sealed("gAAAAA", "content", "", is_json=True))
-    found = finding.look(SECRET, former=True)
+    found = secret_search.look(SECRET, former=True)
     assert (found.former, found.unopened) == ([], 1)
 
 
@@ -210,12 +212,12 @@ def test_a_former_version_that_does_not_open_is_counted():
 def test_lines_may_end_in_either_way(stored, given_):
     lines = ["-----BEGIN X-----", SECRET, "-----END X-----"]
     make(pem=stored.join(lines))
-    assert len(finding.look(given_.join(lines))) == 1
+    assert len(secret_search.look(given_.join(lines))) == 1
 
 
 def test_a_look_is_audited_without_the_value_before_its_answer(monkeypatch):
     make(token=SECRET, access_token=SECRET)
-    finding.look(SECRET)
+    secret_search.look(SECRET)
     entry = AccessEvent.objects.latest("id")
     assert (entry.action, entry.count, entry.fields) == ("find", 2, ["access_token", "token"])
     assert SECRET not in json.dumps(entry.shown())
@@ -223,13 +225,13 @@ def test_a_look_is_audited_without_the_value_before_its_answer(monkeypatch):
     def fail(*args, **kwargs):
         raise DatabaseError
 
-    monkeypatch.setattr("connections.audit.record", fail)
+    monkeypatch.setattr("connections.audit.log.record", fail)
     with pytest.raises(DatabaseError):
-        finding.look(SECRET)
+        secret_search.look(SECRET)
 
 
 def test_groups_of_shared_secrets_name_some_of_their_records(monkeypatch):
-    monkeypatch.setattr(finding, "NAMED", 2)
+    monkeypatch.setattr(secret_search, "NAMED", 2)
     for number in range(3):
         make(name=f"R{number}", refresh_token=SECRET)
     for number in range(2):
@@ -237,14 +239,15 @@ def test_groups_of_shared_secrets_name_some_of_their_records(monkeypatch):
     make(name="twice", key="synth-both", token="synth-both")
     binned = make(client_secret="synth-c")
     ConnectionAuth.all_objects.filter(pk=binned.pk).update(binned_at=timezone.now())
-    first, second = finding.groups(finding.shared())
+    first, second = secret_search.groups(secret_search.shared())
     assert [str(record) for record in first.records] == ["R0", "R1"]
     assert (first.count, first.others, first.fields) == (3, 1, ["refreshToken"])
     assert (second.count, second.others, second.fields) == (2, 0, ["clientSecret", "key"])
-    assert [group.count for group in finding.groups(finding.shared(field="key"), field="key")] == [
-        2
-    ]
-    assert list(finding.shared(field="pem")) == []
+    assert [
+        group.count
+        for group in secret_search.groups(secret_search.shared(field="key"), field="key")
+    ] == [2]
+    assert list(secret_search.shared(field="pem")) == []
 
 
 def test_the_command_and_former_versions():

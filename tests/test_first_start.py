@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from connections import keyring
+from connections.encryption import keyring
 from project import bootstrap
 
 from .installation import BASE_DIR, PASSWORD, SERVE, Installation, free_port

@@ -7,8 +7,9 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 from django.utils import timezone
 
-from connections import replacing, runs
+from connections.jobs import runs
 from connections.models import AccessEvent, ConnectionAuth, Integration, ReplacedAuth, UserScope
+from connections.records import versions
 
 from .helpers import FULL_AUTH, SECRET, export_text, import_text, make, member_of
 from .record_form import spoil
@@ -163,7 +164,7 @@ class FakeSource:
 def test_listing_opens_nothing(operator, monkeypatch):
     record = full_record()
     edit(operator, record, access_token=NEW)
-    monkeypatch.setattr("connections.keyring.unseal", None)
+    monkeypatch.setattr("connections.encryption.keyring.unseal", None)
     assert operator.get(page(record)).status_code == 200
 
 
@@ -274,4 +275,4 @@ def test_the_next_import_does_not_take_over_what_a_person_put_back(operator):
     )
     assert result.rejected == 1
     assert verdicts[0].has_issue("older")
-    assert replacing.of_record(record)
+    assert versions.of_record(record)

@@ -9,7 +9,7 @@ import pytest
 from cryptography.fernet import Fernet
 from django.core.management import call_command
 
-from connections import keyring
+from connections.encryption import keyring
 
 
 def generate(*arguments):

@@ -5,9 +5,9 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 from django.utils.html import escape
 
-from connections import expiry
-from connections.dashboard import LABELS
-from connections.record import SOURCES
+from connections.console.dashboard.context import LABELS
+from connections.console.records.page import SOURCES
+from connections.expiry import deadlines
 
 from .helpers import SECRET, make
 
@@ -25,7 +25,7 @@ def test_every_status_that_a_connection_can_have_is_explained(newcomer):
     page = newcomer.get(PAGE)
     text = page.content.decode()
     explained = {name for labels, _ in page.context["meanings"] for name, _ in labels}
-    assert explained == {*LABELS} >= {*expiry.BUCKETS}
+    assert explained == {*LABELS} >= {*deadlines.BUCKETS}
     for name, label in LABELS.items():
         assert f'<span class="badge is-{name}">{label}</span>' in text
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 from django.core.management import CommandError, call_command
 
-from connections import writing
+from connections.import_export import writer as import_export_writer
 from connections.models import ConnectionAuth, ImportRun
 from tests.helpers import SECRET
 
@@ -291,7 +291,7 @@ def test_a_pipe_is_read_like_a_file(tmp_path):
 @pytest.mark.parametrize("atomic", [False, True])
 def test_a_file_that_changes_between_the_passes_stops_the_run(file, monkeypatch, atomic):
     path = file([{"token": f"{n}" * 1000} for n in range(6000)])
-    take = writing.Writer.take
+    take = import_export_writer.Writer.take
 
     def take_and_tamper(writer, group):
         take(writer, group)
@@ -299,7 +299,7 @@ def test_a_file_that_changes_between_the_passes_stops_the_run(file, monkeypatch,
             opened.seek(-20, os.SEEK_END)
             opened.write(b"x")
 
-    monkeypatch.setattr(writing.Writer, "take", take_and_tamper)
+    monkeypatch.setattr(import_export_writer.Writer, "take", take_and_tamper)
     outcome = Outcome(path, "--json", *(["--atomic"] if atomic else []))
     assert outcome.json["error"]["code"] == "file_changed"
     stored = ConnectionAuth.objects.count()

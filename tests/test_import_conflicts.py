@@ -7,8 +7,9 @@ import pytest
 import time_machine
 from django.db import connection as database
 
-from connections import importing, schema
-from connections.keyring import SealError
+from connections.encryption.keyring import SealError
+from connections.import_export import importer
+from connections.json_format import schema
 from connections.models import ConnectionAuth
 from tests.helpers import FULL_AUTH, NOW, codes, export_text, import_text
 from tests.second_import import FULL, MASK, auth_now, connection, snake, store, table, verdict_of
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.django_db
 # Unchanged
 
 
-@pytest.mark.parametrize("policy", importing.POLICIES)
+@pytest.mark.parametrize("policy", importer.POLICIES)
 @pytest.mark.parametrize("entry", [FULL, FULL_AUTH, FULL["auth"]])
 def test_the_same_again_is_unchanged_and_writes_nothing(policy, entry):
     store(entry)

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from connections import importing, integrity
+from connections.import_export import importer
+from connections.jobs import integrity
 from connections.models import ConnectionAuth, Integration
 from tests.helpers import NOW, Text, codes, export_text, import_text
 from tests.second_import import FULL, connection, store, table, verdict_of
@@ -68,7 +69,7 @@ def test_a_refused_entry_does_not_stand_in_the_way_of_a_good_one_with_its_id():
 
 def test_the_same_id_in_two_files_is_an_update():
     sources = [Text([connection({"token": "a"})]), Text([connection({"token": "b"})])]
-    result = importing.run(sources)
+    result = importer.run(sources)
     assert (result.created, result.updated) == (1, 1)
 
 

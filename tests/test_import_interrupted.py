@@ -11,7 +11,9 @@ from django.db import connection
 from django.urls import reverse
 from django.utils import timezone
 
-from connections import alive, importing, runs
+from connections import alive
+from connections.import_export import importer
+from connections.jobs import runs
 from connections.models import ConnectionAuth, ImportChunk, ImportRun
 
 from .helpers import text_of
@@ -71,7 +73,7 @@ def test_a_killed_child_is_gone_though_nobody_waited_for_it():
 
 
 def test_an_interrupted_run_goes_on(client, run, launched):
-    importing.run([runs.StoredUpload(run)], importing.Options())  # what it had stored
+    importer.run([runs.StoredUpload(run)], importer.Options())  # what it had stored
     ConnectionAuth.objects.filter(connection_id__gte="c-2").delete()
     kept = ConnectionAuth.objects.count()
     interrupt(run)
@@ -89,8 +91,8 @@ def test_an_interrupted_run_goes_on(client, run, launched):
 @pytest.mark.parametrize("is_cancelled", [False, True])
 def test_what_was_stored_before_an_interruption_can_be_undone(client, run, is_cancelled):
     """Also where what went on stored nothing more: all of it was unchanged, or never reached."""
-    options = importing.Options(run=run.pk)
-    importing.run([runs.StoredUpload(run)], options)
+    options = importer.Options(run=run.pk)
+    importer.run([runs.StoredUpload(run)], options)
     interrupt(run)
     client.post(page_of(run), {"continue": "1"})
     if is_cancelled:
@@ -133,7 +135,7 @@ def test_what_goes_wrong_shows_as_interrupted_at_once(run, monkeypatch):
     def fail(*args, **kwargs):
         raise RuntimeError
 
-    monkeypatch.setattr(importing, "run", fail)
+    monkeypatch.setattr(importer, "run", fail)
     with pytest.raises(RuntimeError):
         runs.work(run.pk)
     run.refresh_from_db()

@@ -11,7 +11,7 @@ from django.contrib.auth.models import Permission, User
 from django.contrib.messages import get_messages
 from django.core.management import call_command
 
-from connections import importing
+from connections.import_export import importer
 from connections.models import ConnectionAuth, ImportChunk, ImportRun, Integration
 
 from .helpers import FULL_AUTH, SECRET, Text, make, text_of, user_with
@@ -38,7 +38,7 @@ MIXED = [
 
 @pytest.fixture
 def stored():
-    importing.run([Text([connection(1, key=SECRET), connection(2)], "first.json")])
+    importer.run([Text([connection(1, key=SECRET), connection(2)], "first.json")])
 
 
 def test_the_check_says_what_the_dry_run_says_and_writes_nothing(client, stored, tmp_path, capsys):
@@ -111,7 +111,7 @@ def test_the_check_lists_what_stays_as_it_is(client, stored):
     assert f"Skipped 1 {columns} Status 0 Skipped one Hubspot" in text
     assert f"Unchanged 1 {columns} 1 N Hubspot" in text
     many = [{"token": str(n)} for n in range(150)]
-    importing.run([Text(many)])
+    importer.run([Text(many)])
     assert "Unchanged the first 100 of 150" in text_of(check(client, upload(client, many)))
 
 

@@ -190,16 +190,18 @@ def test_a_worker_without_good_keys_does_not_start(tmp_path):
 CONFIRM = """
 import os
 from django.contrib.auth.models import User
-from connections import importing, keyring, runs
-from connections.sources import SpooledSource
+from connections.encryption import keyring
+from connections.import_export import importer
+from connections.jobs import runs
+from connections.json_format.stream.sources import SpooledSource
 source = SpooledSource("file.json", keyring.seal_bytes, keyring.unseal_bytes)
 source.write(open(os.environ["FILE"] + "/file.json", "rb").read())
 run = runs.keep_sealed(source, User.objects.get())
-assert runs.confirm(run, importing.Options())
+assert runs.confirm(run, importer.Options())
 """
 CONTINUE = """
 from datetime import timedelta
-from connections import runs
+from connections.jobs import runs
 from connections.models import ImportRun
 ImportRun.objects.update(heartbeat_at=ImportRun.objects.get().heartbeat_at - timedelta(minutes=1))
 assert runs.resume(ImportRun.objects.get())

@@ -11,7 +11,8 @@ from django.core.management import call_command
 from django.db import connection, connections
 from django.utils import timezone
 
-from connections import audit, runs
+from connections.audit import log
+from connections.jobs import runs
 from connections.models import ConnectionAuth, ImportChunk, ImportRun
 
 from .helpers import SECRET, text_of, user_with
@@ -34,7 +35,7 @@ def test_what_the_server_starts_says_the_lines_of_the_log_alone(
         with django_capture_on_commit_callbacks(execute=True):
             call_command("import_connections", "--run", str(run.pk), *runs.LOG_ALONE)
     finally:
-        audit.log_to(sys.stderr)
+        log.log_to(sys.stderr)
     lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert [(line["action"], line["result"]) for line in lines] == [
         ("import", "started"),

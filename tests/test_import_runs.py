@@ -11,7 +11,8 @@ from django.db import IntegrityError, transaction
 from django.urls import reverse
 from django.utils import timezone
 
-from connections import importing, runs
+from connections.import_export import importer
+from connections.jobs import runs
 from connections.models import ConnectionAuth, ImportChunk, ImportRun
 
 from .helpers import text_of, user_with
@@ -36,7 +37,7 @@ def test_a_confirmation_stores_nothing_itself(client, run, launched):
 
 def test_a_second_confirmation_starts_nothing(client, run, launched):
     client.post(page_of(run), {})
-    assert not runs.confirm(run, importing.Options())
+    assert not runs.confirm(run, importer.Options())
     assert launched == [run.pk]
 
 
@@ -124,7 +125,8 @@ def test_celery_does_it_where_there_is_a_broker(client, settings):
 
 
 def test_celery_is_not_loaded_without_a_broker():
-    code = "import sys, django; django.setup(); import connections.runs, connections.site; "
+    code = "import sys, django; django.setup(); "
+    code += "import connections.jobs.runs, connections.console.site; "
     code += "print('celery' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout == "False\n"

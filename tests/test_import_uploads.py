@@ -13,10 +13,12 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
-from connections import keyring, runs, uploads
+from connections.console import uploads
+from connections.console.pages import imports
+from connections.encryption import keyring
+from connections.jobs import runs
+from connections.json_format.stream.sources import CHUNK, SpooledSource
 from connections.models import ConnectionAuth, ImportChunk, ImportRun
-from connections.pages import imports
-from connections.sources import CHUNK, SpooledSource
 
 from .helpers import FULL_AUTH, SECRET, text_of
 from .import_form import URL, check, connection, paste, upload

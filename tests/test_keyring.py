@@ -5,8 +5,8 @@ import base64
 import pytest
 from django.conf import settings
 
-from connections import keyring
 from connections.checks import check_keys
+from connections.encryption import keyring
 from connections.models import ConnectionAuth, StoredKey
 
 KEY = keyring.generate_key()

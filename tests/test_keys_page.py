@@ -9,8 +9,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from connections import keyring
-from connections.fields import Sealed
+from connections.encryption import keyring
+from connections.encryption.fields import Sealed
 from connections.models import AccessEvent, StoredKey, UserScope
 
 from .helpers import SECRET, make

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from connections import expiry
+from connections.expiry import deadlines
 from connections.models import ConnectionAuth, Integration
 
 from .helpers import SECRET, cast, make
@@ -80,7 +80,7 @@ def varied():
     make(name="Named production", key=SECRET + "2", environment="Production")
 
 
-@pytest.mark.parametrize("bucket", [*expiry.BUCKETS, "stale"])
+@pytest.mark.parametrize("bucket", [*deadlines.BUCKETS, "stale"])
 def test_filter_by_bucket_shows_what_its_tile_counts(client, varied, bucket):
     response = client.get(URL)
     tile = next(tile for tile in response.context["horizon"] if tile["name"] == bucket)

@@ -10,9 +10,9 @@ from django.contrib.auth.models import Group, User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from connections import expiry
-from connections.dashboard import LABELS
-from connections.fields import Sealed
+from connections.console.dashboard.context import LABELS
+from connections.encryption.fields import Sealed
+from connections.expiry import deadlines
 from connections.models import SEALED_COLUMNS, ConnectionAuth, Integration, SavedView, UserScope
 
 from .helpers import SECRET, cast, make
@@ -48,7 +48,7 @@ def test_the_columns(client):
 def test_each_bucket_has_a_badge_with_text(client):
     cast()
     shown = table(client.get(URL))
-    for name in expiry.BUCKETS:
+    for name in deadlines.BUCKETS:
         assert f'<span class="badge is-{name}">{LABELS[name]}</span>' in shown
 
 

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.test import RequestFactory
 from django.urls import reverse
 
-from connections.admin import ConnectionAuthAdmin
+from connections.console.records.admin import ConnectionAuthAdmin
 from connections.models import ConnectionAuth, Integration
 
 from .helpers import SECRET, make

@@ -22,7 +22,7 @@ from django.test import Client
 from django.utils.log import AdminEmailHandler
 from django.views.debug import get_exception_reporter_class
 
-from connections import audit
+from connections.audit import log
 from connections.models import ConnectionAuth
 
 from .helpers import import_text, make
@@ -69,10 +69,10 @@ def test_a_secret_is_recognised_however_it_is_spelled(spell):
 def logged(caplog):
     """All that is logged meanwhile, and the lines of the audit log, are looked through."""
     stream = io.StringIO()
-    audit.log_to(stream)
+    log.log_to(stream)
     with caplog.at_level(logging.DEBUG):
         yield caplog
-    audit.log_to(sys.stderr)
+    log.log_to(sys.stderr)
     assert leaks(caplog.text + stream.getvalue()) == []
 
 
@@ -315,7 +315,7 @@ def test_no_error_page_or_mail_shows_what_was_posted_or_at_hand(
 ):
     client = person("custodian")
     client.raise_request_exception = False
-    monkeypatch.setattr("connections.record.groups", fail)
+    monkeypatch.setattr("connections.console.records.page.groups", fail)
     url = address("connections/connectionauth/<id>/change/", things)
     client.cookies["stray"] = BEGIN
     for response in (
@@ -333,7 +333,7 @@ def test_a_reveal_that_fails_after_it_opened_shows_nothing(things, mails, monkey
     client, record = person("custodian"), ConnectionAuth.objects.exclude(pem=None).get()
     form = form_of(client, url_of(record, "pem"))
     client.raise_request_exception = False
-    monkeypatch.setattr("connections.pages.reveal._page", fail)
+    monkeypatch.setattr("connections.console.pages.reveal._page", fail)
     response = client.post(url_of(record, "pem"), form)
     assert response.status_code == 500
     assert_tells_nothing(response, mails, settings)

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from connections.parallel import ProcessDied, workers
+from connections.lib.processes import ProcessDied, workers
 
 pytestmark = pytest.mark.crash
 

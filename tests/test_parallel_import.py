@@ -8,14 +8,15 @@ import time
 
 import pytest
 
-from connections import importing, parallel
-from connections.reader import PIECE_ENTRIES
+from connections.import_export import importer
+from connections.json_format.stream.reader import PIECE_ENTRIES
+from connections.lib import processes
 from tests.stores import VENDORS, children, members, wait, wait_for, write
 
-MANY = parallel.WORTH_IT + PIECE_ENTRIES
+MANY = processes.WORTH_IT + PIECE_ENTRIES
 pytestmark = pytest.mark.crash
 
-GROUP = PIECE_ENTRIES * importing.TOGETHER  # entries of one transaction
+GROUP = PIECE_ENTRIES * importer.TOGETHER  # entries of one transaction
 SECRET = "synth-SECRET-51bc"
 
 
@@ -72,7 +73,7 @@ def test_any_number_of_processes_gives_the_same(stores, tmp_path, name):
     assert exported == [f"conn-{number:06}" for number in range(1, MANY)]  # as in the file
 
 
-@pytest.mark.parametrize("policy", importing.POLICIES)
+@pytest.mark.parametrize("policy", importer.POLICIES)
 def test_each_policy_gives_the_same(stores, tmp_path, policy):
     before = write(tmp_path / "before.json", [connection(number) for number in range(MANY)])
     entries = [connection(number) for number in range(MANY + 10)]

@@ -10,7 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse
 from django.urls import include, path
 
-from connections.presence import presence_required
+from connections.accounts.reauthentication import presence_required
 
 from .passkeys import SoftPasskey
 from .test_second_step import SECRET, challenge_of, code

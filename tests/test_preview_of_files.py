@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connections import importing, reader
-from connections.importing import Options
+from connections.import_export import importer
+from connections.import_export.importer import Options
+from connections.json_format.stream import reader
+from connections.json_format.stream.sources import FileSource
 from connections.models import ConnectionAuth
-from connections.sources import FileSource
 from tests.stores import write
 
 pytestmark = pytest.mark.django_db
@@ -39,7 +40,7 @@ ENTRIES = [entry(around, auth) for around in AROUND for auth in AUTHS]
 
 def outcome(paths, **options):
     verdicts = []
-    importing.run(
+    importer.run(
         [FileSource(path) for path in paths],
         Options(**options),
         on_verdict=lambda verdict: verdicts.append(
@@ -51,7 +52,7 @@ def outcome(paths, **options):
 
 @given(
     files=st.lists(st.lists(st.sampled_from(ENTRIES), max_size=6), min_size=1, max_size=3),
-    policy=st.sampled_from(importing.POLICIES),
+    policy=st.sampled_from(importer.POLICIES),
     at_once=st.integers(1, 5),
 )
 @settings(max_examples=120)
@@ -60,7 +61,7 @@ def test_a_preview_says_what_the_import_does(tmp_path_factory, files, policy, at
     paths = [write(folder / f"{place}.json", entries) for place, entries in enumerate(files)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reader, "PIECE_ENTRIES", at_once)
-        patch.setattr(importing, "TOGETHER", 2)
+        patch.setattr(importer, "TOGETHER", 2)
         ConnectionAuth.all_objects.all().delete()
         foretold = outcome(paths, on_conflict=policy, dry_run=True)
         assert not ConnectionAuth.all_objects.exists()
@@ -96,7 +97,7 @@ def test_content_that_the_run_has_replaced_is_no_longer_there(
     tmp_path, monkeypatch, at_once, together
 ):
     monkeypatch.setattr(reader, "PIECE_ENTRIES", at_once)
-    monkeypatch.setattr(importing, "TOGETHER", together)
+    monkeypatch.setattr(importer, "TOGETHER", together)
     old = {"token": "synth-a"}
     outcome([write(tmp_path / "before.json", [{"id": "one", "auth": old}])])
     entries = [{"id": "two", "auth": {}}, {"id": "one", "auth": {"token": "synth-b"}}, old]
@@ -113,7 +114,7 @@ def test_another_spelling_of_the_same_content_repeats_it(
     tmp_path, monkeypatch, is_stored, at_once, names
 ):
     monkeypatch.setattr(reader, "PIECE_ENTRIES", at_once)
-    monkeypatch.setattr(importing, "TOGETHER", 1)
+    monkeypatch.setattr(importer, "TOGETHER", 1)
     camel, snake = {"token": "synth-a", "clientId": "b"}, {"client_id": "b", "token": "synth-a"}
     if is_stored:
         outcome([write(tmp_path / "before.ndjson", [camel])])
@@ -134,6 +135,6 @@ def test_what_is_added_around_stored_content_does_not_hide_it(tmp_path, monkeypa
     around = {"integration_type": "hubspot", "auth": auth}
     outcome([write(tmp_path / "before.json", [around])])
     monkeypatch.setattr(reader, "PIECE_ENTRIES", at_once)
-    monkeypatch.setattr(importing, "TOGETHER", 1)
+    monkeypatch.setattr(importer, "TOGETHER", 1)
     found = outcome([write(tmp_path / "in.json", [{**around, "futureKey": 1}, auth])])
     assert [action for _, _, action, _ in found] == ["updated", "unchanged"]

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connections import quick, reader
-from connections.issues import FileRefused
-from connections.repeats import Repeats
+from connections import quick
+from connections.import_export.duplicates import Repeats
+from connections.json_format.issues import FileRefused
+from connections.json_format.stream import reader
 from tests.helpers import Text
 
 SCALARS = st.one_of(

@@ -5,9 +5,9 @@ import os
 
 import pytest
 
-from connections import reader, sources
-from connections import window as window_room
-from connections.issues import FileRefused
+from connections.json_format.issues import FileRefused
+from connections.json_format.stream import reader, sources
+from connections.json_format.stream import tokenizer as window_room
 from tests.reader_sources import ONE, TWO, refusal, values
 
 

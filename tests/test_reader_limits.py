@@ -6,8 +6,8 @@ import tracemalloc
 
 import pytest
 
-from connections import reader
-from connections import window as window_room
+from connections.json_format.stream import reader
+from connections.json_format.stream import tokenizer as window_room
 from tests.reader_sources import ONE, TWO, Generated, Pieces, read, refusal, values
 
 

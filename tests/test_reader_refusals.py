@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from connections.issues import FileRefused
+from connections.json_format.issues import FileRefused
 from tests.reader_sources import ONE, Pieces, read, refusal, values
 
 

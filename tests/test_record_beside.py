@@ -10,8 +10,11 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone as django_timezone
 
-from connections import audit, history, record, timeline
+from connections.audit import log
+from connections.console.records import page as record_page
+from connections.console.records import timeline
 from connections.models import AccessEvent, ConnectionAuth, ImportRun
+from connections.records import history
 
 from .helpers import FULL_AUTH, NOW, SECRET, export_text, import_text, make
 
@@ -196,8 +199,8 @@ def test_who_did_what_to_which_fields_and_why(client, admin_user):
     entry = {"id": "c1", "auth": {"name": "A", "key": SECRET}}
     an_import(entry, user=admin_user)
     made = ConnectionAuth.objects.get()
-    audit.record("reveal", record=made, user="jonas", fields=["key"], reason="OPS-2291: asked")
-    audit.record("reveal", record=made, user="jonas", fields=["pem"], result="failed")
+    log.record("reveal", record=made, user="jonas", fields=["key"], reason="OPS-2291: asked")
+    log.record("reveal", record=made, user="jonas", fields=["pem"], result="failed")
     entry["auth"]["clientId"] = "client-2"
     an_import(entry, user=admin_user)
     found = history.entries(history.rows(made))
@@ -220,14 +223,14 @@ def test_what_was_added_by_hand_is_there_once(client):
 
 def test_nothing_of_another_record(client):
     made, other = make(name="A"), make(name="B")
-    audit.record("change", record=other, user="jonas", fields=["key"])
+    log.record("change", record=other, user="jonas", fields=["key"])
     assert "jonas" not in text_of(client.get(page(made, "history")))
 
 
 def test_a_long_history_is_cut_into_pages(client):
     made = make(name="A")
     for turn in range(30):
-        audit.record("reveal", record=made, user="jonas", fields=["key"], reason=f"Turn {turn}.")
+        log.record("reveal", record=made, user="jonas", fields=["key"], reason=f"Turn {turn}.")
     assert "See all" in text_of(client.get(page(made)))
     first = text_of(client.get(page(made, "history")))
     second = text_of(client.get(page(made, "history") + "?page=2"))
@@ -240,7 +243,7 @@ def test_a_long_history_is_cut_into_pages(client):
 
 def test_odd_text_in_the_history_is_text(client):
     made = make(name="A")
-    audit.record("reveal", record=made, user="<b>j\u202e", fields=["key"], reason="<script>why")
+    log.record("reveal", record=made, user="<b>j\u202e", fields=["key"], reason="<script>why")
     for what in ("change", "history"):
         content = client.get(page(made, what)).content.decode()
         assert "&lt;script&gt;why" in content
@@ -265,7 +268,7 @@ def test_the_number_of_queries(client, admin_user, what, django_assert_max_num_q
     entry["auth"] = {**FULL_AUTH, "name": "B"}
     an_import(entry, user=admin_user)
     made = ConnectionAuth.objects.get()
-    audit.record("reveal", record=made, user="jonas", fields=["key"])
+    log.record("reveal", record=made, user="jonas", fields=["key"])
     client.get(page(made, what))
     with django_assert_max_num_queries(12):
         client.get(page(made, what))
@@ -273,7 +276,7 @@ def test_the_number_of_queries(client, admin_user, what, django_assert_max_num_q
 
 def test_the_answers_of_what_is_stale_name_a_next_step():
     made = make(access_token=SECRET, refresh_token=SECRET, ends_in=timedelta(hours=-2))
-    answers = {answer[0]: answer[1] for answer in record.answers(made, django_timezone.now())}
+    answers = {answer[0]: answer[1] for answer in record_page.answers(made, django_timezone.now())}
     assert "renew" in answers["What next?"]
     assert AccessEvent.objects.count() == 0
 

@@ -8,7 +8,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from connections.admin import ConnectionAuthAdmin
+from connections.console.records.admin import ConnectionAuthAdmin
 from connections.models import ConnectionAuth
 
 from .helpers import import_text, user_with

@@ -10,7 +10,7 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client, RequestFactory
 from django.urls import reverse
 
-from connections import neighbours
+from connections.console.records import neighbours
 from connections.models import ConnectionAuth, Integration, UserScope
 
 from .helpers import FULL_AUTH, SECRET, cast, import_text, make

@@ -7,7 +7,7 @@ import pytest
 import time_machine
 from django.contrib.admin.models import LogEntry
 
-from connections import wording
+from connections.console import wording
 from connections.models import SEALED_COLUMNS, ConnectionAuth, Integration
 
 from .helpers import NOW, SECRET, make, user_with

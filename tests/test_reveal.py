@@ -14,11 +14,12 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from connections import audit, revealing
-from connections.fields import Sealed
-from connections.keyring import KeyringError, SealError
+from connections.audit import log
+from connections.console.pages.reveal import FORM
+from connections.encryption.fields import Sealed
+from connections.encryption.keyring import KeyringError, SealError
 from connections.models import SEALED_COLUMNS, AccessEvent, ConnectionAuth
-from connections.pages.reveal import FORM
+from connections.records import reveal as records_reveal
 
 from .helpers import (
     FULL_AUTH,
@@ -303,10 +304,10 @@ def test_the_entry_is_committed_before_the_value_is_opened(monkeypatch, is_atomi
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_inside_a_transaction_nothing_is_revealed(monkeypatch, rf):
     record = make(access_token=SECRET)
-    monkeypatch.setattr(audit, "record", lambda *args, **kwargs: pytest.fail("It was audited."))
+    monkeypatch.setattr(log, "record", lambda *args, **kwargs: pytest.fail("It was audited."))
     monkeypatch.setattr(Sealed, "reveal", lambda self: pytest.fail("It was opened."))
     with pytest.raises(RuntimeError, match="durable"), transaction.atomic():
-        revealing.reveal(record, "access_token", request=rf.post("/"), reason=REASON)
+        records_reveal.reveal(record, "access_token", request=rf.post("/"), reason=REASON)
 
 
 # On the page of the record

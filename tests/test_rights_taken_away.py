@@ -5,9 +5,10 @@ from django.contrib.auth.models import Group, User
 from django.core.exceptions import PermissionDenied
 from django.urls import reverse
 
-from connections import changes, exporting, runs
+from connections.console.pages import exports
+from connections.import_export import exporter
+from connections.jobs import bulk_change, runs
 from connections.models import ConnectionAuth, ImportRun, UserScope
-from connections.pages import exports
 
 from .change_runs import choose, confirm, run_of
 from .helpers import member_of
@@ -40,15 +41,15 @@ def test_a_change_of_many_touches_nothing_after_that(many, monkeypatch, take):
     operator = member_of("Operator")
     url = choose(operator, "pause")
     confirm(operator, url)
-    do = changes._do_batch
+    do = bulk_change._do_batch
 
     def take_after_the_first(run, position, seconds):
         do(run, position, seconds)
         if position == 0:
             take(operator.user)
 
-    monkeypatch.setattr(changes, "_do_batch", take_after_the_first)
-    changes.work(run_of(url).pk)
+    monkeypatch.setattr(bulk_change, "_do_batch", take_after_the_first)
+    bulk_change.work(run_of(url).pk)
     assert ConnectionAuth.objects.filter(is_paused=True).count() == 100
     reason = "gone" if take is limit else "forbidden"
     assert run_of(url).result["refused"] == {reason: 150}
@@ -83,7 +84,7 @@ def test_an_import_that_waits_stores_nothing(launched, take):
 @pytest.mark.parametrize("take", [*TAKEN, lambda user: user.groups.clear()])
 def test_an_export_breaks_off(monkeypatch, take):
     ConnectionAuth.objects.bulk_create(ConnectionAuth(name=f"N{n:03}") for n in range(20))
-    for module, name, value in ((exports, "ASKED_EVERY", 0), (exporting, "CHUNK", 5)):
+    for module, name, value in ((exports, "ASKED_EVERY", 0), (exporter, "CHUNK", 5)):
         monkeypatch.setattr(module, name, value)
     custodian = member_of("Custodian")
     form = {"shape": "auth", "naming": "camel", "format": "json", "secrets": "mask"}

@@ -14,8 +14,10 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection, models, transaction
 
-from connections import integrity, keyring, replacing, rotation, runs
-from connections.fields import SealedTextField
+from connections.encryption import keyring
+from connections.encryption.fields import SealedTextField
+from connections.jobs import integrity, key_rotation, runs
+from connections.json_format.stream.sources import CHUNK, SpooledSource
 from connections.models import (
     SEALED_COLUMNS,
     AccessEvent,
@@ -25,7 +27,7 @@ from connections.models import (
     ReplacedAuth,
     StoredKey,
 )
-from connections.sources import CHUNK, SpooledSource
+from connections.records import versions
 
 from .helpers import FULL_AUTH, SECRET, export_text, import_text, make
 from .stores import VENDORS, wait, write
@@ -134,7 +136,7 @@ def test_a_value_of_another_place_is_not_resealed(keys):
 @contextmanager
 def meanwhile(monkeypatch, connection_id, action):
     """Do something to a record after it was read and before it is written."""
-    write, done = rotation._Resealer._write, []
+    write, done = key_rotation._Resealer._write, []
 
     def act_first(self, rows, wait=False):
         if self.model is ConnectionAuth and not done:
@@ -144,7 +146,7 @@ def meanwhile(monkeypatch, connection_id, action):
         return write(self, rows, wait)
 
     with monkeypatch.context() as patch:
-        patch.setattr(rotation._Resealer, "_write", act_first)
+        patch.setattr(key_rotation._Resealer, "_write", act_first)
         yield
     assert done
 
@@ -271,7 +273,7 @@ def former(keys):
     put("conn-1", "token", MISSING.encrypt(token_of("conn-1", "synth-missing")).decode())
     record = ConnectionAuth.objects.get(connection_id="conn-1")
     keys.FERNET_KEYS = [OLD]
-    replacing.former(record, ["token"]).save()
+    versions.former(record, ["token"]).save()
     keys.FERNET_KEYS = [NEW, OLD]
     record.token = "synth-mended"
     record.save()
@@ -310,7 +312,7 @@ def test_what_is_closed_inside_a_former_version_is_rotated_once_its_key_is_back(
     former.refresh_from_db()
     record = ConnectionAuth.objects.get(connection_id="conn-1")
     with transaction.atomic():
-        replacing.put_back(former, record, user=None)
+        versions.put_back(former, record, user=None)
     assert ConnectionAuth.objects.get(pk=record.pk).token.reveal() == "synth-missing"
 
 
@@ -327,7 +329,7 @@ def test_a_rotation_stands_in_the_audit_log(keys):
 
 
 def test_sealed_fields_are_found_by_looking(keys):
-    found = {model: names for model, names in rotation.sealed_models()}
+    found = {model: names for model, names in key_rotation.sealed_models()}
     assert set(found[ConnectionAuth]) == set(SEALED_COLUMNS)
     assert Integration not in found
     for model, names in found.items():

@@ -7,9 +7,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
-from connections import payload, schema, wire
+from connections.json_format import entry as json_format_entry
+from connections.json_format import schema, serialize
+from connections.json_format.values import MASK_TEXT
 from connections.models import ConnectionAuth, Integration
-from connections.values import MASK_TEXT
 from tests.helpers import export_text, import_text
 
 # All of Unicode but U+0000 and surrogates; line ends and such come up more often than by chance.
@@ -30,7 +31,7 @@ anything = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3),
     max_leaves=8,
 )
-content = st.dictionaries(text.filter(lambda key: key != wire.MASK), anything, max_size=3)
+content = st.dictionaries(text.filter(lambda key: key != serialize.MASK), anything, max_size=3)
 address = text.map(lambda value: "https://a.example/" + value) | st.sampled_from(["", "/x", "{y}"])
 
 VALUES = {
@@ -48,7 +49,7 @@ VALUES = {
     "object": content,
     "bool": st.booleans(),
 }
-KNOWN = {*schema.AUTH_SPELLINGS, *schema.CONNECTION_SPELLINGS, wire.MASK}
+KNOWN = {*schema.AUTH_SPELLINGS, *schema.CONNECTION_SPELLINGS, serialize.MASK}
 unknown = st.dictionaries(
     text.filter(lambda key: key not in KNOWN), anything.filter(lambda value: value is not None),
     max_size=2,
@@ -103,8 +104,8 @@ class RoundTrip(TestCase):
         Integration.objects.all().delete()
         self.import_all(entries)
         first = export_text(shape=shape, naming=naming)
-        by_name = {wire.canonical(normal(entry)) for entry in entries}
-        assert {wire.canonical(normal(entry)) for entry in json.loads(first)} == by_name
+        by_name = {serialize.canonical(normal(entry)) for entry in entries}
+        assert {serialize.canonical(normal(entry)) for entry in json.loads(first)} == by_name
         again = self.import_all(first)
         assert again.unchanged == again.read
         ConnectionAuth.all_objects.all().delete()
@@ -116,13 +117,13 @@ class RoundTrip(TestCase):
 
 def normal(entry):
     """An entry with known keys in snake_case, numbers as they are written."""
-    if payload.is_connection(entry):
+    if json_format_entry.is_connection(entry):
         fields = {schema.CONNECTION_SPELLINGS.get(k, k): v for k, v in entry.items()}
         if "auth" in fields:
             fields["auth"] = normal(fields["auth"])
         return fields
     return {
-        schema.AUTH_SPELLINGS.get(name, name): wire.plain_number(value)
+        schema.AUTH_SPELLINGS.get(name, name): serialize.plain_number(value)
         if schema.AUTH_FIELDS.get(schema.AUTH_SPELLINGS.get(name)) == "number"
         else value
         for name, value in entry.items()

@@ -10,7 +10,7 @@ from django.urls import reverse
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from connections import dates
+from connections.json_format import dates
 from connections.models import ConnectionAuth, Scope, scope_of
 
 from .helpers import NOW, import_text, make, signed_in

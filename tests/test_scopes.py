@@ -6,7 +6,8 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.urls import reverse
 
-from connections import exporting, runs
+from connections.import_export import exporter
+from connections.jobs import runs
 from connections.models import ConnectionAuth, ImportRun, Integration, Scope, UserScope, scope_of
 
 from .helpers import NOW, SECRET, Text, import_text, make, signed_in
@@ -146,8 +147,8 @@ def test_an_import_tells_nothing_of_what_is_outside(store, dry_run, on_conflict)
 
 def iter_export(record):
     records = ConnectionAuth.objects.filter(pk=record.pk)
-    options = exporting.Options(shape="connection", format="ndjson")
-    yield "".join(exporting.stream(records, options, exporting.Tally()))
+    options = exporter.Options(shape="connection", format="ndjson")
+    yield "".join(exporter.stream(records, options, exporter.Tally()))
 
 
 def test_equal_content_outside_is_not_found(store):

@@ -6,8 +6,8 @@ from django.db import transaction
 from django.db.models import Case, F, Value, When
 from django.db.models.functions import Concat, Length, Lower
 
-from connections.fields import SealedJSONField, SealedTextField
-from connections.keyring import SealError
+from connections.encryption.fields import SealedJSONField, SealedTextField
+from connections.encryption.keyring import SealError
 from connections.models import SEALED_COLUMNS, ConnectionAuth
 from tests.helpers import SECRET
 from tests.sealed_columns import load, raw, stored

@@ -9,9 +9,9 @@ from django.core.management import call_command
 from django.db import connection
 from django.urls import reverse
 
-from connections import keyring
 from connections.checks import check_order_of_keys
-from connections.fields import Sealed
+from connections.encryption import keyring
+from connections.encryption.fields import Sealed
 from connections.models import ConnectionAuth, StoredKey
 
 from .helpers import FULL_AUTH, SECRET, import_text, make

@@ -14,9 +14,10 @@ from django.db import connection as database
 from django.template import Context, Template
 from django.test import override_settings
 
-from connections import keyring, schema
-from connections.fields import Sealed
-from connections.keyring import KeyringError, SealError
+from connections.encryption import keyring
+from connections.encryption.fields import Sealed
+from connections.encryption.keyring import KeyringError, SealError
+from connections.json_format import schema
 from connections.models import SEALED_COLUMNS, ConnectionAuth
 from tests.helpers import FULL_AUTH, SECRET, import_text
 from tests.sealed_columns import TABLE, load, raw, stored, write_raw

@@ -14,7 +14,9 @@ from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from connections import factors, keyring, rotation
+from connections.accounts import mfa
+from connections.encryption import keyring
+from connections.jobs import key_rotation
 from connections.models import AccessEvent
 
 from .helpers import latest_event
@@ -131,7 +133,7 @@ def test_the_secret_is_never_in_the_database_in_clear(client, admin_user):
     for hidden in (secret, *re.findall(r"^\d{8}$", shown, re.M)):
         assert hidden not in stored
     for row in Authenticator.objects.all():
-        assert keyring.is_authentic(row.data[factors.SEALED[row.type]])
+        assert keyring.is_authentic(row.data[mfa.SEALED[row.type]])
 
 
 def test_recovery_codes_are_shown_once_and_each_signs_in_once(client, protected):
@@ -255,9 +257,9 @@ def test_with_one_the_console_opens(client, protected, required):
 def test_a_new_key_takes_the_second_steps_along(client, protected, settings):
     RecoveryCodes.activate(protected)
     settings.FERNET_KEYS = [keyring.generate_key(), *settings.FERNET_KEYS]
-    assert rotation.leftovers().rows == 2
-    assert rotation.rotate().rotated == 2
-    assert rotation.leftovers().rows == 0
+    assert key_rotation.leftovers().rows == 2
+    assert key_rotation.rotate().rotated == 2
+    assert key_rotation.leftovers().rows == 0
     give_password(client)
     assert give_code(client, code()).url == "/admin/"
 
@@ -265,7 +267,7 @@ def test_a_new_key_takes_the_second_steps_along(client, protected, settings):
 def test_one_that_does_not_open_is_named_and_no_error_page(client, protected):
     Authenticator.objects.update(data={"secret": "damaged"})
     (row,) = Authenticator.objects.all()
-    assert rotation.rotate().bad == [("mfa.Authenticator", row.pk, "secret")]
+    assert key_rotation.rotate().bad == [("mfa.Authenticator", row.pk, "secret")]
     give_password(client)
     assert b"does not open with the keys that are set" in give_code(client, "123456").content
 

@@ -8,7 +8,10 @@ import pytest
 import time_machine
 from django.core.management import CommandError, call_command
 
-from connections import demo, expiry, payload, schema
+from connections.expiry import deadlines
+from connections.json_format import entry as json_format_entry
+from connections.json_format import schema
+from connections.management import demo
 from connections.management.commands.seed_demo import Command
 from connections.models import ConnectionAuth, Integration
 
@@ -31,7 +34,7 @@ def entries(count):
 
 def test_every_entry_is_accepted_without_a_warning():
     for entry in entries(1000):
-        assert payload.read_entry(entry).issues == []
+        assert json_format_entry.read_entry(entry).issues == []
 
 
 def test_the_same_moment_makes_the_same_entries_however_many():
@@ -72,7 +75,7 @@ def test_it_stores_500_unless_told_otherwise():
 def test_a_small_demo_has_every_bucket_every_kind_and_a_stale_one():
     assert seed("--count=15")["created"] == 15
     counts = ConnectionAuth.objects.bucket_counts(NOW)
-    assert all(counts[name] for name in (*expiry.BUCKETS, "stale"))
+    assert all(counts[name] for name in (*deadlines.BUCKETS, "stale"))
     kinds = set(ConnectionAuth.objects.values_list("auth_kind", flat=True))
     assert kinds == {kind for kind, _ in ConnectionAuth.AUTH_KINDS} - {"empty"}
 

@@ -7,8 +7,8 @@ import pytest
 from django.conf import settings
 from django.core.management.utils import get_random_secret_key
 
-from connections import keyring
 from connections.checks import check_proxies
+from connections.encryption import keyring
 from project.middleware import is_trusted_proxy
 from project.settings import BASE_DIR, SETTINGS
 

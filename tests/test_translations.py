@@ -19,7 +19,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import translation
 
-from connections import keyring
+from connections.encryption import keyring
 
 from .installation import BASE_DIR, Installation
 

@@ -10,8 +10,10 @@ from django.core.management import CommandError, call_command
 from django.urls import reverse
 from django.utils import timezone
 
-from connections import alive, bin, undoing
+from connections import alive
+from connections.jobs import undo as jobs_undo
 from connections.models import AccessEvent, ConnectionAuth, ImportRun, ReplacedAuth, UserScope
+from connections.records import recycle_bin
 
 from .helpers import FULL_AUTH, SECRET, export_text
 from .test_bin import member_of
@@ -93,12 +95,12 @@ def test_a_second_undo_changes_nothing_more(imports):
 
 
 def test_one_that_was_stopped_goes_on(imports, monkeypatch):
-    monkeypatch.setattr(undoing, "BATCH", 1)
+    monkeypatch.setattr(jobs_undo, "BATCH", 1)
     imports(entry(1), entry(2))
     before = whole()
     run = ImportRun.objects.get(pk=imports(*(entry(n, key="new") for n in range(1, 5))))
     steps = 0
-    while not undoing.undo(run, seconds=1e-9).finished:
+    while not jobs_undo.undo(run, seconds=1e-9).finished:
         steps += 1
     assert steps >= 3
     assert whole() == before
@@ -115,7 +117,7 @@ def test_an_undone_record_can_be_put_back_again(imports):
 
 def test_what_it_took_out_of_the_bin_goes_back_there(imports):
     imports(entry(1))
-    bin.move(ConnectionAuth.objects.all(), None)
+    recycle_bin.move(ConnectionAuth.objects.all(), None)
     run = imports(entry(1, key="new"))
     assert ConnectionAuth.objects.exists()
     undo(run)
@@ -276,7 +278,7 @@ def test_nothing_outside_the_scope_of_who_undoes_is_touched(imports):
     member_of("Operator")
     user = User.objects.get(username="Operator")
     UserScope.objects.create(user=user, environments=["Ours"])
-    undone = undoing.undo(run, user)
+    undone = jobs_undo.undo(run, user)
     assert (undone.binned, undone.put_back, undone.left) == (1, 0, 0)
     assert {*ConnectionAuth.objects.values_list("name", flat=True)} == {"N1", "N2"}
 
@@ -287,6 +289,6 @@ def test_what_it_moved_from_outside_stays_where_it_is(imports):
     member_of("Operator")
     user = User.objects.get(username="Operator")
     UserScope.objects.create(user=user, environments=["Ours"])
-    undone = undoing.undo(run, user)
+    undone = jobs_undo.undo(run, user)
     assert (undone.put_back, undone.left, undone.named[0]["name"]) == (0, 1, "N1")
     assert ConnectionAuth.objects.get().environment == "Ours"

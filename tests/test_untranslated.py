@@ -22,8 +22,8 @@ from django.urls import reverse
 from django.utils import translation
 from django.utils.translation import trans_real
 
-from connections import issues, runs, schema
-from connections.counts import NO_INTEGRATION
+from connections.jobs import runs
+from connections.json_format import issues, schema
 from connections.models import (
     PRODUCTION,
     AccessEvent,
@@ -32,6 +32,7 @@ from connections.models import (
     Integration,
     SavedView,
 )
+from connections.records.counts import NO_INTEGRATION
 
 from .helpers import FULL_AUTH, SECRET, prove_present
 from .import_form import upload

@@ -9,7 +9,10 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
-from connections import integrity, keyring, replacing, schema
+from connections.encryption import keyring
+from connections.jobs import integrity
+from connections.json_format import schema
+from connections.json_format.schema import AUTH_FIELDS, ENDPOINTS, PLAIN_FIELDS
 from connections.models import (
     SEALED_COLUMNS,
     ConnectionAuth,
@@ -17,7 +20,7 @@ from connections.models import (
     ReplacedAuth,
     StoredKey,
 )
-from connections.schema import AUTH_FIELDS, ENDPOINTS, PLAIN_FIELDS
+from connections.records import versions
 from tests.helpers import FULL_AUTH, SECRET, import_text, make
 
 pytestmark = pytest.mark.django_db
@@ -196,7 +199,7 @@ def test_an_edit_while_it_looks_raises_no_alarm(records, monkeypatch):
 
 def former(record):
     """A former version of a record."""
-    held = replacing.former(record, ["token"])
+    held = versions.former(record, ["token"])
     held.save()
     return held
 
@@ -214,7 +217,7 @@ def test_a_former_version_is_checked_too(records):
     assert (str(records[2].pk), "former version 1", "misplaced") in found()
     with pytest.raises(keyring.SealError):
         other.refresh_from_db()
-        replacing.put_back(other, records[2], user=None)
+        versions.put_back(other, records[2], user=None)
 
 
 def test_it_says_so_where_the_key_of_the_digests_does_not_open(records):

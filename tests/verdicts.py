@@ -2,7 +2,7 @@
 
 import json
 
-from connections.issues import RECORD_ERRORS, WARNINGS
+from connections.json_format.issues import RECORD_ERRORS, WARNINGS
 from connections.models import ConnectionAuth
 from tests.helpers import SECRET, export_text, import_text
 

@@ -8,8 +8,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, ProgrammingError
 from tqdm import tqdm
 
-from connections import keyring
-from connections.issues import printable
+from connections.encryption import keyring
+from connections.json_format.issues import printable
 
 tqdm.monitor_interval = 0  # a thread of its own would forbid the commands to fork
 

@@ -2,7 +2,7 @@
 
 from django.db import migrations
 
-from connections import keyring
+from connections.encryption import keyring
 from connections.models.queryset import sealed_columns
 
 BATCH = 500

@@ -1,22 +1,22 @@
 """What is stored: connections and what they held, integrations, imports, views, keys, audit."""
 
-from .audit import AccessEvent, AppendOnly
-from .connection import (
+from connections.models.access_event import AccessEvent, AppendOnly
+from connections.models.connection import (
     DERIVED_COLUMNS,
     DERIVED_FROM,
     SEALED_COLUMNS,
     ConnectionAuth,
     VersionConflict,
 )
-from .fingerprints import SecretFingerprint
-from .imports import ChangeRun, ImportChunk, ImportRun
-from .integration import Integration, in_one_line
-from .keys import StoredKey
-from .queryset import ConnectionAuthQuerySet, in_bucket, stale_at
-from .replaced import ReplacedAuth
-from .scope import EVERYTHING, PRODUCTION, Scope, UserScope, scope_of
-from .snapshot import DailyCount
-from .views import SavedView
+from connections.models.daily_count import DailyCount
+from connections.models.fingerprint import SecretFingerprint
+from connections.models.former_version import ReplacedAuth
+from connections.models.integration import Integration, in_one_line
+from connections.models.queryset import ConnectionAuthQuerySet, in_bucket, stale_at
+from connections.models.runs import ChangeRun, ImportChunk, ImportRun
+from connections.models.saved_view import SavedView
+from connections.models.stored_key import StoredKey
+from connections.models.user_scope import EVERYTHING, PRODUCTION, Scope, UserScope, scope_of
 
 __all__ = [
     "DERIVED_COLUMNS",

@@ -8,13 +8,15 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 from uuid_utils.compat import uuid7
 
-from .. import expiry, keyring, schema, wire
-from ..derivation import content_digest, derived, identity_digest
-from ..fields import Sealed, SealedJSONField, SealedTextField
-from ..keyring import SealError
-from .integration import Integration, in_one_line
-from .queryset import ConnectionAuthQuerySet, InUseManager, sealed_columns
-from .scope import PRODUCTION
+from connections.encryption import keyring
+from connections.encryption.digests import content_digest, derived, identity_digest
+from connections.encryption.fields import Sealed, SealedJSONField, SealedTextField
+from connections.encryption.keyring import SealError
+from connections.expiry import deadlines
+from connections.json_format import schema, serialize
+from connections.models.integration import Integration, in_one_line
+from connections.models.queryset import ConnectionAuthQuerySet, InUseManager, sealed_columns
+from connections.models.user_scope import PRODUCTION
 
 
 class VersionConflict(Exception):
@@ -199,7 +201,7 @@ class ConnectionAuth(models.Model):
 
     def bucket(self, now=None):
         """Which of expiry.BUCKETS it is in."""
-        return expiry.bucket_of(self.breaks_at, now or timezone.now())
+        return deadlines.bucket_of(self.breaks_at, now or timezone.now())
 
     def is_stale(self, now=None):
         """What stale_at() asks of the database: access has ended, and a machine can renew it."""
@@ -226,7 +228,7 @@ class ConnectionAuth(models.Model):
                 except SealError:
                     unreadable.append(name)
             elif schema.AUTH_FIELDS.get(name) == "number":
-                value = wire.plain_number(value)
+                value = serialize.plain_number(value)
             if value is not None:
                 auth[name] = value
         return auth, unreadable

@@ -6,10 +6,10 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 
-from .. import keyring
-from ..derivation import token_url_digest
-from ..issues import printable
-from .scope import scope_of
+from connections.encryption import keyring
+from connections.encryption.digests import token_url_digest
+from connections.json_format.issues import printable
+from connections.models.user_scope import scope_of
 
 
 def in_one_line(name):

@@ -7,9 +7,10 @@ from django.db import models
 from django.db.models import Count, Lookup, Q
 from django.utils import timezone
 
-from .. import expiry, keyring
-from ..fields import SealedTextField
-from .scope import in_environments, scope_of
+from connections.encryption import keyring
+from connections.encryption.fields import SealedTextField
+from connections.expiry import deadlines
+from connections.models.user_scope import in_environments, scope_of
 
 
 class ConnectionAuthQuerySet(models.QuerySet):
@@ -50,13 +51,13 @@ class ConnectionAuthQuerySet(models.QuerySet):
     def needing_person(self, now=None):
         """The broken, and what breaks within 7 days without a machine that can renew it."""
         now = now or timezone.now()
-        soon = Q(breaks_at__lte=expiry.bucket_edges(now)["week"], renewable=False)
+        soon = Q(breaks_at__lte=deadlines.bucket_edges(now)["week"], renewable=False)
         return self.filter(soon | Q(breaks_at__lte=now))
 
     def bucket_counts(self, now=None):
         """`{bucket: count}` over expiry.BUCKETS plus `stale` and `total`, in one query."""
         now = now or timezone.now()
-        counts = {name: Count("pk", filter=in_bucket(name, now)) for name in expiry.BUCKETS}
+        counts = {name: Count("pk", filter=in_bucket(name, now)) for name in deadlines.BUCKETS}
         return self.aggregate(**counts, stale=Count("pk", filter=stale_at(now)), total=Count("pk"))
 
     def unreadable(self):
@@ -104,7 +105,7 @@ def in_bucket(bucket, now=None):
     """The condition (Q) that `expiry.bucket_of` states for one value."""
     if bucket == "no_end":
         return Q(breaks_at=None)
-    edges = expiry.bucket_edges(now or timezone.now())
+    edges = deadlines.bucket_edges(now or timezone.now())
     names = list(edges)
     if bucket == "later":
         return Q(breaks_at__gt=edges[names[-1]])

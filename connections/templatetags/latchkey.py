@@ -7,10 +7,10 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.utils.html import escape
 from django.utils.safestring import mark_safe
 
-from connections import wording
-from connections.dashboard import LABELS
-from connections.issues import in_words
-from connections.pages.imports import POLICIES
+from connections.console import wording
+from connections.console.dashboard.context import LABELS
+from connections.console.pages.imports import POLICIES
+from connections.json_format.issues import in_words
 
 NAMES_OF_POLICIES = {name: label for name, label, _help in POLICIES}
 

@@ -6,7 +6,8 @@ import uuid
 
 from django.core.management.base import CommandError
 
-from connections import audit, changes
+from connections.audit import log
+from connections.jobs import bulk_change
 from connections.management.base import LatchkeyCommand
 
 
@@ -24,8 +25,8 @@ class Command(LatchkeyCommand):
     def handle(self, *, run, verbosity, **options):
         is_server = verbosity == 0  # standard output is that of the server, then
         if is_server:
-            audit.log_to(sys.stdout)
-        result = changes.work(run)
+            log.log_to(sys.stdout)
+        result = bulk_change.work(run)
         if result is None:
             raise CommandError("No confirmed change of that id waits.", returncode=2)
         if not is_server:

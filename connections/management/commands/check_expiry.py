@@ -11,11 +11,13 @@ from datetime import timedelta
 from django.db import DatabaseError
 from django.utils import timezone
 
-from connections import bin, expiry, wording
-from connections.dates import iso
-from connections.issues import printable
+from connections.console import wording
+from connections.expiry import deadlines
+from connections.json_format.dates import iso
+from connections.json_format.issues import printable
 from connections.management.base import LatchkeyCommand
 from connections.models import ConnectionAuth
+from connections.records import recycle_bin
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 DATES = ("breaks_at", "access_expires_at", "refresh_expires_at")
@@ -66,7 +68,7 @@ class Command(LatchkeyCommand):
         records = None if summary else [_row(found, now) for found in breaking.values(*STORED)]
         PRINTERS[format](self.stdout, now, counts, records)
         with suppress(DatabaseError):  # housekeeping, which must not change the answer
-            bin.throw_away_old()
+            recycle_bin.throw_away_old()
         code = 2 if counts["broken"] else 1 if breaking.exists() else 0
         if code:
             sys.exit(code)
@@ -81,7 +83,7 @@ def _row(found, now):
         **found,
         "id": str(found["id"]),
         "integration": found["integration_id"],
-        "bucket": expiry.bucket_of(found["breaks_at"], now),
+        "bucket": deadlines.bucket_of(found["breaks_at"], now),
         **{name: found[name] and iso(found[name]) for name in DATES},
     }
     return {name: row[name] for name in COLUMNS}
@@ -90,7 +92,7 @@ def _row(found, now):
 def _print_json(out, now, counts, records):
     result = {
         "now": iso(now),
-        "buckets": {name: counts[name] for name in expiry.BUCKETS},
+        "buckets": {name: counts[name] for name in deadlines.BUCKETS},
         "stale": counts["stale"],
         "total": counts["total"],
     }

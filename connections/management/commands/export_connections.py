@@ -6,8 +6,10 @@ import sys
 from django.core.management import CommandError
 from tqdm import tqdm
 
-from connections import expiry, exporting, parallel
-from connections.issues import printable
+from connections.expiry import deadlines
+from connections.import_export import exporter
+from connections.json_format.issues import printable
+from connections.lib import processes
 from connections.management.base import LatchkeyCommand, positive, readable
 from connections.models import ConnectionAuth
 
@@ -28,20 +30,20 @@ class Command(LatchkeyCommand):
         )
         parser.add_argument(
             "--shape",
-            choices=exporting.SHAPES,
+            choices=exporter.SHAPES,
             default="auth",
             help="auth: the auth objects (default); connection: with all that surrounds them, "
             "for backup and moving house",
         )
         parser.add_argument(
-            "--naming", choices=exporting.NAMINGS, default="camel", help="spelling of the keys"
+            "--naming", choices=exporter.NAMINGS, default="camel", help="spelling of the keys"
         )
         parser.add_argument(
-            "--format", choices=exporting.FORMATS, default="json", help="an array, or a line each"
+            "--format", choices=exporter.FORMATS, default="json", help="an array, or a line each"
         )
         parser.add_argument(
             "--secrets",
-            choices=exporting.SECRETS,
+            choices=exporter.SECRETS,
             default="include",
             help="include (default), mask, or omit what is stored sealed",
         )
@@ -52,12 +54,12 @@ class Command(LatchkeyCommand):
             "--environment", type=readable, metavar="NAME", help="only this environment"
         )
         parser.add_argument(
-            "--bucket", choices=(*expiry.BUCKETS, "stale"), help="only what breaks then"
+            "--bucket", choices=(*deadlines.BUCKETS, "stale"), help="only what breaks then"
         )
         parser.add_argument(
             "--jobs",
             type=positive,
-            default=parallel.cores(),
+            default=processes.cores(),
             metavar="N",
             help="processes that open and write (default: the cores, here %(default)s)",
         )
@@ -85,20 +87,20 @@ class Command(LatchkeyCommand):
         queryset = ConnectionAuth.objects.chosen(
             options["integration"], options["environment"], options["bucket"]
         )
-        names = exporting.Options.__dataclass_fields__
+        names = exporter.Options.__dataclass_fields__
         chosen = {name: options[name] for name in names if name in options}
-        tally = exporting.Tally()
-        how = exporting.Options(**chosen, ascii=is_terminal)
+        tally = exporter.Tally()
+        how = exporter.Options(**chosen, ascii=is_terminal)
         try:
             if to_stdout:
-                for piece in exporting.stream(queryset, how, tally, options["jobs"]):
+                for piece in exporter.stream(queryset, how, tally, options["jobs"]):
                     self.stdout.write(piece, ending="")
             else:
                 with (
-                    exporting.whole_file(output, overwrite) as file,
+                    exporter.whole_file(output, overwrite) as file,
                     tqdm(total=queryset.count(), unit=" records", disable=None) as bar,
                 ):
-                    for piece in exporting.stream(queryset, how, tally, options["jobs"]):
+                    for piece in exporter.stream(queryset, how, tally, options["jobs"]):
                         file.write(piece)
                         bar.update(tally.exported - bar.n)
         except FileExistsError:
@@ -112,7 +114,7 @@ class Command(LatchkeyCommand):
         self.report(tally, options["json"], to_stdout, output)
 
     def report(self, tally, as_json, to_stdout, output):
-        for sentence in exporting.left_out_message(tally):
+        for sentence in exporter.left_out_message(tally):
             self.stderr.write(sentence)
         if as_json:
             result = {"exported": tally.exported, "left_out": len(tally.left_out)}

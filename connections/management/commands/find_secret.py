@@ -7,11 +7,13 @@ import sys
 from django.core.management import CommandError
 from tqdm import tqdm
 
-from connections import finding, fingerprints, parallel
-from connections.derivation import SECRETS
-from connections.issues import printable
+from connections import fingerprints
+from connections.encryption.digests import SECRETS
+from connections.json_format.issues import printable
+from connections.lib import processes
 from connections.management.base import LatchkeyCommand
 from connections.models import ConnectionAuth
+from connections.records import secret_search
 
 
 class Command(LatchkeyCommand):
@@ -54,7 +56,7 @@ class Command(LatchkeyCommand):
             self.find(former, json)
 
     def find(self, former, as_json):
-        found = finding.look(read_secret(), former=former, jobs=parallel.cores())
+        found = secret_search.look(read_secret(), former=former, jobs=processes.cores())
         if as_json:
             written = {"found": [holder.as_json() for holder in found.holders]}
             if former:

@@ -4,7 +4,7 @@ import json
 
 from django.core.management.base import BaseCommand
 
-from connections import keyring
+from connections.encryption import keyring
 
 
 class Command(BaseCommand):

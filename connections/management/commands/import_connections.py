@@ -11,11 +11,16 @@ from dataclasses import replace
 from django.core.management import CommandError
 from tqdm import tqdm
 
-from connections import audit, importing, keyring, parallel, payload, runs
-from connections.issues import FileRefused, Issue, printable
+from connections.audit import log
+from connections.encryption import keyring
+from connections.import_export import importer
+from connections.jobs import runs
+from connections.json_format import entry as json_format_entry
+from connections.json_format.issues import FileRefused, Issue, printable
+from connections.json_format.stream.sources import open_source
+from connections.json_format.values import READERS
+from connections.lib import processes
 from connections.management.base import LatchkeyCommand, positive
-from connections.sources import open_source
-from connections.values import READERS
 
 SHOWN = 20  # refusals on the terminal; --report has them all
 
@@ -40,7 +45,7 @@ class Command(LatchkeyCommand):
         )
         parser.add_argument(
             "--on-conflict",
-            choices=importing.POLICIES,
+            choices=importer.POLICIES,
             default="update",
             help="for connections already stored: update (default; secrets the file lacks "
             "stay), replace (exactly the file), skip, or fail (refuse the record)",
@@ -63,7 +68,7 @@ class Command(LatchkeyCommand):
         parser.add_argument(
             "--jobs",
             type=positive,
-            default=parallel.cores(),
+            default=processes.cores(),
             metavar="N",
             help="processes that read, judge and seal (default: the cores, here %(default)s)",
         )
@@ -88,7 +93,7 @@ class Command(LatchkeyCommand):
         """The console's own call: how to import was said in the browser."""
         is_server = options["verbosity"] == 0  # standard output is that of the server, then
         if is_server:
-            audit.log_to(sys.stdout)
+            log.log_to(sys.stdout)
         result = runs.work(pk, jobs=options["jobs"])
         if result is None:
             raise CommandError("No confirmed import of that id waits.", returncode=2)
@@ -114,12 +119,12 @@ class Command(LatchkeyCommand):
                     for path in paths
                 ]
             except FileRefused as refusal:
-                result = importing.Result(dry_run=options["dry_run"])
+                result = importer.Result(dry_run=options["dry_run"])
                 result.refuse_file(refusal)
             else:
                 chosen = _import_options(options)
                 run = None if chosen.dry_run else runs.begin([source.name for source in sources])
-                result = importing.run(
+                result = importer.run(
                     sources,
                     replace(chosen, run=run and run.pk),
                     on_verdict=self.say_issues,
@@ -184,13 +189,13 @@ def _stored_some(result):
 
 
 def _import_options(options):
-    names = importing.Options.__dataclass_fields__
-    return importing.Options(**{name: options[name] for name in names if name in options})
+    names = importer.Options.__dataclass_fields__
+    return importer.Options(**{name: options[name] for name in names if name in options})
 
 
 def _check_default(name, value):
     """What stands in for a field has to keep the rules of that field."""
-    entry = payload.Entry()
+    entry = json_format_entry.Entry()
     if value is not None:
         READERS["short"](entry, value, name)
     if entry.issues:

@@ -6,7 +6,8 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError
 from django.db import transaction
 
-from connections import audit, factors
+from connections.accounts import mfa
+from connections.audit import log
 from connections.management.base import LatchkeyCommand
 
 
@@ -25,9 +26,9 @@ class Command(LatchkeyCommand):
         if found is None:
             raise CommandError("There is no user of that name.", returncode=2)
         with transaction.atomic():
-            removed = factors.take_away(found)
+            removed = mfa.take_away(found)
             if removed:
-                audit.record("change", record=found, fields=factors.NOTED, reason="Taken away")
+                log.record("change", record=found, fields=mfa.NOTED, reason="Taken away")
         if options["json"]:
             self.stdout.write(json.dumps({"removed": removed}))
         else:

@@ -8,7 +8,8 @@ from dataclasses import asdict
 from django.core.management import CommandError
 from tqdm import tqdm
 
-from connections import parallel, rotation
+from connections.jobs import key_rotation
+from connections.lib import processes
 from connections.management.base import LatchkeyCommand, positive
 
 
@@ -28,7 +29,7 @@ class Command(LatchkeyCommand):
         parser.add_argument(
             "--jobs",
             type=positive,
-            default=parallel.cores(),
+            default=processes.cores(),
             metavar="N",
             help="processes that open and seal (default: the cores, here %(default)s)",
         )
@@ -43,9 +44,9 @@ class Command(LatchkeyCommand):
     def rotate(self, jobs, dry_run, as_json):
         begun = time.monotonic()
         try:
-            with tqdm(total=rotation.count_rows(), unit=" rows", disable=None) as bar:
-                result = rotation.rotate(jobs, dry_run, bar.update)
-        except parallel.ProcessDied:
+            with tqdm(total=key_rotation.count_rows(), unit=" rows", disable=None) as bar:
+                result = key_rotation.rotate(jobs, dry_run, bar.update)
+        except processes.ProcessDied:
             raise CommandError("A process was killed: run it again.", returncode=2) from None
         counts = {
             name: getattr(result, name) for name in ("total", "rotated", "current", "unreadable")
@@ -67,7 +68,7 @@ class Command(LatchkeyCommand):
             sys.exit(1)
 
     def verify(self, jobs, as_json):
-        left = rotation.leftovers(jobs)
+        left = key_rotation.leftovers(jobs)
         if as_json:
             self.stdout.write(json.dumps({"needs_old": left.needs_old, **asdict(left)}))
         elif left.needs_old:

@@ -8,7 +8,7 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 from tqdm import tqdm
 
-from connections import demo
+from connections.management import demo
 from connections.management.base import LatchkeyCommand
 
 MOST = 1_000_000

@@ -4,8 +4,8 @@ import json
 
 from django.utils import timezone
 
-from connections import snapshots
 from connections.management.base import LatchkeyCommand
+from connections.records import daily_counts
 
 
 class Command(LatchkeyCommand):
@@ -20,10 +20,10 @@ class Command(LatchkeyCommand):
 
     def handle(self, **options):
         now = timezone.now()
-        is_new = not snapshots.is_taken(now)
+        is_new = not daily_counts.is_taken(now)
         if is_new:
-            snapshots.take(now)
-        day = snapshots.today(now)
+            daily_counts.take(now)
+        day = daily_counts.today(now)
         if options["json"]:
             self.stdout.write(json.dumps({"day": day.isoformat(), "taken": is_new}))
         elif is_new:

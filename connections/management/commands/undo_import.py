@@ -6,8 +6,8 @@ import uuid
 
 from django.core.management import CommandError
 
-from connections import undoing
-from connections.issues import printable
+from connections.jobs import undo
+from connections.json_format.issues import printable
 from connections.management.base import LatchkeyCommand
 from connections.models import ImportRun
 
@@ -37,7 +37,7 @@ class Command(LatchkeyCommand):
                 "No import of that id has ended in the last seven days and stored something.",
                 returncode=2,
             )
-        undone = undoing.undo(found)
+        undone = undo.undo(found)
         if options["json"]:
             self.stdout.write(json.dumps(undone.as_json()))
         else:
@@ -60,7 +60,7 @@ class Command(LatchkeyCommand):
                 "finished_at": run.finished_at.isoformat(),
                 "user": run.user.get_username() if run.user else "",
                 "file": run.file_name,
-                **undoing.stored_by(run),
+                **undo.stored_by(run),
                 "undone": run.undone is not None,
             }
             for run in recent.order_by("-finished_at")[:LISTED]

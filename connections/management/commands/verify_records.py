@@ -6,8 +6,9 @@ import time
 
 from tqdm import tqdm
 
-from connections import integrity, parallel
-from connections.issues import printable
+from connections.jobs import integrity
+from connections.json_format.issues import printable
+from connections.lib import processes
 from connections.management.base import LatchkeyCommand, positive
 from connections.models import ConnectionAuth
 
@@ -23,7 +24,7 @@ class Command(LatchkeyCommand):
         parser.add_argument(
             "--jobs",
             type=positive,
-            default=parallel.cores(),
+            default=processes.cores(),
             metavar="N",
             help="processes that open and compare (default: the cores, here %(default)s)",
         )

@@ -1,0 +1,124 @@
+"""Second factors: TOTP, passkeys, recovery codes. What is secret about them is sealed."""
+
+from allauth.core import context
+from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.mfa.models import Authenticator
+from allauth.mfa.totp.forms import ActivateTOTPForm as AllauthActivateTOTPForm
+from allauth.mfa.totp.internal.auth import SECRET_SESSION_KEY
+from allauth.mfa.webauthn import forms as webauthn
+from allauth.mfa.webauthn.internal.auth import parse_authentication_response
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+
+from connections.audit import log
+from connections.encryption import keyring
+from connections.encryption.keyring import SealError
+
+# Where an Authenticator keeps its sealed secret, in `data`. Of a passkey only what is public is
+# stored. The binding can't name the row: allauth seals before there is one.
+SEALED = {
+    Authenticator.Type.TOTP: "secret",
+    Authenticator.Type.RECOVERY_CODES: "seed",
+}
+BINDING = "mfa"
+NOTED = ("second_factor",)  # what the audit log calls them
+SECOND_FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
+
+
+class MFAAdapter(DefaultMFAAdapter):
+    """allauth's, with the keyring for what it stores."""
+
+    error_messages = {
+        **DefaultMFAAdapter.error_messages,
+        "incorrect_code": _("That code is wrong, or was used before."),
+        "unreadable": _(
+            "Your second step does not open with the keys that are set. "
+            "An administrator can take it away with the command reset_mfa."
+        ),
+    }
+
+    def _get_user_identifier(self, user):
+        """allauth would take the e-mail address, with which nobody signs in here."""
+        return user.get_username()
+
+    def encrypt(self, text):
+        return keyring.seal(text, BINDING)
+
+    def decrypt(self, encrypted_text):
+        try:
+            return keyring.unseal(encrypted_text, BINDING)
+        except SealError:
+            raise self.validation_error("unreadable") from None
+
+    def generate_authenticator_name(self, user, type):
+        count = Authenticator.objects.filter(user_id=user.pk, type=type).count()
+        return f"Passkey {count + 1}"
+
+
+class ActivateTOTPForm(AllauthActivateTOTPForm):
+    """Keeps the new secret, until it is confirmed, sealed in the session too."""
+
+    def __init__(self, *args, **kwargs):
+        session = context.request.session
+        waiting = session.get(SECRET_SESSION_KEY)
+        super().__init__(*args, **kwargs)
+        if self.is_bound and waiting:
+            self.secret = keyring.unseal(waiting, BINDING)
+        session[SECRET_SESSION_KEY] = keyring.seal(self.secret, BINDING)
+
+
+class Recorded:
+    """For a form that takes a passkey: what it refuses is in the audit log."""
+
+    def clean_credential(self):
+        try:
+            return super().clean_credential()
+        except ValidationError:
+            # At the sign-in the answer says itself whose it is: that is not to be believed.
+            log.record(
+                "login_failed",
+                request=context.request,
+                user=self.user or "",
+                reason="Passkey refused",
+                result="failed",
+            )
+            raise
+
+
+class AuthenticatePasskeyForm(Recorded, webauthn.AuthenticateWebAuthnForm):
+    """The second step after the password."""
+
+
+class ReauthenticatePasskeyForm(Recorded, webauthn.ReauthenticateWebAuthnForm):
+    """A proof of presence."""
+
+
+class _VerifiedPasskeyForm(webauthn.LoginWebAuthnForm):
+    def clean_credential(self):
+        """allauth leaves it to what the challenge was made for, which may be a second step."""
+        answer = parse_authentication_response(self.cleaned_data["credential"])
+        if not answer.response.authenticator_data.is_user_verified():
+            raise MFAAdapter().validation_error("incorrect_code")
+        return super().clean_credential()
+
+
+class LoginPasskeyForm(Recorded, _VerifiedPasskeyForm):
+    """A passkey that signs in by itself, for which it asks for a fingerprint, a face or a PIN."""
+
+
+def with_secret():
+    """The Authenticators that keep a sealed secret."""
+    return Authenticator.objects.filter(type__in=SEALED).order_by("pk")
+
+
+def take_away(user):
+    """Remove all second factors of a user; returns their names."""
+    own = Authenticator.objects.filter(user_id=user.pk)
+    names = [str(one) for one in own.order_by("pk")]
+    own.delete()
+    return names
+
+
+def has_second_factor(user):
+    """Whether a user has set up TOTP or a passkey; recovery codes alone are none."""
+    return Authenticator.objects.filter(user_id=user.pk, type__in=SECOND_FACTORS).exists()

@@ -1,0 +1,126 @@
+"""Who may sign in, and how often one may try: what is our own around django-allauth."""
+
+from allauth.account.adapter import DefaultAccountAdapter, get_adapter
+from allauth.account.forms import ChangePasswordForm as AllauthChangePasswordForm
+from django.conf import settings
+from django.contrib import admin
+from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.urls import reverse
+from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext_lazy as _
+
+from connections.audit import log
+
+# The titles of allauth's pages: those in a card of their own, and those inside the console.
+CARDS = {
+    "account_login": _("Sign in"),
+    "account_logout": _("Sign out"),
+    "account_inactive": _("No access"),
+    "account_reauthenticate": _("Is it you?"),
+    "mfa_reauthenticate": _("Is it you?"),
+    "mfa_reauthenticate_webauthn": _("Is it you?"),
+    "mfa_authenticate": _("Second step"),
+}
+PAGES = {
+    "account_change_password": _("Change your password"),
+    "mfa_index": _("Second step"),
+    "mfa_activate_totp": _("Set up an app for codes"),
+    "mfa_deactivate_totp": _("Stop using the app?"),
+    "mfa_view_recovery_codes": _("Recovery codes"),
+    "mfa_generate_recovery_codes": _("New recovery codes?"),
+    "mfa_list_webauthn": _("Passkeys"),
+    "mfa_add_webauthn": _("Add a passkey"),
+    "mfa_edit_webauthn": _("Rename a passkey"),
+    "mfa_remove_webauthn": _("Remove this passkey?"),
+}
+
+
+class StaffBackend(ModelBackend):
+    """User name and password, for staff: others have no business here, nor a session."""
+
+    def get_user(self, user_id):
+        """With what they are limited to: every page asks for it."""
+        user = User.objects.select_related("scope").filter(pk=user_id).first()
+        return user if user and self.user_can_authenticate(user) else None
+
+    def user_can_authenticate(self, user):
+        return super().user_can_authenticate(user) and user.is_staff
+
+
+class AccountAdapter(DefaultAccountAdapter):
+    """allauth's, for a console without sign-up and without e-mail."""
+
+    error_messages = {
+        **DefaultAccountAdapter.error_messages,
+        "username_password_mismatch": _("That user name and password do not go together."),
+        "incorrect_password": _("That is not your password."),
+        "enter_current_password": _("That is not your password."),
+        "incorrect_code": _("That code is wrong, or was used before."),
+        "too_many_login_attempts": _("Too many tries. Wait a quarter of an hour."),
+        "rate_limited": _("Too many tries. Wait a quarter of an hour."),
+    }
+
+    def is_open_for_signup(self, request):
+        return False
+
+    def get_client_ip(self, request):
+        """The address that the limits count: of a client, not of a trusted proxy (middleware)."""
+        return request.META.get("REMOTE_ADDR") or "unknown"
+
+    def _get_login_attempts_cache_key(self, request, **credentials):
+        """allauth has the host in here, port included, which whoever guesses can vary. It hashes
+        this without a key, and what is typed as a name may be a password.
+        """
+        return salted_hmac("password", credentials.get("username", "")).hexdigest()
+
+    def pre_authenticate(self, request, **credentials):
+        try:
+            super().pre_authenticate(request, **credentials)
+        except ValidationError:
+            known = User.objects.filter(username=credentials.get("username", "")).first()
+            log.record(
+                "login_failed",
+                request=request,
+                user=known or "",
+                reason="Too many tries",
+                result="refused",
+            )
+            raise
+
+    def pre_login(self, request, user, **kwargs):
+        """A passkey does not pass by the backend."""
+        if not user.is_staff:
+            return self.respond_user_inactive(request, user)
+        return super().pre_login(request, user, **kwargs)
+
+    def respond_user_inactive(self, request, user):
+        log.record(
+            "login_failed", request=request, user=user, reason="Switched off", result="refused"
+        )
+        return super().respond_user_inactive(request, user)
+
+    def get_password_change_redirect_url(self, request):
+        return reverse("account_login")
+
+
+class ChangePasswordForm(AllauthChangePasswordForm):
+    def clean_oldpassword(self):
+        """Compared as at a sign-in: counted, and in the audit log where it is wrong."""
+        given = self.cleaned_data["oldpassword"]
+        adapter = get_adapter()
+        if not adapter.reauthenticate(self.user, given):
+            raise adapter.validation_error("enter_current_password")
+        return given
+
+
+def page_context(request):
+    """What the frame of the admin needs around allauth's pages."""
+    name = request.resolver_match and request.resolver_match.view_name
+    if name in CARDS:
+        return {"title": CARDS[name]}
+    if name in PAGES:
+        context = {"title": PAGES[name], "require_mfa": settings.REQUIRE_MFA}
+        return {**admin.site.each_context(request), **context}
+    return {}

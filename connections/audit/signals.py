@@ -1,0 +1,120 @@
+"""What is audited wherever it happens: logins, changes to users, groups and permissions."""
+
+from allauth.mfa import signals as mfa
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
+from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
+from django.db.models.signals import m2m_changed, post_delete, post_save, pre_save
+from django.dispatch import receiver
+from django.utils import translation
+
+from connections.accounts import mfa as accounts_mfa
+from connections.audit import log
+from connections.models import Integration
+
+User = get_user_model()
+PERMISSIONS = {"is_active", "is_staff", "is_superuser"}
+# Each login is an entry already; the admin cuts the microseconds off the other with each save.
+UNWATCHED = {"id", "last_login", "date_joined"}
+
+
+@receiver(user_logged_in)
+def logged_in(request, user, **kwargs):
+    log.record("login", request=request, user=user)
+
+
+@receiver(user_logged_out)
+def logged_out(request, user, **kwargs):
+    if user is not None:
+        log.record("logout", request=request, user=user)
+
+
+@receiver(user_login_failed)
+def login_failed(credentials, request=None, **kwargs):
+    """A name that nobody has is not written: it may be a password, typed a field too early."""
+    typed = credentials.get(User.USERNAME_FIELD) or ""
+    known = User.objects.filter(**{User.USERNAME_FIELD: typed}).exists()
+    log.record(
+        "login_failed",
+        request=request,
+        user=typed if known else "",
+        reason="" if known else "Unknown user name",
+        result="failed",
+    )
+
+
+@receiver(mfa.authentication_failed)
+def code_failed(request, user, **kwargs):
+    log.record("login_failed", request=request, user=user, reason="Wrong code", result="failed")
+
+
+@receiver(mfa.authenticator_added)
+@receiver(mfa.authenticator_removed)
+@receiver(mfa.authenticator_reset)
+def factor_changed(signal, request, user, authenticator, **kwargs):
+    verb = "Removed" if signal is mfa.authenticator_removed else "Added"
+    with translation.override(settings.LANGUAGE_CODE):  # it is kept, for readers of any language
+        reason = f"{verb}: {authenticator.get_type_display()}"
+    log.record("change", request=request, record=user, fields=accounts_mfa.NOTED, reason=reason)
+
+
+@receiver(pre_save, sender=User)
+@receiver(pre_save, sender=Group)
+def remember_changes(sender, instance, raw, update_fields, **kwargs):
+    """Names of the fields that are about to change, for `saved` to write down."""
+    # What loaddata brings is entered already, in the log that comes along.
+    instance._changing, instance._is_loaded = (), raw
+    names = [field.attname for field in sender._meta.concrete_fields]
+    names = {*(update_fields or names)} - UNWATCHED
+    if raw or not names:
+        return
+    stored = sender.objects.filter(pk=instance.pk).values(*names).first() or {}
+    instance._changing = {name for name in stored if stored[name] != getattr(instance, name)}
+
+
+@receiver(post_save, sender=User)
+@receiver(post_save, sender=Group)
+def saved(instance, created, raw, **kwargs):
+    if raw:
+        return
+    changed = instance._changing
+    if created:
+        given = {name for name in PERMISSIONS if getattr(instance, name, False)}
+        log.record("add", record=instance, fields=given)
+    elif changed:
+        action = "permission" if changed & PERMISSIONS else "change"
+        log.record(action, record=instance, fields=changed)
+
+
+@receiver(post_delete, sender=User)
+@receiver(post_delete, sender=Group)
+@receiver(post_delete, sender=Integration)
+def deleted(instance, **kwargs):
+    log.record("delete", record=instance)
+
+
+VERBS = {"post_add": "Added", "post_remove": "Removed", "pre_clear": "Removed"}
+
+
+@receiver(m2m_changed, sender=User.groups.through)
+@receiver(m2m_changed, sender=User.user_permissions.through)
+@receiver(m2m_changed, sender=Group.permissions.through)
+def permissions_changed(sender, instance, action, reverse, model, pk_set, **kwargs):
+    if action not in VERBS or getattr(instance, "_is_loaded", False):
+        return
+    # `sender` joins the model that has the field with `model`, or the other way round.
+    owner = model if reverse else type(instance)
+    field = next(f for f in owner._meta.many_to_many if f.remote_field.through is sender)
+    others = getattr(instance, field.remote_field.get_accessor_name() if reverse else field.name)
+    chosen = others.all() if pk_set is None else model.objects.filter(pk__in=pk_set)
+    # Without what a name stands for, which for permissions takes a query each.
+    names = [getattr(one, "codename", None) or str(one) for one in chosen.order_by("pk")]
+    if names:
+        log.record(
+            "permission",
+            record=instance,
+            fields=[field.name],
+            count=len(names),
+            reason=f"{VERBS[action]}: {', '.join(names)}",
+        )

@@ -1,0 +1,42 @@
+"""The numbers of the page about the keys: which key seals how many connections. Opens nothing."""
+
+from connections.audit import log
+from connections.encryption import keyring
+from connections.models import AccessEvent, ConnectionAuth
+from connections.records.counts import EVERYWHERE
+
+
+def may_see(user):
+    """Whether a user is told about the keys: who may reveal, and readers of the audit log."""
+    return user.has_perm("connections.reveal_secrets") or log.may_read(user)
+
+
+def context(user):
+    """What the page shows a user, of the connections in use that the user may see.
+
+    A *number* is a dict `count`, `query` (of the list of what is counted).
+
+    `keys`      those of FERNET_KEYS, newest first, each a number with `name` (8 hex digits): the
+                connections with a value under it and none under an older one
+    `since`     when the newest came into use (aware datetime); None until a rotation brings it in
+    `old`       number: those with a value under a key that is not the newest
+    `missing`   number: those with a value under a key that is not there
+    `missing_names` names of such keys, as far as they are known
+    `rotation`  the AccessEvent of the last one, for readers of the audit log; else None
+    """
+    counts = ConnectionAuth.objects.visible_to(user).counts_by_key()
+    counts.pop(None, None)  # with nothing sealed
+    keys = [{"name": name, **_number(counts.pop(name, 0), name)} for name in keyring.key_ids()]
+    rotations = AccessEvent.objects.filter(action="rotate").order_by("-id")
+    return {
+        "keys": keys,
+        "since": keyring.newest_since(),
+        "old": _number(sum(key["count"] for key in keys[1:]), "1"),
+        "missing": _number(sum(counts.values()), "missing"),
+        "missing_names": sorted(filter(None, counts)),
+        "rotation": rotations.first() if log.may_read(user) else None,
+    }
+
+
+def _number(count, key):
+    return {"count": count, "query": EVERYWHERE.query(old_key=key)}

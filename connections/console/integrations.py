@@ -1,0 +1,152 @@
+"""The admin pages of integrations."""
+
+from django import forms
+from django.contrib import admin
+from django.db.models import Count, Q
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.http import urlencode
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from connections.audited import AuditedAdmin
+from connections.console import wording
+from connections.console.mixins import KnownLookups
+from connections.import_export import integrations
+from connections.json_format.issues import in_words
+from connections.models import ConnectionAuth, Integration, scope_of
+
+MOST_NAMED = 20
+
+
+class LinesField(forms.CharField):
+    """An array of texts, one a line."""
+
+    widget = forms.Textarea(attrs={"rows": 4})
+
+    def prepare_value(self, value):
+        return "\n".join(map(str, value)) if isinstance(value, list) else value
+
+    def to_python(self, value):
+        return [line.strip() for line in (value or "").splitlines() if line.strip()]
+
+    def has_changed(self, initial, data):
+        """Compared as it is shown: an item with a line break in it is not changed by that."""
+        return self.to_python(data) != self.to_python(self.prepare_value(initial))
+
+
+class IntegrationForm(forms.ModelForm):
+    token_names = LinesField(
+        required=False,
+        label=_("Token names"),
+        help_text=_("Labels of the credentials in otherAuthInfo, one a line."),
+    )
+    token_instructions = LinesField(
+        required=False,
+        label=_("Token instructions"),
+        help_text=_("How to get them, one a line."),
+    )
+    categories = LinesField(required=False, label=_("Categories"), help_text=_("One a line."))
+    token_url = forms.CharField(
+        required=False,
+        strip=False,
+        label=_("Token address"),
+        help_text=_("Used for renewal where a connection has no token address of its own."),
+    )
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        if kind := self.fields.get("auth_type"):
+            kind.choices = [("", _("Not known")), *list(kind.choices)[1:]]
+
+    class Meta:
+        model = Integration
+        fields = (
+            "type",
+            "name",
+            "auth_type",
+            "token_names",
+            "token_instructions",
+            "categories",
+            "token_url",
+        )
+
+    def clean(self):
+        cleaned = super().clean()
+        for name in ("token_names", "token_instructions", "categories"):
+            if name not in self.changed_data:
+                cleaned[name] = getattr(self.instance, name)
+        return cleaned
+
+    def clean_token_url(self):
+        value = self.cleaned_data["token_url"]
+        for issue in integrations.url_errors(value):
+            raise forms.ValidationError(in_words(issue.message))
+        return value
+
+
+@admin.register(Integration)
+class IntegrationAdmin(KnownLookups, AuditedAdmin):
+    form = IntegrationForm
+    lookups = ("auth_type__exact",)
+    list_display = ("title", "type", "auth_type", "labels", "count")
+    list_display_links = ("title",)
+    list_filter = ("auth_type",)
+    search_fields = ("name", "type")
+    ordering = ("name",)
+
+    def get_queryset(self, request):
+        inside = scope_of(request.user).condition("connections__")
+        in_use = Count("connections", filter=Q(connections__binned_at=None) & inside)
+        return super().get_queryset(request).visible_to(request.user).annotate(in_use=in_use)
+
+    # Integrations are shared by all environments: who is limited only looks at them.
+
+    def has_add_permission(self, request):
+        return super().has_add_permission(request) and not scope_of(request.user).is_limited
+
+    def has_change_permission(self, request, obj=None):
+        may = super().has_change_permission(request, obj)
+        return may and not scope_of(request.user).is_limited
+
+    def has_delete_permission(self, request, obj=None):
+        may = super().has_delete_permission(request, obj)
+        return may and not scope_of(request.user).is_limited
+
+    def get_fields(self, request, obj=None):
+        """In their order, which Django loses for what is only read."""
+        return IntegrationForm.Meta.fields
+
+    def get_readonly_fields(self, request, obj=None):
+        closed = ["type"] if obj else []  # connections refer to it
+        if not request.user.has_perm("connections.change_token_url"):
+            closed.append("token_url")
+        return closed
+
+    def get_deleted_objects(self, objs, request):
+        """Names some of the connections that still need an integration: it may be thousands."""
+        users = ConnectionAuth.all_objects.filter(integration__in=[obj.type for obj in objs])
+        count = users.count()
+        if not count:
+            return super().get_deleted_objects(objs, request)
+        may_look = request.user.has_perm("connections.view_connectionauth")
+        named = [str(record) for record in users.listed()[: MOST_NAMED if may_look else 0]]
+        if count > len(named):
+            more = count - len(named)
+            text = ngettext("%s more connection", "%s more connections", more)
+            named.append(text % wording.number(more))
+        return [], {}, set(), named
+
+    @admin.display(description=_("Name"), ordering="name")
+    def title(self, obj):
+        return str(obj)
+
+    @admin.display(description=_("Token names"))
+    def labels(self, obj):
+        return ", ".join(map(wording.visible, obj.token_names))
+
+    @admin.display(description=_("Connections"), ordering="in_use")
+    def count(self, obj):
+        url = reverse("admin:connections_connectionauth_changelist")
+        query = urlencode({"integration": obj.type})
+        return format_html('<a href="{}?{}">{}</a>', url, query, obj.in_use)

@@ -1,0 +1,75 @@
+"""The bin: what was deleted, until when it can come back, and purging it now."""
+
+from django.contrib import messages
+from django.contrib.auth.decorators import permission_required
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.http import Http404
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from connections.accounts.reauthentication import presence_required
+from connections.console import wording
+from connections.console.pages import context_for
+from connections.models import ConnectionAuth
+from connections.records import recycle_bin
+
+
+def _binned(user):
+    """The records in the bin, for those who may look and delete."""
+    if not user.has_perms(
+        ["connections.view_connectionauth", "connections.delete_connectionauth"]
+    ):
+        raise PermissionDenied
+    return ConnectionAuth.all_objects.visible_to(user).binned()
+
+
+@require_safe
+def bin_page(request):
+    """What is in the bin: since when, by whom, and for how long still."""
+    recycle_bin.throw_away_old()
+    records = _binned(request.user).listed().select_related("binned_by", "integration")
+    page = Paginator(records.order_by("-binned_at", "pk"), 50).get_page(request.GET.get("page"))
+    now = timezone.now()
+    rows = [(record, wording.relative(recycle_bin.purged_at(record), now)) for record in page]
+    context = context_for(
+        request,
+        _("Bin"),
+        page=page,
+        rows=rows,
+        days=recycle_bin.KEPT_FOR.days,
+        may_purge=request.user.has_perm("connections.purge_connections"),
+    )
+    return TemplateResponse(request, "admin/connections/bin.html", context)
+
+
+@require_POST
+def restore(request, pk):
+    record = get_object_or_404(_binned(request.user).listed(), pk=pk)
+    if not recycle_bin.restore(record):
+        raise Http404
+    messages.success(request, format_html(_("<b>Restored {}.</b>"), str(record)))
+    return redirect("admin:connections_connectionauth_change", pk)
+
+
+@require_http_methods(["GET", "POST"])
+@permission_required(
+    ["connections.delete_connectionauth", "connections.purge_connections"], raise_exception=True
+)
+@presence_required()
+def purge(request, pk):
+    """Asks, then deletes for good."""
+    binned = _binned(request.user)
+    record = get_object_or_404(binned.listed(), pk=pk)
+    if request.method == "GET":
+        context = context_for(request, _("Purge %s?") % record, record=record)
+        return TemplateResponse(request, "admin/connections/bin_purge.html", context)
+    if not recycle_bin.purge(binned.filter(pk=pk)):
+        raise Http404
+    said = format_html(_("<b>Purged {}.</b> It is gone for good."), str(record))
+    messages.success(request, said)
+    return redirect("admin:connections_bin")

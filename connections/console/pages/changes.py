@@ -1,0 +1,201 @@
+"""Changes of many connections: what one would do, how far it is, what it did, and undoing it."""
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.http import JsonResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_http_methods, require_safe
+
+from connections.accounts.sessions import in_background
+from connections.console import wording
+from connections.console.pages import context_for
+from connections.jobs import bulk_change, runs, undo
+from connections.models import ChangeRun, ConnectionAuth, Integration
+from connections.records import recycle_bin
+
+Status = ChangeRun.Status
+
+
+class EnvironmentForm(forms.Form):
+    value = forms.CharField(max_length=255, label=gettext_lazy("Environment"))
+
+
+class IntegrationForm(forms.Form):
+    value = forms.ModelChoiceField(None, to_field_name="type", label=gettext_lazy("Integration"))
+
+    def clean_value(self):
+        return self.cleaned_data["value"].type
+
+
+def prepare(request, action, records):
+    """What an action of the list answers: the page that says what it would do."""
+    recycle_bin.throw_away_old()
+    return redirect(
+        "admin:connections_change_run", bulk_change.prepare(request.user, action, records).pk
+    )
+
+
+def _own(request, pk):
+    """A change of who asks; others are not there."""
+    if not request.user.has_perm("connections.view_connectionauth"):
+        raise PermissionDenied
+    run = get_object_or_404(ChangeRun.objects.filter(user=request.user), pk=pk)
+    run.user = request.user
+    if not request.user.has_perm(bulk_change.action_of(run).permission):
+        raise PermissionDenied
+    return run
+
+
+@require_http_methods(["GET", "POST"])
+def change(request, pk):
+    """Check what would happen, confirm, watch it, see what happened, undo it."""
+    recycle_bin.throw_away_old()
+    run = _own(request, pk)
+    if request.method == "POST":
+        return _act(request, run)
+    if run.finished_at:
+        return _respond(request, run, "change_done", may_undo=run.can_be_undone)
+    if run.status == Status.RUNNING:
+        return _running(request, run)
+    return _check(request, run)
+
+
+def _act(request, run):
+    """What the buttons ask for; where that is too late, the page says so."""
+    here = redirect("admin:connections_change_run", run.pk)
+    if "undo" in request.POST:
+        if run.can_be_undone:
+            undo.undo(run, request.user, seconds=undo.IN_A_REQUEST)
+    elif "discard" in request.POST:
+        was_confirmed = run.status == Status.RUNNING
+        if not run.finished_at and runs.discard(run) and not was_confirmed:
+            messages.success(request, _("Nothing was changed."))
+            return redirect("admin:connections_connectionauth_changelist")
+    elif "cancel" in request.POST:
+        runs.cancel(run)
+    elif "continue" in request.POST:
+        runs.resume(run)
+    elif run.status == Status.UPLOADED:
+        if "value" in request.POST and bulk_change.action_of(run).asks:
+            return _asked(request, run, here)
+        if "confirm" in request.POST and run.result:
+            _start(request, run)
+    return here
+
+
+def _asked(request, run, here):
+    form = _form(request, run, request.POST)
+    if not form.is_valid():
+        return _check(request, run, form)
+    bulk_change.look(run, form.cleaned_data["value"])
+    return here
+
+
+def _start(request, run):
+    try:
+        bulk_change.start(run)
+    except runs.Busy:
+        messages.error(
+            request, _("A change of yours is under way. One at a time: confirm again afterwards.")
+        )
+    except runs.CannotStart:
+        messages.error(request, _("It could not be started. Nothing is changed; try again."))
+
+
+def _form(request, run, data=None):
+    """The form that asks for the value of an action, or None."""
+    initial = {"value": run.options["value"]}
+    if run.options["action"] == "environment":
+        return EnvironmentForm(data, initial=initial)
+    if run.options["action"] == "integration":
+        form = IntegrationForm(data, initial=initial)
+        form.fields["value"].queryset = Integration.objects.visible_to(request.user)
+        return form
+    return None
+
+
+def _check(request, run, form=None):
+    form = form or _form(request, run)
+    first = run.result["first"] if run.result else []
+    records = ConnectionAuth.objects.visible_to(request.user).filter(pk__in=first)
+    is_small = run.total <= bulk_change.AT_ONCE
+    return _respond(
+        request, run, "change_check", form=form, records=records.listed(), is_small=is_small
+    )
+
+
+@in_background  # without JavaScript it loads itself anew
+def _running(request, run):
+    return _respond(request, run, "change_running", progress=_progress_of(run))
+
+
+def _respond(request, run, template, **context):
+    result = run.result
+    refused = result["refused"] if result else {}
+    context = context_for(
+        request,
+        bulk_change.title_of(run),
+        run=run,
+        result=result,
+        action=run.options["action"],
+        refused=[(bulk_change.REFUSALS[name], count) for name, count in refused.items()],
+        refused_count=sum(refused.values()),
+        **context,
+    )
+    return TemplateResponse(request, f"admin/connections/{template}.html", context)
+
+
+def _progress_of(run):
+    """How far a run is, as numbers and in words: for its page and for progress.js."""
+    result = run.result
+    until = run.heartbeat_at if run.is_interrupted else timezone.now()
+    return {
+        "state": run.state,
+        "done": run.done,
+        "total": run.total,
+        "words": {
+            "count": f"{wording.number(run.done)} / {wording.number(run.total)}",
+            "percent": f"{100 * run.done // max(1, run.total)} %",
+            "elapsed": wording.duration(max(0, (until - run.started_at).total_seconds())),
+            "changed": wording.number(result["changed"]),
+            "already": wording.number(result["already"]),
+            "refused": wording.number(sum(result["refused"].values())),
+        },
+        "refused": [],
+    }
+
+
+@require_safe
+@in_background
+def progress(request, pk):
+    """How far a change is, as JSON. Asked for each second: nothing else is done here."""
+    run = _own(request, pk)
+    return JsonResponse(_progress_of(run) if run.started_at else {"state": run.status})
+
+
+@require_safe
+def history(request):
+    """Who changed many at once, when, and with which result."""
+    if not request.user.has_perm("connections.view_connectionauth"):
+        raise PermissionDenied
+    recycle_bin.throw_away_old()
+    begun = ChangeRun.objects.visible_to(request.user).exclude(status=Status.UPLOADED)
+    begun = begun.select_related("user").order_by("-started_at", "pk")
+    page = Paginator(begun, 50).get_page(request.GET.get("page"))
+    rows = [
+        (
+            run,
+            bulk_change.title_of(run),
+            sum(run.result["refused"].values()),
+            run.user == request.user,
+        )
+        for run in page
+    ]
+    context = context_for(request, _("Past changes"), page=page, rows=rows)
+    return TemplateResponse(request, "admin/connections/change_history.html", context)

@@ -1,0 +1,99 @@
+"""Find a leaked secret, and see which secrets are shared; neither page shows one.
+
+Both are for who may reveal secrets: to others they would answer guesses.
+"""
+
+from django import forms
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_http_methods, require_safe
+
+from connections.console.pages import context_for
+from connections.console.records.forms import WriteOnlyTextarea
+from connections.encryption.digests import SECRETS
+from connections.json_format import schema
+from connections.records import secret_search
+
+SHOWN = 200  # places of each kind
+MOST_OPENED = 10_000  # former versions: what a person waits for
+ON_A_PAGE = 25
+
+
+class SecretForm(forms.Form):
+    secret = forms.CharField(
+        strip=False,
+        label=_("The secret"),
+        # What was typed is never sent back.
+        widget=WriteOnlyTextarea(
+            {"rows": 4, "spellcheck": "false", "autocomplete": "off", "data-exact": ""}
+        ),
+        error_messages={"required": _("Paste the secret to look for.")},
+    )
+    former = forms.BooleanField(required=False, label=_("Also in former versions"))
+
+    def clean_secret(self):
+        secret = self.cleaned_data["secret"]
+        try:
+            secret.encode()
+        except UnicodeEncodeError:  # its `object` is the secret: do not chain it
+            raise forms.ValidationError(_("This is no text that could be stored.")) from None
+        if not secret.strip():
+            raise forms.ValidationError(self.fields["secret"].error_messages["required"])
+        return secret
+
+
+class FieldForm(forms.Form):
+    field = forms.ChoiceField(
+        required=False,
+        label=_("Field"),
+        choices=[("", _("Any field")), *((name, schema.camel(name)) for name in sorted(SECRETS))],
+    )
+
+
+def _require_permission(user):
+    if not user.has_perms(["connections.view_connectionauth", "connections.reveal_secrets"]):
+        raise PermissionDenied
+
+
+@require_http_methods(["GET", "POST"])
+def find_page(request):
+    """Asks for a secret; a POST answers where it is, on a page that holds nothing of it."""
+    _require_permission(request.user)
+    form = SecretForm(request.POST if request.method == "POST" else None)
+    kept = secret_search.former_versions(request.user)[: MOST_OPENED + 1].count()
+    may_open_former = kept <= MOST_OPENED
+    context = context_for(
+        request, _("Find a secret"), form=form, kept=kept, may_open_former=may_open_former
+    )
+    if form.is_valid():
+        former = form.cleaned_data["former"] and may_open_former
+        found = secret_search.look(form.cleaned_data["secret"], user=request.user, former=former)
+        context |= {
+            "found": found,
+            "holders": found.holders[:SHOWN],
+            "former": found.former[:SHOWN],
+            "hidden": sum(max(0, len(all_) - SHOWN) for all_ in (found.holders, found.former)),
+        }
+    return TemplateResponse(request, "admin/connections/find_secret.html", context)
+
+
+@require_safe
+def shared_page(request):
+    """Which secrets several connections hold: how many do, and in which fields."""
+    _require_permission(request.user)
+    form = FieldForm(request.GET)
+    field = form.cleaned_data["field"] if form.is_valid() else ""
+    page = Paginator(secret_search.shared(request.user, field), ON_A_PAGE).get_page(
+        request.GET.get("page")
+    )
+    context = context_for(
+        request,
+        _("Shared secrets"),
+        form=form,
+        field=field,
+        page=page,
+        groups=secret_search.groups(page.object_list, request.user, field),
+    )
+    return TemplateResponse(request, "admin/connections/shared_secrets.html", context)

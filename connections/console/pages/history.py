@@ -1,0 +1,23 @@
+"""The history of one connection, in pages."""
+
+from django.core.paginator import Paginator
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
+
+from connections.console.pages import context_for
+from connections.records import history
+
+ON_A_PAGE = 25
+
+
+def history_page(request, record):
+    """What became of a record that the user may see, newest first."""
+    page = Paginator(history.rows(record), ON_A_PAGE).get_page(request.GET.get("page"))
+    context = context_for(
+        request,
+        _("History"),
+        record=record,
+        page=page,
+        entries=history.entries(page.object_list),
+    )
+    return TemplateResponse(request, "admin/connections/history.html", context)

@@ -1,0 +1,380 @@
+"""Pages of an import: upload, check, watch, see what happened, look back."""
+
+import json
+from itertools import chain
+from urllib.parse import urlencode
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.db.models import F, Q
+from django.http import Http404, JsonResponse, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+from django.views.decorators.http import require_http_methods, require_safe
+
+from connections.accounts.permissions import allowed
+from connections.accounts.sessions import in_background
+from connections.console import wording
+from connections.console.dashboard.context import LABELS
+from connections.console.pages import context_for
+from connections.console.records.forms import WriteOnlyTextarea
+from connections.console.uploads import MAX_UPLOAD
+from connections.encryption import keyring
+from connections.import_export import importer
+from connections.jobs import runs, undo
+from connections.json_format.issues import Issue, in_words
+from connections.json_format.stream.sources import SpooledSource
+from connections.models import ImportRun, Integration
+from connections.records import recycle_bin
+
+REPORTED = tuple(Issue("", "").as_json())  # the keys of a line of the report
+NOTHING_YET = runs.Report().so_far(0)  # of a run that has not said how far it is
+POLICIES = (
+    (
+        "update",
+        gettext_lazy("Update it"),
+        gettext_lazy("Plain fields become the file's. Secrets that the file lacks stay."),
+    ),
+    (
+        "replace",
+        gettext_lazy("Replace it"),
+        gettext_lazy("Exactly what the file says. What it lacks is cleared."),
+    ),
+    ("skip", gettext_lazy("Skip it"), gettext_lazy("Keep what is stored.")),
+    ("fail", gettext_lazy("Refuse the record"), gettext_lazy("And say so in the report.")),
+)
+UNDER_WAY = {  # titles, beside "Importing"
+    "waiting": gettext_lazy("Import waiting"),
+    "interrupted": gettext_lazy("Import interrupted"),
+}
+
+
+class UploadForm(forms.Form):
+    file = forms.FileField(
+        required=False,
+        label=gettext_lazy("Drop a file here, or choose one"),
+        allow_empty_file=True,
+    )
+    text = forms.CharField(
+        required=False,
+        strip=False,
+        label=gettext_lazy("Or paste JSON"),
+        # What was pasted is never sent back.
+        widget=WriteOnlyTextarea(attrs={"rows": 8, "spellcheck": "false", "autocomplete": "off"}),
+    )
+
+    def clean_file(self):
+        file = self.cleaned_data["file"]
+        if file and file.size > MAX_UPLOAD:
+            raise forms.ValidationError(
+                _("Over 200 MB. For large files there is the command import_connections.")
+            )
+        return file
+
+    def clean(self):
+        cleaned = super().clean()
+        if not cleaned.get("file") and not cleaned.get("text") and not self.errors:
+            raise forms.ValidationError(_("Choose a file, or paste JSON."))
+        if cleaned.get("file") and cleaned.get("text"):
+            raise forms.ValidationError(_("Either a file or pasted JSON, not both."))
+        return cleaned
+
+    def source(self):
+        """What was given, as a source (see reader)."""
+        if self.cleaned_data.get("file"):
+            return self.cleaned_data["file"].source
+        source = SpooledSource("pasted.json", keyring.seal_bytes, keyring.unseal_bytes)
+        source.write(self.cleaned_data["text"].encode("utf-8", "surrogatepass"))
+        return source
+
+
+def require_import_permission(user):
+    if not user.has_perm("connections.import_connections"):
+        raise PermissionDenied
+
+
+@require_http_methods(["GET", "POST"])
+def import_page(request):
+    """Choose a file or paste JSON; what comes in is sealed at once."""
+    require_import_permission(request.user)
+    recycle_bin.throw_away_old()
+    form = UploadForm(request.POST or None, request.FILES or None)
+    if request.method == "POST" and form.is_valid():
+        return redirect(
+            "admin:connections_import_run", runs.keep_sealed(form.source(), request.user).pk
+        )
+    context = context_for(
+        request,
+        _("Import"),
+        form=form,
+        step=1,
+        limit=MAX_UPLOAD,
+        running=running_import(request.user),
+    )
+    return TemplateResponse(request, "admin/connections/import.html", context)
+
+
+def own_run(request, pk):
+    """A run of who asks, or one of the command line that has ended."""
+    require_import_permission(request.user)
+    run = get_object_or_404(
+        ImportRun.objects.visible_to(request.user), Q(user=request.user) | Q(user=None), pk=pk
+    )
+    if run.user_id is None and run.give_up():  # it was killed; what it stored can be undone
+        run.refresh_from_db()
+    if not _has_page(run, request.user):
+        raise Http404
+    return run
+
+
+def _has_page(run, user):
+    """A command says itself how far it is; what became of it has a page."""
+    if run.user_id is None:
+        return bool(run.finished_at) or run.is_interrupted
+    return run.user_id == user.pk
+
+
+def options_from(data, user, **more):
+    """importing.Options from what a person ticked."""
+    policy = data.get("on_conflict", "update")
+    return importer.Options(
+        on_conflict=policy if policy in importer.POLICIES else "update",
+        allow_older="allow_older" in data,
+        atomic="atomic" in data,
+        **allowed(user),
+        **more,
+    )
+
+
+@require_http_methods(["GET", "POST"])
+def import_run(request, pk):
+    """Check what would happen, confirm, watch it, and see what happened."""
+    recycle_bin.throw_away_old()
+    run = own_run(request, pk)
+    if run.finished_at:
+        return _undo(request, run) if "undo" in request.POST else _import_done(request, run)
+    if request.method == "POST":
+        return _act(request, run)
+    if run.status == ImportRun.Status.RUNNING:
+        return _import_running(request, run)
+    return _import_check(request, run)
+
+
+def _import_check(request, run):
+    options = options_from(request.GET, request.user, dry_run=True)
+    preview = runs.Report()
+    result = importer.run([runs.StoredUpload(run)], options, on_verdict=preview.add)
+    names = dict(Integration.objects.values_list("type", "name"))
+    for verdict in chain.from_iterable(preview.shelves.values()):
+        verdict.integration = names.get(verdict.integration) or verdict.integration
+    context = context_for(
+        request,
+        _("Check before it is stored"),
+        run=run,
+        step=2,
+        result=result,
+        preview=preview,
+        refused=_errors(
+            issue.as_json() for verdict in preview.shelves["rejected"] for issue in verdict.issues
+        ),
+        options=options,
+        policies=POLICIES,
+        bucket_labels=LABELS,
+        to_store=result.created + result.updated,
+        hidden_refusals=max(0, result.rejected - len(preview.shelves["rejected"])),
+        running=running_import(request.user),
+    )
+    return TemplateResponse(request, "admin/connections/import_check.html", context)
+
+
+@in_background  # without JavaScript it loads itself anew
+def _import_running(request, run):
+    context = context_for(
+        request,
+        UNDER_WAY.get(run.state, _("Importing")),
+        run=run,
+        step=3,
+        result=run.result or NOTHING_YET,
+        progress=progress_of(run),
+        can_tell=runs.can_tell(run),
+    )
+    return TemplateResponse(request, "admin/connections/import_running.html", context)
+
+
+def _import_done(request, run):
+    result = run.result or NOTHING_YET
+    errors = _errors(result["issues"])
+    context = context_for(
+        request,
+        _("Import"),
+        run=run,
+        step=4,
+        result=result,
+        stored=undo.stored_by(run),
+        may_undo=run.can_be_undone and _may_undo(request.user),
+        refused=errors[: runs.SHOWN],
+        hidden_refusals=max(0, len(errors) - runs.SHOWN),
+    )
+    return TemplateResponse(request, "admin/connections/import_done.html", context)
+
+
+def _may_undo(user):
+    return user.has_perms(
+        ["connections.change_connectionauth", "connections.delete_connectionauth"]
+    )
+
+
+def _undo(request, run):
+    """As much as fits into a request; its button goes on with the rest."""
+    if not _may_undo(request.user):
+        raise PermissionDenied
+    if run.can_be_undone:
+        undo.undo(run, request.user, seconds=undo.IN_A_REQUEST)
+    return redirect("admin:connections_import_run", run.pk)
+
+
+def _errors(issues):
+    return [issue for issue in issues if issue["level"] == "error"]
+
+
+def _act(request, run):
+    """What the buttons of a run's pages ask for; where that is too late, its page says so."""
+    was_confirmed = run.status == ImportRun.Status.RUNNING
+    here = redirect("admin:connections_import_run", run.pk)
+    if "discard" in request.POST:
+        if not runs.discard(run) or was_confirmed:
+            return here
+        messages.success(request, _("The upload is thrown away. Nothing was stored."))
+        return redirect("admin:connections_import")
+    if "cancel" in request.POST:
+        runs.cancel(run)
+        return here
+    try:
+        if "continue" in request.POST:
+            runs.resume(run)
+        else:
+            runs.confirm(run, options_from(request.POST, request.user))
+    except runs.Busy:  # the page says which one it waits for
+        chosen = {name: request.POST[name] for name in runs.OPTIONS if name in request.POST}
+        here["Location"] += f"?{urlencode(chosen)}"
+    except runs.CannotStart:
+        messages.error(
+            request, _("The import could not be started. Nothing is stored; try again.")
+        )
+    return here
+
+
+def running_import(user):
+    """The import of a person that is under way (or interrupted), or None."""
+    return ImportRun.objects.filter(user=user, status=ImportRun.Status.RUNNING).first()
+
+
+def progress_of(run):
+    """How far a run is, as numbers and in words: for its page and for the script on it."""
+    so_far = run.result or NOTHING_YET
+    until = run.heartbeat_at if run.is_interrupted else timezone.now()
+    elapsed = max(0, (until - run.started_at).total_seconds())
+    silent = (timezone.now() - run.heartbeat_at).total_seconds()
+    is_silent = silent > 10
+    pace = []
+    if run.done and so_far["seconds"]:
+        rate = run.done / so_far["seconds"]
+        if not (run.is_interrupted or is_silent):
+            left = wording.duration((run.total - run.done) / rate + 1)
+            pace.append(_("about %s left") % left)
+        pace.append(_("%s records a second") % wording.number(rate))
+    if not runs.can_tell(run):
+        count = _("All or nothing, in one go")
+    elif run.is_waiting:
+        count = _("Not begun")
+    elif run.total:
+        count = ngettext(
+            "%(done)s of %(total)s record", "%(done)s of %(total)s records", run.total
+        ) % {"done": wording.number(run.done), "total": wording.number(run.total)}
+    else:
+        count = _("Reading the file")
+        if silent > 3 and not run.is_interrupted:
+            pace.append(_("it is checked to the last byte before anything is stored"))
+    if run.cancel_requested:
+        pace.insert(0, _("stops after this batch"))
+    if is_silent and runs.can_tell(run) and run.total:
+        pace.append(_("no news for %s") % wording.duration(silent))
+    return {
+        "state": run.state,
+        "done": run.done,
+        "total": run.total,
+        "words": {
+            "count": count,
+            "pace": ", ".join(pace),
+            "percent": f"{100 * run.done // run.total} %" if run.total else "",
+            "elapsed": wording.duration(elapsed),
+            **{name: wording.number(so_far[name]) for name in (*importer.ACTIONS, "warnings")},
+        },
+        "refused": [
+            {
+                **{name: str(issue[name]) for name in ("record", "code")},
+                "message": in_words(issue["message"]),
+                "place": wording.place(issue),
+            }
+            for issue in so_far["issues"]
+        ],
+    }
+
+
+@require_safe
+@in_background
+def import_progress(request, pk):
+    """How far a run is, as JSON. Asked for each second: nothing else is done here."""
+    run = own_run(request, pk)
+    if run.status == ImportRun.Status.UPLOADED:
+        raise Http404
+    return JsonResponse(progress_of(run))
+
+
+@require_safe
+def import_history(request):
+    """Who imported what, when, and with which result."""
+    require_import_permission(request.user)
+    recycle_bin.throw_away_old()
+    confirmed = (
+        ImportRun.objects.visible_to(request.user)
+        .exclude(status=ImportRun.Status.UPLOADED)
+        .select_related("user")
+        .defer("result")  # with up to 20,000 issues
+        .annotate(**{name: F(f"result__{name}") for name in (*importer.ACTIONS, "warnings")})
+        .order_by("-started_at", "pk")
+    )
+    page = Paginator(confirmed, 50).get_page(request.GET.get("page"))
+    rows = [(run, _has_page(run, request.user)) for run in page]
+    context = context_for(request, _("Past imports"), page=page, rows=rows)
+    return TemplateResponse(request, "admin/connections/import_history.html", context)
+
+
+@require_safe
+def import_report(request, pk):
+    """Every issue of the upload, as NDJSON: what `import_connections --report` writes."""
+    run = own_run(request, pk)
+    if run.status != ImportRun.Status.UPLOADED:
+        # Key by key, since PostgreSQL keeps an order of its own.
+        lines = [
+            json.dumps({name: issue[name] for name in REPORTED}) + "\n"
+            for issue in (run.result or NOTHING_YET)["issues"]
+        ]
+    else:
+        lines = []
+        options = options_from(request.GET, request.user, dry_run=True)
+        importer.run(
+            [runs.StoredUpload(run)],
+            options,
+            on_verdict=lambda verdict: lines.extend(
+                json.dumps(issue.as_json()) + "\n" for issue in verdict.issues
+            ),
+        )
+    response = StreamingHttpResponse(lines, content_type="application/x-ndjson")
+    response["Content-Disposition"] = 'attachment; filename="import-report.ndjson"'
+    return response

@@ -1,0 +1,31 @@
+"""The page that takes the API's list of integrations."""
+
+from django.core.exceptions import PermissionDenied
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
+
+from connections.console.pages import context_for
+from connections.console.pages.imports import UploadForm
+from connections.import_export import integrations
+from connections.json_format.issues import FileRefused, in_words
+from connections.models import scope_of
+
+
+@require_http_methods(["GET", "POST"])
+def import_page(request):
+    """Take the API's list of integrations."""
+    for permission in ("add_integration", "change_integration"):
+        if not request.user.has_perm(f"connections.{permission}"):
+            raise PermissionDenied
+    if scope_of(request.user).is_limited:  # integrations are everybody's
+        raise PermissionDenied
+    form = UploadForm(request.POST or None, request.FILES or None)
+    result = None
+    if request.method == "POST" and form.is_valid():
+        try:
+            result = integrations.store(form.source())
+        except FileRefused as refusal:
+            form.add_error(None, in_words(refusal.message))
+    context = context_for(request, _("Import integrations"), form=form, result=result)
+    return TemplateResponse(request, "admin/connections/import_integrations.html", context)

@@ -1,0 +1,18 @@
+"""The page about the keys: which there are, what they seal, and how to bring in a new one."""
+
+from django.core.exceptions import PermissionDenied
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
+
+from connections.console.dashboard import keys
+from connections.console.pages import context_for
+
+
+@require_safe
+def keys_page(request):
+    """Names of keys and counts; keys themselves are on no page."""
+    if not keys.may_see(request.user):
+        raise PermissionDenied
+    context = context_for(request, _("Encryption keys"), **keys.context(request.user))
+    return TemplateResponse(request, "admin/connections/keys.html", context)

@@ -1,0 +1,321 @@
+"""The admin pages of users and groups."""
+
+import allauth.account.admin
+import allauth.mfa.admin  # noqa: F401  (what they register is taken off below)
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.admin.utils import unquote
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.forms import (
+    AdminPasswordChangeForm,
+    AdminUserCreationForm,
+    ReadOnlyPasswordHashField,
+    ReadOnlyPasswordHashWidget,
+    UserChangeForm,
+)
+from django.contrib.auth.models import Group, Permission, User
+from django.db.models import Count, Exists, ManyToManyField, OuterRef, Q
+from django.forms import CheckboxSelectMultiple
+from django.shortcuts import redirect
+from django.utils.html import format_html
+from django.utils.translation import gettext, gettext_noop
+from django.utils.translation import gettext_lazy as _
+
+from connections.accounts.mfa import SECOND_FACTORS
+from connections.audit import log
+from connections.console import wording
+from connections.console.integrations import LinesField
+from connections.console.mixins import KnownLookups
+from connections.models import UserScope
+
+# Ours come below; allauth's have nothing that anybody should look at or change by hand.
+admin.site.unregister((User, Group, EmailAddress, Authenticator))
+
+# Permissions have their names in the database, in English: these are Django's for our models.
+GIVEN_NAMES = (
+    gettext_noop("Can add connection"),
+    gettext_noop("Can change connection"),
+    gettext_noop("Can delete connection"),
+    gettext_noop("Can view connection"),
+    gettext_noop("Can add integration"),
+    gettext_noop("Can change integration"),
+    gettext_noop("Can delete integration"),
+    gettext_noop("Can view integration"),
+    gettext_noop("Can view user"),
+    gettext_noop("Can view group"),
+)
+# Django's own texts on these pages that its German catalogue lacks.
+DJANGO_SAYS = (
+    gettext_noop("Enable password-based authentication for this user by setting a password."),
+    gettext_noop("Set password"),
+    gettext_noop("Reset password"),
+    gettext_noop("Set password: %s"),
+    gettext_noop("Conflicting form data submitted. Please try again."),
+    gettext_noop("Password-based authentication was disabled."),
+)
+USER_NAME_HELP = _("Letters, digits and @ . + - _ only.")
+LIMITS = {"scope_environments": "environments", "scope_integrations": "integrations"}
+
+
+class HashWidget(ReadOnlyPasswordHashWidget):
+    """The way to a new password, without the salt and the beginning of the hash of the old one."""
+
+    def get_context(self, name, value, attrs):
+        context = super().get_context(name, value, attrs)
+        if any("value" in entry for entry in context["summary"]):
+            context["summary"] = []
+        return context
+
+
+class PasswordOrNone:
+    """For Django's two forms that set somebody else's password: its question in plain words."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields["password2"].label = _("And once more")
+        self.fields["password2"].help_text = ""
+        if question := self.fields.get("usable_password"):
+            question.label = _("Signs in by password")
+            question.help_text = _("Without one they get in by a passkey only, if they have one.")
+            question.choices = (("true", _("Yes")), ("false", _("No")))
+
+
+class NewPersonForm(PasswordOrNone, AdminUserCreationForm):
+    class Meta(AdminUserCreationForm.Meta):
+        labels = {"username": _("User name")}
+        help_texts = {"username": USER_NAME_HELP}
+
+
+class PasswordForm(PasswordOrNone, AdminPasswordChangeForm):
+    pass
+
+
+class PersonForm(UserChangeForm):
+    """A user, in the words of the console."""
+
+    password = ReadOnlyPasswordHashField(
+        label=_("Password"), widget=HashWidget, help_text=_("Only a hash of it is stored.")
+    )
+
+    class Meta(UserChangeForm.Meta):
+        labels = {
+            "username": _("User name"),
+            "email": _("E-mail address"),
+            "is_active": _("May sign in"),
+            "is_staff": _("May use the console"),
+            "is_superuser": _("May do everything"),
+        }
+        help_texts = {
+            "username": USER_NAME_HELP,
+            "is_active": _(
+                "Take this away rather than delete a user: what they did keeps its name."
+            ),
+            "is_staff": _("To see and do what their groups and permissions allow."),
+            "is_superuser": _("Without any group or permission."),
+            "groups": "",
+            "user_permissions": _("On top of those of the groups."),
+        }
+
+
+class LimitedForm(PersonForm):
+    """A user, with what they are limited to."""
+
+    scope_environments = LinesField(
+        required=False,
+        label=_("Environments"),
+        help_text=_("One a line, such as Production. Blank: any."),
+    )
+    scope_integrations = LinesField(
+        required=False,
+        label=_("Integrations"),
+        help_text=_("Types such as hubspot, one a line. Blank: any."),
+    )
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        if scope := UserScope.objects.filter(pk=self.instance.pk).first():
+            for name, column in LIMITS.items():
+                self.initial[name] = getattr(scope, column)
+
+
+def _name_of(permission):
+    return gettext(permission.name)
+
+
+def _dated(moment):
+    if not moment:
+        return _("never")
+    ago, exact = wording.relative(moment), wording.exact(moment)
+    return format_html("<span>{} <small>{}</small></span>", ago, exact)
+
+
+class Ticked(KnownLookups):
+    """Groups and permissions are ticked: Django's two lists need a mouse and a wide screen.
+
+    Only a superuser changes people and groups, whatever permissions somebody has: who could give
+    themselves any, or another password to somebody who has them, would be limited by nothing.
+    """
+
+    formfield_overrides = {ManyToManyField: {"widget": CheckboxSelectMultiple({"class": "many"})}}
+    filter_horizontal = ()
+
+    def has_add_permission(self, request):
+        return request.user.is_superuser
+
+    def has_change_permission(self, request, obj=None):
+        return request.user.is_superuser
+
+    def has_delete_permission(self, request, obj=None):
+        return request.user.is_superuser
+
+    def formfield_for_manytomany(self, db_field, request, **kwargs):
+        """Permissions by their own names, and only those of what the console shows."""
+        field = super().formfield_for_manytomany(db_field, request, **kwargs)
+        if db_field.related_model is Permission:
+            ours = Q(content_type__app_label="connections")
+            people = Q(codename__in=("view_user", "view_group"))
+            field.queryset = field.queryset.filter(ours | people)
+            field.label_from_instance = _name_of
+        return field
+
+    def get_deleted_objects(self, objs, request):
+        """Who is deleted, and how many of what goes with them; rows that only join are neither."""
+        _tree, counts, lacking, protected = super().get_deleted_objects(objs, request)
+        models = apps.get_models(include_auto_created=True)
+        joins = {model._meta.verbose_name_plural for model in models if model._meta.auto_created}
+        counts = {name: count for name, count in counts.items() if name not in joins}
+        return [str(obj) for obj in objs], counts, lacking, protected
+
+
+class WordedFilter(admin.BooleanFieldListFilter):
+    def __init__(self, field, request, params, model, model_admin, field_path):
+        super().__init__(field, request, params, model, model_admin, field_path)
+        self.title = PersonForm.Meta.labels[field_path]
+
+
+@admin.register(User)
+class PersonAdmin(Ticked, UserAdmin):
+    form = LimitedForm
+    add_form = NewPersonForm
+    change_password_form = PasswordForm
+    list_display = ("user_name", "full_name", "mail", "may", "second_step", "seen")
+    list_filter = (
+        ("is_active", WordedFilter),
+        ("is_staff", WordedFilter),
+        ("is_superuser", WordedFilter),
+        "groups",
+    )
+    readonly_fields = ("seen", "joined")
+    fieldsets = (
+        (None, {"fields": ("username", "password")}),
+        (_("Personal info"), {"fields": ("first_name", "last_name", "email")}),
+        (
+            _("Permissions"),
+            {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")},
+        ),
+        (_("Dates"), {"fields": ("seen", "joined")}),
+    )
+    lookups = ("is_staff__exact", "is_superuser__exact", "is_active__exact", "groups__id__exact")
+
+    def get_queryset(self, request):
+        second = Authenticator.objects.filter(user=OuterRef("pk"), type__in=SECOND_FACTORS)
+        return super().get_queryset(request).annotate(has_second=Exists(second))
+
+    def get_changelist_instance(self, request):
+        """With the groups of all who are listed, in one query."""
+        found = super().get_changelist_instance(request)
+        found.result_list = found.result_list.prefetch_related("groups")
+        return found
+
+    @admin.display(description=_("User name"), ordering="username")
+    def user_name(self, obj):
+        return obj.get_username()
+
+    @admin.display(description=_("Name"), ordering="last_name")
+    def full_name(self, obj):
+        return obj.get_full_name()
+
+    @admin.display(description=_("E-mail address"), ordering="email")
+    def mail(self, obj):
+        return obj.email
+
+    @admin.display(description=_("Allowed"))
+    def may(self, obj):
+        """Groups, or what outweighs them."""
+        if not obj.is_active:
+            return _("no sign-in")
+        if obj.is_superuser:
+            return _("everything")
+        return ", ".join(sorted(group.name for group in obj.groups.all()))
+
+    @admin.display(description=_("Second step"), ordering="has_second")
+    def second_step(self, obj):
+        return _("set up") if obj.has_second else _("not set up")
+
+    @admin.display(description=_("Last signed in"), ordering="last_login")
+    def seen(self, obj):
+        return _dated(obj.last_login)
+
+    @admin.display(description=_("Added"))
+    def joined(self, obj):
+        return _dated(obj.date_joined)
+
+    def user_change_password(self, request, id, form_url=""):
+        """That of others: one's own takes the old one first."""
+        if self.get_object(request, unquote(id)) == request.user:
+            return redirect("account_change_password")
+        return super().user_change_password(request, id, form_url)
+
+    def get_form(self, request, obj=None, **kwargs):
+        if obj and not request.user.is_superuser:
+            kwargs["form"] = PersonForm
+        return super().get_form(request, obj, **kwargs)
+
+    def get_fieldsets(self, request, obj=None):
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or not request.user.is_superuser:
+            return fieldsets
+        scope = {
+            "fields": tuple(LIMITS),
+            "description": _(
+                "A user with limits sees and touches only the connections inside. "
+                "A superuser has none."
+            ),
+        }
+        return (*fieldsets, (_("Limited to"), scope))
+
+    def save_model(self, request, obj, form, change):
+        super().save_model(request, obj, form, change)
+        if changed := set(LIMITS) & set(form.changed_data):
+            limits = {column: form.cleaned_data[name] for name, column in LIMITS.items()}
+            UserScope.objects.update_or_create(user=obj, defaults=limits)
+            log.record("permission", request=request, record=obj, fields=changed)
+
+
+@admin.register(Group)
+class RoleAdmin(Ticked, GroupAdmin):
+    list_display = ("role", "members", "allows")
+
+    def get_queryset(self, request):
+        return (
+            super()
+            .get_queryset(request)
+            .annotate(
+                user_count=Count("user", distinct=True),
+                permission_count=Count("permissions", distinct=True),
+            )
+        )
+
+    @admin.display(description=_("Group"), ordering="name")
+    def role(self, obj):
+        return obj.name
+
+    @admin.display(description=_("Users"), ordering="user_count")
+    def members(self, obj):
+        return wording.number(obj.user_count)
+
+    @admin.display(description=_("Permissions"), ordering="permission_count")
+    def allows(self, obj):
+        return wording.number(obj.permission_count)

@@ -1,0 +1,341 @@
+"""The admin pages of connections; thin, over the rooms that do the work."""
+
+import copy
+from urllib.parse import urlencode
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.models import LogEntry
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import PAGE_VAR
+from django.core.exceptions import PermissionDenied
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.http import Http404, HttpResponseRedirect, QueryDict
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+
+from connections.audited import AuditedAdmin
+from connections.console import wording
+from connections.console.dashboard.context import LABELS
+from connections.console.filters import LIST_FILTERS, in_words, wants_choices
+from connections.console.mixins import PRESERVED, KnownLookups
+from connections.console.pages import changes as change_pages
+from connections.console.pages import exports, history
+from connections.console.records import neighbours
+from connections.console.records import page as record_page
+from connections.console.records.changelist import ConnectionChangeList, ListPaginator, Uncounted
+from connections.console.records.forms import PLAIN_FIELDS, ConnectionAuthForm
+from connections.import_export.merge import CREDENTIALS, TOKENS
+from connections.json_format.schema import field_name
+from connections.models import ConnectionAuth, Integration, VersionConflict, scope_of
+from connections.records import recycle_bin, versions
+
+
+def badge(name, text):
+    return format_html('<span class="badge is-{}">{}</span>', name, text)
+
+
+@admin.register(ConnectionAuth)
+class ConnectionAuthAdmin(KnownLookups, AuditedAdmin):
+    form = ConnectionAuthForm
+    lookups = tuple(list_filter.parameter_name for list_filter in LIST_FILTERS)
+    list_display = ("status", "title", "kind_of_system", "kind", "place", "breaks", "renewed_by")
+    list_display_links = ("title",)
+    list_filter = LIST_FILTERS
+    list_per_page = 100
+    paginator = ListPaginator
+    show_full_result_count = False
+    search_fields = ("name", "connection_id", "external_xref", "client_id", "user_id")
+    search_help_text = _("Name, ids, references")
+    ordering = (F("breaks_at").asc(nulls_last=True), "id")
+    actions = (
+        "pause",
+        "resume",
+        "set_environment",
+        "set_integration",
+        "export_selected",
+        "move_to_bin",
+    )
+
+    # The list
+
+    def get_changelist(self, request, **kwargs):
+        return ConnectionChangeList if wants_choices(request) else Uncounted
+
+    def get_queryset(self, request):
+        queryset = super().get_queryset(request).visible_to(request.user)
+        match = request.resolver_match
+        if match and match.url_name == "connections_connectionauth_change":
+            return queryset.select_related("integration")
+        return queryset.listed()
+
+    @admin.display(description=_("Status"), ordering=F("breaks_at").asc(nulls_last=True))
+    def status(self, obj):
+        return badge(obj.bucket(), LABELS[obj.bucket()])
+
+    @admin.display(description=_("Name"), ordering="name")
+    def title(self, obj):
+        marks = [badge(name, LABELS[name]) for name in record_page.marks(obj)]
+        return format_html("{}" + " {}" * len(marks), str(obj), *marks)
+
+    @admin.display(description=_("Integration"), ordering="integration__name")
+    def kind_of_system(self, obj):
+        return str(obj.integration) if obj.integration_id else "-"
+
+    @admin.display(description=_("Kind"), ordering="auth_kind")
+    def kind(self, obj):
+        return obj.get_auth_kind_display()
+
+    @admin.display(description=_("Environment"), ordering="environment")
+    def place(self, obj):
+        return wording.visible(obj.environment_label)
+
+    @admin.display(description=_("Breaks"), ordering=F("breaks_at").asc(nulls_last=True))
+    def breaks(self, obj):
+        if obj.breaks_at is None:
+            return "-"
+        return format_html(
+            '<time title="{}">{}</time> <small>{}</small>',
+            wording.exact(obj.breaks_at, wording.SECOND),
+            wording.relative(obj.breaks_at),
+            wording.exact(obj.breaks_at, wording.SHORT),
+        )
+
+    @admin.display(description=_("Renewed by"), ordering="renewable")
+    def renewed_by(self, obj):
+        name, text = ("machine", _("Machine")) if obj.renewable else ("person", _("Person"))
+        return format_html('<span class="by is-{}">{}</span>', name, text)
+
+    def changelist_view(self, request, extra_context=None):
+        response = super().changelist_view(request, extra_context)
+        if change_list := getattr(response, "context_data", {}).get("cl"):
+            is_narrowed = change_list.query or change_list.has_active_filters
+            response.context_data.update(
+                horizon=change_list.horizon,
+                is_empty_store=not change_list.horizon[0]["count"] and not is_narrowed,
+                time_zone=timezone.get_current_timezone_name(),
+            )
+        return response
+
+    def filtered(self, request, query_string):
+        """The connections that the list shows for a query string, on all its pages."""
+        request = copy.copy(request)
+        request.GET = self.known_query(QueryDict(query_string))
+        request.GET.pop(PAGE_VAR, None)
+        request.only_narrows = True
+        try:
+            return self.get_changelist_instance(request).queryset
+        except IncorrectLookupParameters:
+            raise Http404 from None
+
+    @admin.action(description=_("Export…"), permissions=["view"])
+    def export_selected(self, request, queryset):
+        if request.POST.get("select_across") == "1":
+            return exports.export_page(request, query=request.GET.urlencode())
+        ids = [str(pk) for pk in queryset.values_list("pk", flat=True)]
+        if ids:
+            return exports.export_page(request, ids=ids)
+        # Without ids an export means everything, which nobody has asked for here.
+        messages.warning(request, _("What you chose is not there any more."))
+
+    def get_actions(self, request):
+        actions = super().get_actions(request)
+        actions.pop("delete_selected", None)  # the bin is the way out
+        return actions
+
+    # Each leads to a page that says what it would do.
+
+    @admin.action(description=_("Pause…"), permissions=["change"])
+    def pause(self, request, queryset):
+        return change_pages.prepare(request, "pause", queryset)
+
+    @admin.action(description=_("Resume…"), permissions=["change"])
+    def resume(self, request, queryset):
+        return change_pages.prepare(request, "resume", queryset)
+
+    @admin.action(description=_("Set environment…"), permissions=["change"])
+    def set_environment(self, request, queryset):
+        return change_pages.prepare(request, "environment", queryset)
+
+    @admin.action(description=_("Set integration…"), permissions=["change"])
+    def set_integration(self, request, queryset):
+        return change_pages.prepare(request, "integration", queryset)
+
+    @admin.action(description=_("Bin…"), permissions=["delete"])
+    def move_to_bin(self, request, queryset):
+        return change_pages.prepare(request, "bin", queryset)
+
+    def delete_model(self, request, obj):
+        recycle_bin.move(ConnectionAuth.objects.filter(pk=obj.pk), request.user)
+
+    def get_deleted_objects(self, objs, request):
+        """Nothing else goes with them: what belongs to a record is in the bin with it."""
+        return [str(obj) for obj in objs], {}, set(), []
+
+    def response_delete(self, request, obj_display, obj_id):
+        self.say_binned(request, obj_display)
+        return HttpResponseRedirect(reverse("admin:connections_connectionauth_changelist"))
+
+    def say_binned(self, request, what):
+        messages.success(
+            request,
+            format_html(
+                _('<b>Moved {} to the bin.</b> For {} days it can be <a href="{}">restored</a>.'),
+                what,
+                recycle_bin.KEPT_FOR.days,
+                reverse("admin:connections_bin"),
+            ),
+        )
+
+    # The page of one connection
+
+    def get_fieldsets(self, request, obj=None):
+        fields = PLAIN_FIELDS if obj else (*PLAIN_FIELDS, "connection_id")
+        return [(None, {"fields": fields})]
+
+    def formfield_for_dbfield(self, db_field, request, **kwargs):
+        if db_field.name == "integration":  # without the icons that open pop-ups
+            visible = Integration.objects.visible_to(request.user)
+            return db_field.formfield(queryset=visible, empty_label=_("None"))
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    def get_object(self, request, object_id, from_field=None):
+        if request.method != "POST" or not transaction.get_connection().in_atomic_block:
+            return super().get_object(request, object_id, from_field)
+        # Whoever saves holds the row until the transaction ends, so that versions can't race.
+        try:
+            pk = ConnectionAuth._meta.pk.to_python(object_id)
+        except forms.ValidationError:
+            return None
+        visible = ConnectionAuth.objects.visible_to(request.user)
+        if not visible.select_for_update().filter(pk=pk).exists():
+            return None
+        return super().get_object(request, object_id, from_field)
+
+    def get_form(self, request, obj=None, change=False, **kwargs):
+        form = super().get_form(request, obj, change=change, **kwargs)
+        form.scope = scope_of(request.user)
+        return form
+
+    def get_changeform_initial_data(self, request):
+        """Nothing: a secret has no place in an address, where logs and histories keep it."""
+        return {}
+
+    def changeform_view(self, request, object_id=None, form_url="", extra_context=None):
+        try:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        except VersionConflict as conflict:
+            said = _("%s was changed by somebody else meanwhile. Nothing is overwritten.")
+            messages.error(request, said % conflict.record)
+        except IntegrityError:
+            messages.error(
+                request,
+                _(
+                    "Nothing is saved: another connection without an id holds exactly this, "
+                    "or the id is taken."
+                ),
+            )
+        return HttpResponseRedirect(request.get_full_path())
+
+    def render_change_form(self, request, context, add=False, change=False, form_url="", obj=None):
+        form = context["adminform"].form
+        instance = obj or form.instance
+        if obj and request.method == "GET":
+            if unreadable := record_page.find_unreadable(obj):
+                obj.note_unreadable(unreadable)
+        now = timezone.now()
+        can_change = self.has_change_permission(request, obj) if change else True
+        main, side = record_page.groups(instance, form, now, can_change=can_change)
+        context.update(
+            head=record_page.head(obj, now) if obj else None,
+            main=main,
+            side=side,
+            around=record_page.around(obj, now) if obj else [],
+            can_change=can_change,
+            **(record_page.beside(obj, now) if obj else {}),
+            place=self.place_in_list(request, obj) if obj and request.method == "GET" else None,
+            conflict=self.last_change(form, obj),
+            to_bin=True,
+            show_save_and_add_another=not change,
+        )
+        return super().render_change_form(request, context, add, change, form_url, obj)
+
+    def history_view(self, request, object_id, extra_context=None):
+        obj = self.get_object(request, object_id)
+        if obj is None:
+            raise Http404
+        if not self.has_view_or_change_permission(request, obj):
+            raise PermissionDenied
+        return history.history_page(request, obj)
+
+    def place_in_list(self, request, obj):
+        """Where a record stands in the list that led to it, or in that of all."""
+        query = request.GET.get(PRESERVED, "")
+        found = neighbours.around(self.filtered(request, query), obj)
+        asked = self.known_query(QueryDict(query)).urlencode()
+        return {
+            **found._asdict(),
+            "words": ", ".join(in_words(asked)),
+            "query": f"?{query}" if query else "",
+            "way_back": f"?{urlencode({PRESERVED: query})}" if query else "",
+        }
+
+    def last_change(self, form, obj):
+        """Who changed the record meanwhile (a LogEntry), where the form met a conflict."""
+        if not form.has_error(forms.forms.NON_FIELD_ERRORS, "conflict"):
+            return None
+        # An older entry is not about this change: that one came by import.
+        entries = LogEntry.objects.filter(
+            object_id=str(obj.pk), action_time__gte=obj.updated_at
+        ).select_related("user")
+        return entries.order_by("-action_time").first()
+
+    def construct_change_message(self, request, form, formsets, add=False):
+        """What the history says: names of fields, those of cleared ones too."""
+        if add:
+            return [{"added": {}}]
+        names = [field_name(name) for name in form.changed_names]
+        return [{"changed": {"fields": names}}] if names else []
+
+    def save_model(self, request, obj, form, change):
+        changed = form.changed_names
+        now = timezone.now()
+        if {*CREDENTIALS} & set(changed):
+            obj.locally_changed_at = now
+            changed.append("locally_changed_at")
+        if change and TOKENS & set(changed):
+            obj.received_at = now
+            changed.append("received_at")
+        if not change:
+            obj.save()
+        elif changed:
+            before = ConnectionAuth.objects.get(pk=obj.pk)
+            versions.former(before, form.changed_names, by=request.user.pk).save()
+            obj.save(update_fields=changed)
+
+    def response_add(self, request, obj, post_url_continue=None):
+        return self.say_saved(request, obj, _("<b>Added {}.</b> {}"), "")
+
+    def response_change(self, request, obj):
+        return self.say_saved(
+            request, obj, _("<b>Saved {}.</b> {}"), wording.changed(request.changed_names)
+        )
+
+    def save_form(self, request, form, change):
+        request.changed_names = [field_name(name) for name in form.changed_names]
+        for warning in form.warnings:
+            messages.warning(request, warning)
+        return super().save_form(request, form, change)
+
+    def say_saved(self, request, obj, text, detail):
+        messages.success(request, format_html(text, str(obj), detail))
+        if "_continue" in request.POST:
+            url = reverse("admin:connections_connectionauth_change", args=[obj.pk])
+            filters = self.get_preserved_filters(request)
+            return HttpResponseRedirect(f"{url}?{filters}" if filters else url)
+        if "_addanother" in request.POST:
+            return HttpResponseRedirect(request.path)
+        return self.response_post_save_change(request, obj)

@@ -1,0 +1,402 @@
+"""The form of a connection: plain fields to edit, sealed fields to write only.
+
+A sealed input never shows what is stored nor what was just typed; blank keeps what is stored, a
+separate tick clears it. Every rule about values is payload's: the form asks it.
+"""
+
+import json
+from datetime import timedelta, timezone
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext, pgettext_lazy
+from django.utils.translation import gettext_lazy as _
+
+from connections.console import wording
+from connections.import_export.merge import CREDENTIALS, moved_endpoints
+from connections.json_format import dates, schema, serialize
+from connections.json_format import entry as json_format_entry
+from connections.json_format.issues import CODES, OUTSIDE, in_words
+from connections.json_format.stream.tokenizer import MAX_DEPTH
+from connections.json_format.values import MASKED, MAX_SHORT_TEXT
+from connections.models import EVERYTHING, SEALED_COLUMNS, ConnectionAuth
+
+# Groups of the page, by what the fields are for: (title, fields).
+IDENTITY, EXPIRY = _("Identity"), _("Expiry")
+MAIN_GROUPS = (
+    (_("Tokens"), ("access_token", "refresh_token", "token", "state", "user_id")),
+    (
+        _("OAuth client"),
+        (
+            "client_id",
+            "client_secret",
+            "app_id",
+            "audience",
+            "consumer_key",
+            "consumer_secret",
+            "dev_api_key",
+        ),
+    ),
+    (_("Keys and certificates"), ("pem", "key")),
+    (_("Endpoints"), ("api_url", "token_url", "authorize_url", "refresh_url")),
+    (_("Other"), ("other_auth_info", "emails", "meta", "extra")),
+)
+SIDE_GROUPS = (
+    (IDENTITY, ("name", "integration", "environment", "external_xref", "is_paused")),
+    (
+        EXPIRY,
+        (
+            "expiry_date",
+            "refresh_token_expires_date",
+            "expires_in",
+            "refresh_token_expires_in",
+        ),
+    ),
+)
+PLAIN_FIELDS = tuple(
+    name
+    for _title, names in (*MAIN_GROUPS, *SIDE_GROUPS)
+    for name in names
+    if name not in SEALED_COLUMNS
+)
+PLAIN_COLUMNS = tuple(ConnectionAuth._meta.get_field(n) for n in (*PLAIN_FIELDS, "connection_id"))
+LABELS = {
+    "access_token": _("Access token"),
+    "api_url": _("API address"),
+    "app_id": _("App id"),
+    "audience": _("Audience"),
+    "authorize_url": _("Authorise address"),
+    "client_id": _("Client id"),
+    "client_secret": _("Client secret"),
+    "connection_id": _("Connection id"),
+    "consumer_key": _("Consumer key"),
+    "consumer_secret": _("Consumer secret"),
+    "dev_api_key": _("Developer API key"),
+    "emails": _("E-mail addresses"),
+    "environment": _("Environment"),
+    "expires_in": _("Access lasts"),
+    "expiry_date": _("Access ends"),
+    "external_xref": _("Your reference"),
+    "extra": _("Keys that we do not know"),
+    "integration": _("Integration"),
+    "is_paused": _("Paused"),
+    "key": _("Key"),
+    "meta": _("Meta"),
+    "name": _("Name"),
+    "other_auth_info": _("Other credentials"),
+    "pem": _("Certificate"),
+    "refresh_token": _("Refresh token"),
+    "refresh_token_expires_date": _("Refresh ends"),
+    "refresh_token_expires_in": _("Refresh lasts"),
+    "refresh_url": _("Refresh address"),
+    "state": pgettext_lazy("field", "State"),
+    "token": _("Token"),
+    "token_url": _("Token address"),
+    "user_id": _("User id"),
+}
+HELP = {
+    "emails": _("One address a line."),
+    "connection_id": _("The id that the API knows it by. It can't be changed later."),
+    "environment": _("Blank counts as Production."),
+    "expires_in": _("Seconds."),
+    "expiry_date": _("A whole instant, such as 2026-11-30 14:20 +01:00."),
+    "extra": _("Kept as they came, and written again by an export."),
+    "external_xref": _("Your own id for the customer. Shown in lists and exports."),
+    "is_paused": _("Kept as it is."),
+    "key": _("An API key, or the private key that belongs to the certificate."),
+    "meta": _("A JSON object."),
+    "other_auth_info": _("One credential a line."),
+    "pem": _("PEM text with its BEGIN and END lines."),
+    "refresh_token_expires_date": _("A whole instant, such as 2026-11-30 14:20 +01:00."),
+    "refresh_token_expires_in": _("Seconds."),
+}
+JSON_KINDS = {"emails", "strings"}
+# An export puts meta into an auth object, a Connection and an array; an import reads that again.
+MAX_META_DEPTH = MAX_DEPTH - 3
+
+
+def label_of(name):
+    return LABELS.get(name, name)
+
+
+class WriteOnlyTextarea(forms.Textarea):
+    """Never shows a value: not what is stored, nor what was just typed.
+
+    Forms send every line end as CRLF (WHATWG HTML, 4.10.22), so a script sends the exact text
+    as JSON beside it, under `<name>_json`; that one wins.
+    """
+
+    def format_value(self, value):
+        return ""
+
+    def value_from_datadict(self, data, files, name):
+        try:
+            exact = json.loads(data.get(f"{name}_json") or "null")
+        except ValueError:
+            exact = None
+        return exact if isinstance(exact, str) else super().value_from_datadict(data, files, name)
+
+
+class SealedInput(forms.CharField):
+    """A value to be sealed, exactly as it was typed."""
+
+    def __init__(self, name):
+        super().__init__(
+            required=False,
+            strip=False,
+            empty_value=None,
+            label=label_of(name),
+            help_text=HELP.get(name, ""),
+            widget=WriteOnlyTextarea(
+                attrs={
+                    "rows": 3,
+                    "autocomplete": "off",
+                    "spellcheck": "false",
+                    "data-exact": "",
+                }
+            ),
+        )
+        # payload judges U+0000 like all other text, and says where.
+        self.validators = []
+
+
+class PlainInput(forms.CharField):
+    """One line of plain text; blank is absent, and what the browser can't show stays as it is."""
+
+    def __init__(self, **kwargs):
+        super().__init__(strip=False, empty_value=None, required=False, **kwargs)
+
+    def has_changed(self, initial, data):
+        def shown(text):
+            return (text or "").replace("\r", "").replace("\n", "")
+
+        return shown(initial) != shown(data)
+
+
+class SecondsInput(forms.FloatField):
+    def prepare_value(self, value):
+        return serialize.plain_number(value)
+
+
+class InstantInput(forms.CharField):
+    """A date and time with its zone, shown in the current one."""
+
+    def prepare_value(self, value):
+        return value if value is None or isinstance(value, str) else self.shown(value)
+
+    def shown(self, moment):
+        moment = wording.local(moment)
+        if moment.utcoffset() % timedelta(minutes=1):  # a zone of long ago, with seconds
+            moment = moment.astimezone(timezone.utc)
+        text = moment.isoformat(sep=" ")
+        return f"{text[:-6]} {text[-6:]}"
+
+    def to_python(self, value):
+        value = super().to_python(value)
+        if not value:
+            return None
+        try:
+            moment, has_zone = dates.parse_date(value)
+        except ValueError:
+            raise ValidationError(
+                gettext(
+                    "There is no such date. "
+                    "Write a whole instant, such as 2026-11-30 14:20 +01:00."
+                )
+            ) from None
+        if not has_zone:
+            raise ValidationError(gettext("Add the zone: 2026-11-30 14:20 +01:00, or Z for UTC."))
+        return moment
+
+    def has_changed(self, initial, data):
+        try:
+            return self.to_python(data) != initial
+        except ValidationError:
+            return True
+
+
+def inputs():
+    """The declared fields of the form, by name: how each field of the record is typed."""
+    fields = {"is_paused": forms.BooleanField(required=False)}
+    for name in (*PLAIN_FIELDS, "connection_id"):
+        kind = schema.AUTH_FIELDS.get(name)
+        if kind == "date":
+            fields[name] = InstantInput(required=False)
+        elif kind == "number":
+            number = forms.TextInput(attrs={"inputmode": "decimal"})
+            fields[name] = SecondsInput(required=False, widget=number)
+        elif name in ("environment", "external_xref", "connection_id"):
+            fields[name] = PlainInput(max_length=MAX_SHORT_TEXT)
+        elif name not in ("integration", "is_paused"):
+            fields[name] = PlainInput()
+    for name in SEALED_COLUMNS:
+        tick = forms.BooleanField(required=False, label=_("Clear the stored value instead"))
+        fields[f"clear_{name}"] = tick
+        if name != "extra":
+            fields[name] = SealedInput(name)
+    return fields
+
+
+class ConnectionAuthForm(forms.ModelForm):
+    """`warnings` holds sentences about accepted oddities after is_valid()."""
+
+    scope = EVERYTHING  # of who fills it in; the admin sets it
+    # The version that the person saw; another one in the store is a conflict.
+    version = forms.IntegerField(required=False, widget=forms.HiddenInput)
+    vars().update(inputs())
+
+    class Meta:
+        model = ConnectionAuth
+        fields = (*PLAIN_FIELDS, "connection_id")
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.warnings, self.sealed = [], {}
+        if not self.instance._state.adding:
+            self.fields.pop("connection_id", None)
+        self.initial["version"] = self.instance.version
+        self.stored = {field: getattr(self.instance, field.attname) for field in PLAIN_COLUMNS}
+        for name in self._meta.fields:
+            if name in self.fields:
+                self.fields[name].label = label_of(name)
+                self.fields[name].help_text = HELP.get(name, "")
+        for name in SEALED_COLUMNS:
+            if name in self.fields and getattr(self.instance, name) is not None:
+                self.fields[name].widget.attrs["placeholder"] = gettext(
+                    "Paste the new value. Blank keeps what is stored."
+                )
+            if f"clear_{name}" in self.fields:
+                self.fields[f"clear_{name}"].disabled = getattr(self.instance, name) is None
+
+    @property
+    def changed_names(self):
+        """The attributes of the record that this form changes."""
+        names = (name.removeprefix("clear_") for name in self.changed_data)
+        return [name for name in dict.fromkeys(names) if name != "version"]
+
+    def clean(self):
+        cleaned = super().clean()
+        adding = self.instance._state.adding
+        if not adding and cleaned.get("version") != self.instance.version:
+            raise ValidationError(
+                gettext(
+                    "Somebody else saved this connection meanwhile. Nothing of theirs is "
+                    "overwritten: look at their change, then make yours again."
+                ),
+                code="conflict",
+            )
+        typed = self.typed_sealed()
+        raw = {**self.plain_for_payload(), **typed}
+        if raw:
+            self.judge(json_format_entry.read_entry(raw), typed)
+        self.guard_endpoints(typed)
+        integration = cleaned.get("integration")
+        if not self.scope.reaches(integration and integration.type, cleaned.get("environment")):
+            self.add_error(None, gettext(OUTSIDE))
+        return cleaned
+
+    def guard_endpoints(self, typed):
+        """A new host must not get secrets that whoever changes it may not even know."""
+        kept = [
+            str(label_of(name))
+            for name in CREDENTIALS
+            if getattr(self.instance, name) is not None
+            and name not in typed
+            and not self.cleaned_data.get(f"clear_{name}")
+        ]
+        changes = {name: self.cleaned_data.get(name) for name in self.changed_data}
+        for name in moved_endpoints(self.instance, changes) if kept else ():
+            why = gettext(CODES["endpoint_changed"])
+            again = gettext("Enter again: %s.") % ", ".join(kept)
+            self.add_error(name, f"{why} {again}")
+
+    def plain_for_payload(self):
+        """The changed plain fields of the auth object in their JSON form."""
+        raw = {}
+        for name in self.changed_data:
+            value = self.cleaned_data.get(name)
+            if name in schema.PLAIN_FIELDS and value is not None:
+                raw[name] = dates.iso(value) if schema.AUTH_FIELDS[name] == "date" else value
+        return raw
+
+    def typed_sealed(self):
+        """The new sealed values in their JSON form, by name."""
+        typed = {}
+        for name in schema.SEALED_FIELDS:
+            text = self.cleaned_data.get(name)
+            if text is None:
+                continue
+            if self.cleaned_data.get(f"clear_{name}"):
+                self.add_error(name, gettext("Either a new value or the tick, not both."))
+                continue
+            try:
+                typed[name] = parse_typed(schema.AUTH_FIELDS[name], text)
+            except ValueError as error:
+                self.add_error(name, str(error))
+        return typed
+
+    def judge(self, entry, typed):
+        for issue in entry.issues:
+            name = issue.path.partition("[")[0].partition(".")[0]
+            if issue.level == "warning":
+                self.warnings.append(f"{label_of(name)}: {in_words(issue.message)}")
+            else:
+                self.add_error(name if name in self.fields else None, in_words(issue.message))
+        for name, value in (entry.auth or {}).items():
+            if value is MASKED or (isinstance(value, list) and MASKED in value):
+                self.add_error(
+                    name, gettext("This is a mask and no value. Blank keeps what is stored.")
+                )
+        self.sealed = {name: value for name, value in (entry.auth or {}).items() if name in typed}
+
+    def _post_clean(self):
+        super()._post_clean()
+        # What was not changed stays as it is stored: "" is not absent, a line break no blank.
+        for column, value in self.stored.items():
+            if column.name not in self.changed_data:
+                setattr(self.instance, column.attname, value)
+        if self.errors:
+            return
+        for name in SEALED_COLUMNS:
+            if self.cleaned_data.get(f"clear_{name}"):
+                setattr(self.instance, name, None)
+            elif name in self.sealed:
+                setattr(self.instance, name, self.sealed[name])
+
+
+def parse_typed(kind, text):
+    """What a person typed for a sealed field, in its JSON form. Raises ValueError (a sentence)."""
+    if kind in JSON_KINDS:
+        lines = text.replace("\r\n", "\n").rstrip("\n").split("\n")
+        if kind == "strings" and any(lines):
+            return lines  # a blank line holds the place of one of the token_names
+        return [line for line in lines if line]
+    if kind == "object":
+        try:
+            value = json.loads(text, object_pairs_hook=_each_key_once)
+        except (ValueError, RecursionError):
+            raise ValueError(gettext("This is not JSON, or has a key twice.")) from None
+        if not isinstance(value, dict):
+            raise ValueError(gettext("A JSON object belongs here: { … }."))
+        if _depth(value) > MAX_META_DEPTH:
+            raise ValueError(gettext("It nests more than %s levels deep.") % MAX_META_DEPTH)
+        return value
+    return text
+
+
+def _each_key_once(pairs):
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError
+    return value
+
+
+def _depth(value):
+    """How many levels of objects and arrays there are."""
+    level, depth = [value], 0
+    while level := [inner for inner in level if isinstance(inner, dict | list)]:
+        depth += 1
+        level = [
+            x for inner in level for x in (inner.values() if isinstance(inner, dict) else inner)
+        ]
+    return depth

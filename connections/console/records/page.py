@@ -1,0 +1,323 @@
+"""What the page of one connection says: its head in words, and its fields in groups. No HTML."""
+
+import json
+from datetime import datetime
+
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from connections.console import wording
+from connections.console.dashboard.context import LABELS, NEXT_STEPS
+from connections.console.records import timeline
+from connections.console.records.forms import EXPIRY, IDENTITY, MAIN_GROUPS, SIDE_GROUPS, label_of
+from connections.encryption.fields import Sealed
+from connections.expiry import token_facts
+from connections.json_format import schema, serialize
+from connections.json_format.schema import field_name
+from connections.models import SEALED_COLUMNS
+from connections.records import history
+
+LATEST = 5  # entries of the history beside the form
+
+SOURCES = {
+    "expiry_date": (gettext_lazy("The API said so"), "expiryDate"),
+    "expires_in": (
+        gettext_lazy("The API's date of the tokens and how long they last"),
+        "expiresIn",
+    ),
+    "expires_in_estimate": (
+        gettext_lazy("How long they last, counted from when they came in"),
+        "expiresIn",
+    ),
+    "jwt": (gettext_lazy("The token says so itself"), "exp"),
+    "certificate": (gettext_lazy("The certificate says so"), "notAfter"),
+    "": (gettext_lazy("Nothing stored says when it ends"), ""),
+}
+
+
+def head(record, now):
+    """The top of the page.
+
+    Returns a dict: `badges` (list of class and text), `subtitle`, `verdict` (bold fact, plain
+    consequence) and `answers` (list of question, answer, note, mono: a field name or "").
+    """
+    bucket = record.bucket(now)
+    badges = [(name, LABELS[name]) for name in (bucket, *marks(record, now))]
+    parts = [record.integration, record.get_auth_kind_display(), record.environment_label]
+    return {
+        "badges": badges,
+        "subtitle": wording.visible(", ".join(str(part) for part in parts if part)),
+        "verdict": verdict(record, now),
+        "answers": answers(record, now),
+    }
+
+
+def marks(record, now=None):
+    """What is to be said of a record beside its bucket, as keys of LABELS."""
+    marked = {
+        "stale": record.is_stale(now),
+        "paused": record.is_paused,
+        "unreadable": record.unreadable_fields,
+    }
+    return [name for name, is_so in marked.items() if is_so]
+
+
+def verdict(record, now):
+    """`(fact, consequence)`, two sentences."""
+    ends, breaks = record.access_expires_at, record.breaks_at
+    has_ended = ends is not None and ends <= now
+    if record.auth_kind == "empty":
+        return (
+            _("It holds no credentials."),
+            _("Enter some below, or import the connection again."),
+        )
+    if breaks is not None and breaks <= now:
+        return (
+            _("It does not work any more."),
+            _("It broke %(ago)s; %(step)s.")
+            % {
+                "ago": wording.relative(breaks, now),
+                "step": wording.within(next_step(record, now)),
+            },
+        )
+    if has_ended:
+        text = _("Access ended %(ago)s. A machine can renew it.")
+        if breaks:
+            text = _(
+                "Access ended %(ago)s. A machine can renew it until %(until)s; "
+                "after that only the customer can."
+            )
+        told = {"ago": wording.relative(ends, now), "until": wording.exact(breaks)}
+        return _("It does not work until it is renewed."), text % told
+    if breaks is not None:
+        told = {"ahead": wording.relative(breaks, now), "when": wording.exact(breaks)}
+        return _("It works."), _("It breaks %(ahead)s, on %(when)s.") % told
+    if record.renewable:
+        return _("It works."), _("A machine can renew it, and no end of that is known.")
+    return _("It works, as far as we know."), _("Nothing stored says when it ends.")
+
+
+def answers(record, now):
+    """The four questions: does it work, until when, why do we think so, what next."""
+    ends, breaks = record.access_expires_at, record.breaks_at
+    is_down = any(moment is not None and moment <= now for moment in (ends, breaks))
+    works = _("No, since %s") % wording.exact(ends or breaks) if is_down else _("Yes")
+    if record.auth_kind == "empty":
+        works = _("No, it is empty")
+    healthy = record.last_healthy_at
+    source, mono = SOURCES[record.expiry_source]
+    if breaks is not None and breaks == record.refresh_expires_at != ends:
+        source, mono = _("The end of its refresh token"), "refreshTokenExpiresDate"
+        if record.refresh_token_expires_date is None:
+            mono = "refreshTokenExpiresIn"
+    return [
+        (
+            _("Does it work?"),
+            works,
+            _("Last seen healthy %s") % wording.relative(healthy, now) if healthy else "",
+            "",
+        ),
+        (
+            _("Until when?"),
+            wording.exact(breaks) or LABELS["no_end"],
+            capfirst(wording.relative(breaks, now)),
+            "",
+        ),
+        (_("Why do we think so?"), source, "", mono),
+        (_("What next?"), next_step(record, now) or _("Nothing"), "", ""),
+    ]
+
+
+def next_step(record, now):
+    """What a person is to do, or "" where there is nothing to do yet."""
+    if record.auth_kind == "empty":
+        return NEXT_STEPS["empty"]
+    if record.is_stale(now):
+        return _("Let a machine renew it, or import its new tokens")
+    return NEXT_STEPS[record.auth_kind] if record.bucket(now) in ("broken", "day", "week") else ""
+
+
+def sealed_state(record, name, now):
+    """How a sealed field is shown, off its token alone: nothing is opened."""
+    sealed = getattr(record, name)
+    if not isinstance(sealed, Sealed):
+        return {"is_set": False}
+    return {
+        "is_set": True,
+        "opens": name not in (record.unreadable_fields or ()),
+        "size": wording.size(sealed.size),
+        "sealed_at": sealed.sealed_at,
+        "ago": wording.relative(sealed.sealed_at, now),
+    }
+
+
+def find_unreadable(record):
+    """Names of sealed fields whose token none of our keys made. Opens nothing."""
+    return [
+        name
+        for name in SEALED_COLUMNS
+        if isinstance(getattr(record, name), Sealed) and not getattr(record, name).is_authentic
+    ]
+
+
+def groups(record, form, now, *, can_change):
+    """The groups of fields, as `(main, side)`: lists of dicts `title`, `rows`, `unset`.
+
+    A row is a dict: `name`, `wire`, `label`, `help`, `input` and `clear` (bound fields or None),
+    `sealed` (see sealed_state, None for a plain field), `value` (text of a plain field), `facts`
+    and `notes` (labelled lines beside it). Fields that are not set are in `unset`, apart. A new
+    record begins with who it is.
+    """
+    sections = (MAIN_GROUPS, SIDE_GROUPS)
+    if record._state.adding:
+        identity, *others = SIDE_GROUPS
+        sections = ((identity, *MAIN_GROUPS), others)
+    return tuple(
+        [_group(record, form, now, can_change, title, names) for title, names in section]
+        for section in sections
+    )
+
+
+def _group(record, form, now, can_change, title, names):
+    if title is IDENTITY and record._state.adding:
+        names = (names[0], "connection_id", *names[1:])
+    rows = [_row(record, form, now, can_change, name) for name in names]
+    is_open = {row["name"] for row in rows if row["is_set"] or title in (IDENTITY, EXPIRY)}
+    is_open |= {row["name"] for row in rows if row["input"] and row["input"].errors}
+    return {
+        "title": title,
+        "rows": [row for row in rows if row["name"] in is_open],
+        "unset": [
+            row for row in rows if row["name"] not in is_open and (row["input"] or not can_change)
+        ],
+    }
+
+
+def _row(record, form, now, can_change, name):
+    is_sealed = name in SEALED_COLUMNS
+    value = None if is_sealed else getattr(record, name)
+    return {
+        "name": name,
+        "wire": field_name(name) if name != "integration" else "integrationType",
+        "label": label_of(name),
+        "help": form.fields[name].help_text if name in form.fields else "",
+        "input": form[name] if can_change and name in form.fields else None,
+        "clear": form[f"clear_{name}"] if can_change and is_sealed else None,
+        "sealed": sealed_state(record, name, now) if is_sealed else None,
+        "is_set": getattr(record, name) is not None,
+        "value": _shown(name, value),
+        "facts": _facts(name, (record.facts or {}).get(name)),
+        "notes": _token_names(record) if name == "other_auth_info" else [],
+    }
+
+
+def _shown(name, value):
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return _("Yes") if value else _("No")
+    kind = schema.AUTH_FIELDS.get(name)
+    if kind == "date":
+        return wording.exact(value, wording.SECOND)
+    return str(serialize.plain_number(value)) if kind == "number" else wording.visible(value)
+
+
+def _facts(name, told):
+    """What a token or a certificate tells everybody, as `(label, text)`."""
+    if not told:
+        return []
+    if name == "pem":
+        span = [
+            wording.exact(datetime.fromisoformat(told[edge]), wording.DAY)
+            for edge in ("not_before", "not_after")
+            if edge in told
+        ]
+        lines = [
+            (_("Subject"), told.get("subject")),
+            (_("Issuer"), told.get("issuer")),
+            (_("Serial"), told.get("serial")),
+            (_("Valid"), _("%s to %s") % tuple(span) if len(span) > 1 else ""),
+        ]
+    else:
+        form = [told.get("typ", "JWT"), told.get("alg", "")]
+        form += [_("key id %s") % told["kid"]] if "kid" in told else []
+        form = [*filter(None, form), _("signature not checked")]
+        times = ((_("Issued"), "iat"), (_("Not before"), "nbf"), (_("Ends"), "exp"))
+        lines = [
+            (_("Form"), ", ".join(form)),
+            *(
+                (label, wording.exact(token_facts.moment(told.get(at)), wording.SECOND))
+                for label, at in times
+            ),
+            (_("Other claims"), _("only by reveal")),
+        ]
+    return [(label, text) for label, text in lines if text]
+
+
+def _token_names(record):
+    """The integration's labels for other_auth_info, position by position."""
+    names = record.integration.token_names if record.integration_id else []
+    return [(str(position), wording.visible(name)) for position, name in enumerate(names, 1)]
+
+
+def around(record, now):
+    """What surrounds the auth object, as `(label, text, exact time or "")`."""
+    lines = [
+        (_("Connection id"), record.connection_id, ""),
+        (_("Integration name"), record.integration_name, ""),
+        (_("Workspace"), record.workspace_id, ""),
+        (_("Categories"), ", ".join(record.categories or ()), ""),
+        (_("Permissions"), ", ".join(record.permissions or ()), ""),
+    ]
+    for label, moment in (
+        (_("Last healthy"), record.last_healthy_at),
+        (_("Last unhealthy"), record.last_unhealthy_at),
+        (_("Created by the API"), record.source_created_at),
+        (_("Changed by the API"), record.source_updated_at),
+        (_("Tokens came in"), record.received_at),
+        (_("Changed here"), record.updated_at),
+    ):
+        lines.append((label, wording.relative(moment, now), wording.exact(moment)))
+    lines.insert(7, (_("Code"), record.last_unhealthy_code, ""))
+    return [(label, wording.visible(text), time) for label, text, time in lines if text]
+
+
+def api_json(record):
+    """The record as masked JSON of the API: pairs of a spelling and the text, indented.
+
+    Nothing is opened: an array shows one mask, however long it is, and unknown keys are left out.
+    """
+    names = (*schema.CONNECTION_COLUMNS, *schema.AUTH_FIELDS)
+    values = {name: getattr(record, name) for name in names}
+    for name in schema.SEALED_FIELDS:
+        if values[name] is not None:
+            values[name] = serialize.mask(name, [""])
+    texts = []
+    for naming in ("camel", "snake"):
+        auth = serialize.auth_json(values, naming=naming)
+        written = serialize.connection_json(values, auth, naming=naming)
+        texts.append((naming, wording.visible(_indented(written))))  # an escape of JSON too
+    return texts
+
+
+def _indented(value, margin=""):
+    """JSON text with a line for each key; an array stays on one."""
+    if not isinstance(value, dict) or not value:
+        return json.dumps(value, ensure_ascii=False)
+    inner = margin + "  "
+    lines = [f"{inner}{json.dumps(key)}: {_indented(of, inner)}" for key, of in value.items()]
+    return "{\n" + ",\n".join(lines) + f"\n{margin}}}"
+
+
+def beside(record, now):
+    """What stands beside the form: `line` (see timeline.of), `texts` (see api_json), `history`
+    (the latest entries) and `has_more` of them.
+    """
+    latest = list(history.rows(record)[: LATEST + 1])
+    return {
+        "line": timeline.of(record, now),
+        "texts": api_json(record),
+        "history": history.entries(latest[:LATEST]),
+        "has_more": len(latest) > LATEST,
+    }

@@ -1,0 +1,51 @@
+"""Uploads: sealed chunk by chunk as they arrive, so that none lies on a disk in clear."""
+
+from django.contrib.auth import SESSION_KEY
+from django.core.files.uploadedfile import UploadedFile
+from django.core.files.uploadhandler import FileUploadHandler, SkipFile
+
+from connections.encryption import keyring
+from connections.json_format.stream.sources import SpooledSource
+
+MAX_UPLOAD = 200 * 1024 * 1024
+
+
+class SealedUpload(UploadedFile):
+    """An uploaded file that is kept sealed; `source` reads it (see sources.SpooledSource)."""
+
+    def __init__(self, source, **kwargs):
+        super().__init__(file=None, **kwargs)
+        self.source = source
+
+    def chunks(self, chunk_size=None):
+        yield from self.source.chunks()
+
+    def close(self):
+        self.source.close()
+
+
+class SealedUploadHandler(FileUploadHandler):
+    """The only upload handler of the project. Keeps one file of a request, and a stranger's none:
+    a body is read before anybody is asked who they are, and the disk is everybody's.
+    """
+
+    source = None
+
+    def new_file(self, *args, **kwargs):
+        super().new_file(*args, **kwargs)
+        if self.source or SESSION_KEY not in self.request.session:
+            raise SkipFile
+        self.source = SpooledSource(self.file_name, keyring.seal_bytes, keyring.unseal_bytes)
+
+    def receive_data_chunk(self, raw_data, start):
+        if start <= MAX_UPLOAD:  # more is refused, so the disk need not hold it
+            self.source.write(raw_data)
+
+    def file_complete(self, file_size):
+        return SealedUpload(
+            self.source,
+            size=file_size,
+            name=self.file_name,
+            content_type=self.content_type,
+            charset=self.charset,
+        )

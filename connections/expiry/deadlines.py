@@ -1,0 +1,126 @@
+"""Pure rules: an auth object and the moments around it in, deadlines out. No database.
+
+An auth object here is a mapping of wire names to plain values (contract of the API:
+`PropertyConnectionAuth`). A value that could not be opened is anything that is no `str`,
+and counts as present.
+"""
+
+from datetime import datetime, timedelta, timezone
+from functools import lru_cache
+from types import MappingProxyType
+from typing import NamedTuple
+
+from connections.expiry import token_facts
+
+BUCKETS = ("broken", "day", "week", "month", "later", "no_end")
+LAST_MOMENT = datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=timezone.utc)
+
+
+class Deadlines(NamedTuple):
+    """What is derived from an auth object. Datetimes are aware, or None where not known."""
+
+    access_expires_at: datetime | None
+    expiry_source: str
+    refresh_expires_at: datetime | None
+    renewable: bool
+    breaks_at: datetime | None
+
+
+@lru_cache(maxsize=8)  # an import asks for every record, at one moment
+def bucket_edges(now):
+    """The upper edges (inclusive) of the dated buckets, in their order; `later` has none."""
+    return MappingProxyType(
+        {
+            "broken": now,
+            "day": now + timedelta(hours=24),
+            "week": now + timedelta(days=7),
+            "month": now + timedelta(days=30),
+        }
+    )
+
+
+def bucket_of(breaks_at, now):
+    """The name of the bucket that `breaks_at` falls into at `now`."""
+    if breaks_at is None:
+        return "no_end"
+    for name, edge in bucket_edges(now).items():
+        if breaks_at <= edge:
+            return name
+    return "later"
+
+
+def deadlines(auth, told, *, issued_at, received_at):
+    """Derive the deadlines of an auth object; `told` is what facts.facts_of() says about it.
+
+    `issued_at` is the API's `updated_at` or `created_at` (None where unknown), `received_at`
+    when the current tokens came in: the latest that `expires_in` can have begun.
+    """
+    access, source = _access_expiry(auth, told, issued_at, received_at)
+    refresh = auth.get("refresh_token_expires_date")
+    if refresh is None:
+        refresh = _after(issued_at or received_at, auth.get("refresh_token_expires_in"))
+    renewable = is_renewable(auth)
+    if not renewable:
+        breaks = access
+    elif refresh is None:
+        breaks = None
+    else:
+        breaks = max(access, refresh) if access else refresh
+    return Deadlines(access, source, refresh, renewable, breaks)
+
+
+def _access_expiry(auth, told, issued_at, received_at):
+    if auth.get("expiry_date") is not None:
+        return auth["expiry_date"], "expiry_date"
+    expires_in = auth.get("expires_in")
+    if issued_at and (moment := _after(issued_at, expires_in)):
+        return moment, "expires_in"
+    if moment := _after(received_at, expires_in):
+        return moment, "expires_in_estimate"
+    for field in ("access_token", "token"):
+        if "exp" in (known := told.get(field, ())):
+            return token_facts.moment(known["exp"]), "jwt"
+    if "pem" in told:
+        return datetime.fromisoformat(told["pem"]["not_after"]), "certificate"
+    return None, ""
+
+
+def _after(start, seconds):
+    """`start` plus a lifetime; None for none or one that is not above zero, up to year 9999."""
+    if start is None or seconds is None or seconds <= 0:
+        return None
+    try:
+        return min(start + timedelta(seconds=seconds), LAST_MOMENT)
+    except OverflowError:
+        return LAST_MOMENT
+
+
+def is_renewable(auth):
+    """Whether a machine can get a new access token: by refresh token or client credentials."""
+    refresh_token = auth.get("refresh_token")
+    if refresh_token is not None:
+        return not isinstance(refresh_token, str) or bool(refresh_token.strip())
+    return not auth.get("authorize_url") and all(
+        auth.get(field) for field in ("client_id", "client_secret", "token_url")
+    )
+
+
+def auth_kind(auth):
+    """What kind of credential the fields make; blank texts and empty lists count as absent."""
+
+    def has(*fields):
+        return any(auth.get(field) for field in fields)
+
+    if has("refresh_token"):
+        return "oauth2"
+    if has("consumer_key", "consumer_secret"):
+        return "oauth1"
+    if has("access_token"):
+        return "oauth2"
+    if has("pem"):
+        return "certificate"
+    if has("client_secret") or (has("client_id") and has("token_url", "authorize_url")):
+        return "oauth2"
+    if has("key", "token", "dev_api_key"):
+        return "api_key"
+    return "other" if has("other_auth_info", "meta", "state", "extra") else "empty"

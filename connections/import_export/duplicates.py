@@ -1,0 +1,110 @@
+"""What a file holds more than once: found in the first pass, in 8 bytes an entry."""
+
+import hashlib
+import os
+from array import array
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from functools import partial
+
+from connections.json_format import entry as json_format_entry
+from connections.json_format import serialize
+from connections.json_format.stream.reader import entries
+
+BITS_64 = 2**64 - 1
+
+
+class Numbers:
+    """A set of 64-bit numbers that takes 8 bytes for each, where Python's takes 100."""
+
+    def __init__(self):
+        self._buckets = defaultdict(partial(array, "Q"))  # sorted
+
+    def add(self, number):
+        bucket = self._buckets[number & 4095]
+        place = bisect_left(bucket, number)
+        if place == len(bucket) or bucket[place] != number:
+            bucket.insert(place, number)
+
+    def __contains__(self, number):
+        bucket = self._buckets.get(number & 4095, ())
+        place = bisect_left(bucket, number)
+        return place < len(bucket) and bucket[place] == number
+
+
+class Repeats:
+    """Finds ids, and texts of entries without one, that a source holds more than once.
+
+    `repeated` holds the numbers (64-bit keyed hashes) that occur again, `conflicting` those of
+    ids whose entries differ; `has_nameless` says whether an entry has no id.
+    """
+
+    def __init__(self):
+        self._key = os.urandom(16)
+        self.repeated, self.conflicting = set(), set()
+        self.clear()
+
+    def clear(self):
+        """Forget what was observed."""
+        self._buckets = [array("Q") for _ in range(256)]
+        self.has_nameless = False
+
+    def number_of(self, raw):
+        """The number that stands for the id of an entry, or for its text where it has none."""
+        return self._number(_id_of(raw.value), raw.text)
+
+    def observe(self, value, text):
+        """Take note of an entry: what is known of it at least, and its text (str or bytes)."""
+        connection_id = _id_of(value)
+        number = self._number(connection_id, text)
+        self._buckets[number & 255].append(number)
+        if connection_id is None:
+            self.has_nameless = True
+
+    @staticmethod
+    def _number(connection_id, text):
+        # Python's own hash is keyed anew for each process, and the same in those it forks.
+        if connection_id is not None:
+            return hash((True, connection_id)) & BITS_64
+        if isinstance(text, str):
+            text = text.encode()
+        return hash((False, text.strip())) & BITS_64
+
+    def finish(self, source, layout):
+        """After the first pass: find what repeats, and read again only if something does."""
+        for bucket in self._buckets:
+            if len(set(bucket)) < len(bucket):
+                self.repeated.update(n for n, count in Counter(bucket).items() if count > 1)
+        if self.repeated:
+            contents = {}
+            for raw in entries(source, layout):
+                if not raw.fault and (number := self.number_of(raw)) in self.repeated:
+                    entry = json_format_entry.read_entry(raw.value)
+                    if not entry.is_refused:
+                        contents.setdefault(number, set()).add(self._content(entry))
+            self.conflicting = {n for n, found in contents.items() if len(found) > 1}
+
+    @staticmethod
+    def is_shared(found):
+        """Whether two of several sources (a list of Repeats) hold one id or text. Asked once."""
+        shared = False
+        for place in range(256):
+            seen = set()
+            for repeats in found if len(found) > 1 else ():
+                numbers = set(repeats._buckets[place])
+                shared = shared or not seen.isdisjoint(numbers)
+                seen |= numbers
+        for repeats in found:
+            repeats._buckets = None
+        return shared
+
+    def _content(self, entry):
+        parts = [entry.auth, entry.connection, entry.auth_extra, entry.connection_extra]
+        return hashlib.blake2b(serialize.canonical(parts), digest_size=8, key=self._key).digest()
+
+
+def _id_of(value):
+    if isinstance(value, dict) and json_format_entry.is_connection(value):
+        connection_id = value.get("id")
+        return connection_id if isinstance(connection_id, str) else None
+    return None

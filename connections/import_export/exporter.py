@@ -1,0 +1,188 @@
+"""Exports: a queryset in, a stream of the API's JSON out, some records at a time."""
+
+import errno
+import json
+import os
+import secrets
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+from connections.audit import log
+from connections.encryption.fields import IsToken, Sealed
+from connections.encryption.keyring import SealError
+from connections.import_export import rows
+from connections.json_format import schema, serialize
+from connections.json_format.issues import COMMAND_ERRORS, printable
+from connections.lib import processes as lib_processes
+from connections.models import SEALED_COLUMNS, ConnectionAuth
+
+SHAPES = ("auth", "connection")
+NAMINGS = ("camel", "snake")
+FORMATS = ("json", "ndjson")
+SECRETS = ("include", "mask", "omit")
+CHUNK = 500  # records that are read and written as one text
+ARRAYS = {"emails", "other_auth_info"}
+WHOLE_MASKED = {"secret", "state", "pem", "object"}  # kinds whose masks tell nothing of them
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to write (docs/json-format.md). `secrets`: include, mask or omit sealed values."""
+
+    shape: str = "auth"
+    naming: str = "camel"
+    format: str = "json"
+    secrets: str = "include"
+    ascii: bool = False  # escape all but ASCII: for terminals
+
+
+@dataclass
+class Tally:
+    """Counts what an export wrote, and names the records that it had to leave out."""
+
+    exported: int = 0
+    left_out: list = field(default_factory=list)  # (connection id or id, field names)
+
+
+def stream(queryset, options, tally, jobs=1, request=None):
+    """The text of the export as an iterator of pieces; `tally` is filled on the way.
+
+    A record with a value that does not open is left out (unless secrets are omitted). `jobs`
+    processes read, open and write the text; its order is that of the ids. The export is audited
+    at once, before anything is opened; `request` says whose it is (see audit.record).
+    """
+    count = queryset.count()
+    chosen = (options.shape, options.naming, options.format, f"secrets: {options.secrets}")
+    log.record("export", request=request, count=count, reason=", ".join(chosen))
+    return _pieces(queryset, options, tally, lib_processes.processes(jobs, count))
+
+
+def _pieces(queryset, options, tally, processes):
+    opening, separator, closing = ("[\n", ",\n", "\n]\n")
+    if options.format == "ndjson":
+        opening, separator, closing = ("", "\n", "\n")
+    writer = _Writer(queryset, options, separator)
+    with lib_processes.workers(writer.write, processes) as in_order:
+        for text, count, unreadable in in_order(lib_processes.id_ranges(queryset, CHUNK)):
+            for pk, name, fields in unreadable:
+                tally.left_out.append((name, fields))
+                ConnectionAuth.all_objects.get(pk=pk).note_unreadable(fields)
+            if count:
+                yield (separator if tally.exported else opening) + text
+                tally.exported += count
+    if tally.exported:
+        yield closing
+    elif options.format == "json":
+        yield "[]\n"
+
+
+class _Writer:
+    """Writes the JSON of a range of records. Opens values; stores nothing."""
+
+    def __init__(self, queryset, options, separator):
+        self.options, self.separator = options, separator
+        self.sealed = () if options.secrets == "omit" else SEALED_COLUMNS
+        kinds = schema.AUTH_FIELDS.items() if options.secrets == "mask" else ()
+        self.masks = {
+            name: serialize.mask(name, ()) for name, kind in kinds if kind in WHOLE_MASKED
+        }
+        plain = (*schema.CONNECTION_COLUMNS, *schema.PLAIN_FIELDS)
+        self.columns = ("id", "unreadable_fields", *plain, *self.sealed)
+        # Of what is masked whole, only whether it is there.
+        asked = [IsToken(name) if name in self.masks else name for name in self.columns]
+        self.rows, self.converters = queryset.values_list(*asked), rows.converters(self.columns)
+        self.encode = json.JSONEncoder(
+            ensure_ascii=options.ascii, allow_nan=False, separators=(", ", ": ")
+        ).encode
+
+    def write(self, ids):
+        """The text for a range of ids, how many are in it, and what does not open.
+
+        That is a list of `(id, name, names of fields)`.
+        """
+        texts, unreadable = [], []
+        for row in rows.raw(lib_processes.in_range(self.rows, *ids)):
+            values = self._values(row)
+            sealed, faults = self._open(values)
+            if faults:
+                name = values["connection_id"] or str(values["id"])
+                unreadable.append((values["id"], name, faults))
+            elif written := self._written(values, sealed):
+                texts.append(self.encode(written))
+            elif self.options.secrets == "omit":
+                texts.append("{}")
+        return self.separator.join(texts), len(texts), unreadable
+
+    def _values(self, row):
+        row = list(row)
+        for position, convert in self.converters:
+            if row[position] is not None:
+                row[position] = convert(row[position])
+        return dict(zip(self.columns, row, strict=True))
+
+    def _open(self, values):
+        """The sealed values that are set, opened or masked, and the names of the bad ones.
+
+        What is masked whole is not opened: there, what is no token or known not to open is bad.
+        """
+        opened, faults = {}, []
+        for name in self.sealed:
+            if values[name] is None:
+                continue
+            if name in self.masks:
+                opened[name] = self.masks[name]
+                if not values[name] or name in (values["unreadable_fields"] or ()):
+                    faults.append(name)
+                continue
+            try:
+                is_json = rows.SEALED[name].is_json
+                opened[name] = Sealed(values[name], name, str(values["id"]), is_json).reveal()
+            except SealError:
+                faults.append(name)
+        return opened, faults
+
+    def _written(self, values, sealed):
+        """The dict to write; empty where an auth object is asked for and the record has none."""
+        extra = sealed.pop("extra", {})
+        if self.options.secrets == "mask":
+            for name in ARRAYS & sealed.keys():
+                sealed[name] = serialize.mask(name, sealed[name])
+            extra = {part: {serialize.MASK: True} for part in extra}
+        naming = self.options.naming
+        values.update(sealed)
+        written = serialize.auth_json(values, extra.get("auth"), naming)
+        if self.options.shape == "auth":
+            return written
+        return serialize.connection_json(values, written, extra.get("connection"), naming)
+
+
+def left_out_message(tally):
+    """One sentence a record, for stderr or a page; names places, no values."""
+    return [
+        f"{printable(name)}: {COMMAND_ERRORS['unreadable']} ({', '.join(fields)})"
+        for name, fields in tally.left_out
+    ]
+
+
+@contextmanager
+def whole_file(path, overwrite):
+    """A text file that appears, 0600, only when it is complete. Raises FileExistsError."""
+    folder, name = os.path.split(os.path.abspath(path))
+    if os.path.lexists(path) and not os.path.isfile(path):
+        raise OSError(errno.EINVAL, "It is no regular file", path)
+    if not overwrite and os.path.lexists(path):
+        raise FileExistsError(path)
+    partial = os.path.join(folder, f".{name[:100]}.{secrets.token_hex(6)}.part")
+    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with open(handle, "w", encoding="utf-8", newline="") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if overwrite:
+            os.replace(partial, path)
+        else:
+            os.link(partial, path)  # fails where the name was taken meanwhile
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(partial)

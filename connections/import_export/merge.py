@@ -1,0 +1,168 @@
+"""What an entry of a file would change on a stored record, and what forbids it."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from connections.json_format import dates, schema, serialize, urls
+from connections.json_format.issues import gettext_noop as _
+from connections.json_format.values import MASKED
+
+# A new host must not get these without whoever changes it knowing them.
+CREDENTIALS = tuple(name for name in schema.SEALED_FIELDS if name not in ("emails", "state"))
+# What `received_at` follows: the tokens and how long they last.
+TOKENS = {"access_token", "refresh_token", "token", "expires_in", "refresh_token_expires_in"}
+PLAIN_TYPES = (str, datetime)  # where equal values of one type are equal as they are written
+
+
+@dataclass
+class Merge:
+    """The outcome: `changes` maps attributes to new values (None clears)."""
+
+    changes: dict = field(default_factory=dict)
+    auth: dict = field(default_factory=dict)  # the whole auth object afterwards, opened
+    former: dict = field(default_factory=dict)  # what it was before
+    unreadable: list = field(default_factory=list)  # what still does not open afterwards
+    keeps_secret: bool = False
+
+    def set(self, name, value):
+        self.changes[name] = value
+        if value is None:
+            self.auth.pop(name, None)
+        else:
+            self.auth[name] = value
+        if name in self.unreadable:
+            self.unreadable.remove(name)
+
+
+def fresh_auth(entry):
+    """The auth object (with `extra`) of an entry that nothing stored belongs to.
+
+    Masked values have nothing to keep: they become issues of the entry.
+    """
+    auth = {}
+    for name, value in (entry.auth or {}).items():
+        if value is MASKED or (isinstance(value, list) and MASKED in value):
+            entry.say("nothing_to_keep", entry.spelled[name])
+        else:
+            auth[name] = value
+    for target in ("auth_extra", "connection_extra"):
+        if getattr(entry, target) is MASKED:
+            entry.say("nothing_to_keep", entry.spelled[target])
+    if extra := joined_extra(entry.auth_extra, entry.connection_extra):
+        auth["extra"] = extra
+    return auth
+
+
+def joined_extra(auth_extra, connection_extra):
+    """The stored form of unknown keys: `{"auth": {...}, "connection": {...}}`, or {}."""
+    parts = {"auth": auth_extra, "connection": connection_extra}
+    return {name: part for name, part in parts.items() if part and part is not MASKED}
+
+
+def merge(record, entry, *, replace):
+    """Lay an entry over a stored record (opened here). Returns a Merge; adds issues to the entry.
+
+    `replace`: exactly the entry. Otherwise plain fields become the entry's and sealed fields
+    that it lacks stay. Masked values keep what is stored, in both.
+    """
+    auth, unreadable = record.open_auth()
+    outcome = Merge(auth=dict(auth), former=auth, unreadable=list(unreadable))
+    if entry.auth is not None:
+        for name in schema.PLAIN_FIELDS:
+            if not written_alike(entry.auth.get(name), auth.get(name)):
+                outcome.set(name, entry.auth.get(name))
+        for name in schema.SEALED_FIELDS:
+            _merge_sealed(outcome, entry, name, auth, unreadable, replace)
+    _merge_extra(outcome, entry, auth, unreadable, replace)
+    if entry.connection.get("connection_id") is None:
+        return outcome  # what is found by its content keeps what surrounds it
+    for column in schema.CONNECTION_COLUMNS:
+        value = entry.connection.get(column)
+        if not written_alike(value, getattr(record, column)):
+            outcome.changes[column] = value
+    return outcome
+
+
+def written_alike(one, other):
+    """Whether two values are equal once written: dates to the millisecond, 1 and true apart."""
+    if one is other or (one == other and type(one) is type(other) in PLAIN_TYPES):
+        return True
+    return serialize.canonical(one) == serialize.canonical(other)
+
+
+def _merge_sealed(outcome, entry, name, auth, unreadable, replace):
+    stored = auth.get(name)
+    if name not in entry.auth:
+        if stored is not None and replace:
+            outcome.set(name, None)
+        elif stored is not None and name in CREDENTIALS:
+            outcome.keeps_secret = True
+        return
+    value = entry.auth[name]
+    if isinstance(value, list) and MASKED in value:
+        value = _fill(value, stored)
+        outcome.keeps_secret = outcome.keeps_secret or name in CREDENTIALS
+        if value is None:
+            entry.say(
+                "nothing_to_keep", entry.spelled[name], _("Masked items need as many stored.")
+            )
+            return
+    if value is MASKED:
+        if stored is None:
+            entry.say("nothing_to_keep", entry.spelled[name])
+        outcome.keeps_secret = outcome.keeps_secret or name in CREDENTIALS
+    elif name in unreadable or not written_alike(value, stored):
+        outcome.set(name, value)
+
+
+def _fill(items, stored):
+    """Masked items among new ones keep what is stored at their place. None where nothing is."""
+    if not isinstance(stored, list) or len(stored) != len(items):
+        return None
+    return [old if new is MASKED else new for new, old in zip(items, stored, strict=True)]
+
+
+def _merge_extra(outcome, entry, auth, unreadable, replace):
+    stored = auth.get("extra") if "extra" not in unreadable else None
+    wanted = dict(stored or {})
+    is_given = {"auth": entry.auth is not None, "connection": True}
+    for part, target in (("auth", "auth_extra"), ("connection", "connection_extra")):
+        given = getattr(entry, target)
+        if given is MASKED:
+            if not wanted.get(part) and "extra" not in unreadable:
+                entry.say("nothing_to_keep", entry.spelled[target])
+        elif given:
+            wanted[part] = given
+        elif replace and is_given[part]:
+            wanted.pop(part, None)
+    if "extra" in unreadable:
+        # What does not open can't be kept beside something new: the file's mends it.
+        if joined_extra(entry.auth_extra, entry.connection_extra) or replace:
+            outcome.set("extra", wanted or None)
+    elif not written_alike(wanted or None, stored or None):
+        outcome.set("extra", wanted or None)
+
+
+def guard_endpoints(record, entry, outcome):
+    """Refuse (an issue) a new host for an endpoint while a stored secret is kept."""
+    if outcome.keeps_secret:
+        for name in moved_endpoints(record, outcome.changes):
+            entry.say("endpoint_changed", entry.spelled.get(name, name))
+
+
+def moved_endpoints(record, changes):
+    """The names of the endpoints that `changes` (name -> new value) lead to another host."""
+    return [
+        name
+        for name in schema.ENDPOINTS
+        if urls.leads_elsewhere(changes.get(name), getattr(record, name))
+    ]
+
+
+def guard_age(record, entry):
+    """Refuse (an issue) data that is older than what is stored or was changed here."""
+    updated_at = entry.connection.get("source_updated_at")
+    known = [moment for moment in (record.source_updated_at, record.locally_changed_at) if moment]
+    # To the millisecond, as it is written: a record's own export is never older than itself.
+    if updated_at and known and dates.iso(updated_at) < dates.iso(max(known)):
+        entry.say("older", entry.spelled.get("updated_at", "updated_at"))

@@ -1,0 +1,228 @@
+"""Records as database rows, read, made and stored without instances of the model.
+
+54 columns through the ORM cost several times what sealing does. This is the way of an import, of
+an export and of a rotation of keys; everything else goes through the model.
+"""
+
+import json
+import uuid
+from contextlib import contextmanager
+from datetime import timezone
+from functools import lru_cache, partial
+from operator import attrgetter, itemgetter
+
+from django.db import connection, models
+from django.db.models.fields import NOT_PROVIDED
+
+from connections.encryption.fields import SealedTextField
+from connections.models import ConnectionAuth, SecretFingerprint
+
+IMPORT_LOCK = 0x6C6174636B  # any number that nothing else in the database uses
+TABLE = ConnectionAuth._meta.db_table
+FINGERPRINTS = SecretFingerprint._meta.db_table
+FIELDS = ConnectionAuth._meta.concrete_fields
+NAMES = [field.attname for field in FIELDS]
+BLANK = tuple(
+    None if field.default is NOT_PROVIDED or callable(field.default) else field.default
+    for field in FIELDS
+)
+SEALED = {field.name: field for field in FIELDS if isinstance(field, SealedTextField)}
+
+
+def seal_auth(record_id, auth, seal):
+    """The sealed columns (name to token) of an opened auth object (with `extra`).
+
+    `seal` is a keyring.Sealer.
+    """
+    record = str(record_id)
+    return {
+        name: seal(SEALED[name].encode(value), f"{record}/{name}")
+        for name, value in auth.items()
+        if name in SEALED
+    }
+
+
+def _kinds():
+    """What makes of the value of a field, by its class, what the driver takes."""
+    kinds = {models.JSONField: _json}
+    if connection.vendor == "sqlite":
+        # What the backend writes, see adapt_datetimefield_value: naive, in UTC.
+        kinds[models.DateTimeField] = _utc_text
+        kinds[models.UUIDField] = lambda value: value.hex
+        kinds[models.FloatField] = float
+    return kinds
+
+
+class RowMaker:
+    """Makes the tuples to insert for records; `common` is what all of them have."""
+
+    def __init__(self, common):
+        self.is_sqlite = connection.vendor == "sqlite"
+        kinds = _kinds()
+        # Where each value goes, and what makes of it what the driver takes (None: as it is).
+        self.places = {f.attname: (n, kinds.get(type(f))) for n, f in enumerate(FIELDS)}
+        self.common = BLANK
+        self.common = self.row(common)
+
+    def row(self, *parts):
+        """The tuple of a record: mappings of attribute names to values of any Python type.
+
+        What is in none of them (or None) is what all have, or the default of its field.
+        """
+        made, places = list(self.common), self.places
+        for part in parts:
+            for name, value in part.items():
+                if value is not None:
+                    place, convert = places[name]
+                    made[place] = convert(value) if convert else value
+        return tuple(made)
+
+    def fingerprints(self, record_id, found):
+        """The tuples for the fingerprints `(field, number)` of a record."""
+        pk = record_id.hex if self.is_sqlite else record_id
+        return [(pk, field, number) for field, number in found]
+
+
+def raw(rows):
+    """The tuples of a `values_list` as the driver gives them."""
+    with connection.cursor() as cursor:
+        cursor.execute(*rows.query.sql_with_params())
+        return cursor.fetchall()
+
+
+@contextmanager
+def any_text():
+    """Read also what is no UTF-8, with U+FFFD for it: SQLite keeps that in a column of texts."""
+    if connection.vendor != "sqlite":
+        yield
+        return
+    connection.ensure_connection()
+    database = connection.connection
+    before = database.text_factory
+    database.text_factory = partial(str, encoding="utf-8", errors="replace")
+    try:
+        yield
+    finally:
+        database.text_factory = before
+
+
+def converters(names):
+    """What makes of what the driver gives what the model would: `(position, converter)` of those
+    names (of attributes) that need one. Sealed columns stay tokens.
+    """
+    kinds = {models.JSONField: _loads}
+    if connection.vendor == "sqlite":
+        kinds[models.DateTimeField] = _in_utc
+        kinds[models.UUIDField] = uuid.UUID
+    needed = {field.attname: kinds[type(field)] for field in FIELDS if type(field) in kinds}
+    return [(n, needed[name]) for n, name in enumerate(names) if name in needed]
+
+
+def _in_utc(moment):
+    return moment.replace(tzinfo=timezone.utc)
+
+
+@lru_cache(maxsize=1024)
+def _loads(text):
+    return json.loads(text)
+
+
+@lru_cache(maxsize=64)  # a deadline is often one of the dates of the file
+def _utc_text(moment):
+    if moment.tzinfo is not timezone.utc:
+        moment = moment.astimezone(timezone.utc)
+    return moment.isoformat(" ")[:-6]
+
+
+def _json(value):
+    return json.dumps(value) if isinstance(value, dict) else _json_of(tuple(value))
+
+
+@lru_cache(maxsize=1024)  # the same few categories and permissions, over and over
+def _json_of(names):
+    return json.dumps(names)
+
+
+COLUMNS = [f'"{field.column}"' for field in FIELDS]
+CONNECTION_ID, IDENTITY = NAMES.index("connection_id"), NAMES.index("identity_digest")
+
+
+def keep_pages():
+    """Let SQLite keep 16 MB of pages in memory where it keeps 2: for one process, which writes."""
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA cache_size=-16384")
+
+
+def lock():
+    """Let one import write at a time, until the end of the transaction.
+
+    Two that lock the same records in different orders would end in a deadlock. SQLite has one
+    writer anyway.
+    """
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [IMPORT_LOCK])
+
+
+def insert(rows):
+    """Insert rows. Raises IntegrityError where one is there already: then none is stored.
+
+    They go in in one order, whatever the file's: two imports of the same records wait for each
+    other and don't end in a deadlock.
+    """
+    rows = sorted(rows, key=lambda values: (values[CONNECTION_ID] or "", values[IDENTITY] or ""))
+    # A NULL costs the driver half a microsecond, and half of the columns are.
+    used = [n for n, column in enumerate(zip(*rows, strict=True)) if _any_set(column)]
+    _insert(TABLE, [COLUMNS[n] for n in used], map(itemgetter(*used), rows))
+
+
+def _any_set(values):
+    return any(value is not None for value in values)
+
+
+def insert_fingerprints(rows):
+    """Insert fingerprints of many records, in the order of their index."""
+    rows = sorted(rows, key=lambda values: values[2])
+    _insert(FINGERPRINTS, ("record_id", "field", "number"), rows)
+
+
+def update(records, names):
+    """Write attributes of stored records (instances), all of them `names`, as they are now.
+
+    The caller has locked the records, derived what is derived, and counted their versions.
+    """
+    chosen = [field for field in FIELDS if field.attname in names]
+    kinds = {**_kinds(), **dict.fromkeys(map(type, SEALED.values()), attrgetter("token"))}
+    key = kinds.get(models.UUIDField, _as_it_is)
+    getters = [(field.attname, kinds.get(type(field), _as_it_is)) for field in chosen]
+    rows = (
+        [
+            *(
+                None if (value := getattr(record, name)) is None else convert(value)
+                for name, convert in getters
+            ),
+            key(record.pk),
+        ]
+        for record in records
+    )
+    sets = ", ".join(f'"{field.column}" = %s' for field in chosen)
+    with connection.cursor() as cursor:
+        cursor.executemany(f'UPDATE "{TABLE}" SET {sets} WHERE "id" = %s', rows)  # noqa: S608
+
+
+def _as_it_is(value):
+    return value
+
+
+def _insert(table, columns, rows):
+    into = f'"{table}" ({", ".join(columns)})'  # names of our own
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            copy_in = cursor.copy(f"COPY {into} FROM STDIN")
+            with connection.wrap_database_errors, copy_in as copy:
+                for values in rows:
+                    copy.write_row(values)
+        else:
+            marks = ", ".join(["%s"] * len(columns))
+            cursor.executemany(f"INSERT INTO {into} VALUES ({marks})", rows)  # noqa: S608

@@ -1,0 +1,356 @@
+"""Changes of many connections at once: chosen in the list, shown before they are done, undone.
+
+The records are kept with their versions as they were chosen; a batch is done in one transaction,
+which also takes it off what is left to do. So what is interrupted goes on where it was, and what
+somebody else has saved meanwhile stays as they saved it.
+"""
+
+import json
+import time
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.utils import timezone, translation
+from django.utils.translation import gettext_lazy as _
+
+from connections.accounts import permissions
+from connections.audit import log
+from connections.encryption import keyring
+from connections.encryption.digests import identity_digest
+from connections.jobs import runs
+from connections.json_format.schema import field_name
+from connections.models import (
+    PRODUCTION,
+    ChangeRun,
+    ConnectionAuth,
+    Integration,
+    ReplacedAuth,
+    scope_of,
+)
+from connections.records import recycle_bin, versions
+
+BATCH = 500  # records of one transaction
+AT_ONCE = 500  # up to so many are changed within the request
+FIRST = 20  # records that a preview shows
+JUDGED = ("pk", "version", "is_paused", "environment", "integration_id")  # columns
+WIDTH = 20  # bytes that a record takes in a chunk: its id, and its version
+DELETE, EDIT = "connections.delete_connectionauth", "connections.change_connectionauth"
+
+
+@dataclass(frozen=True)
+class Action:
+    """What can be done: its name on a page, the column it sets, and to what (None: asked for)."""
+
+    title: str
+    column: str = ""
+    value: object = None
+    permission: str = EDIT
+
+    @property
+    def asks(self):
+        return bool(self.column) and self.value is None
+
+    def is_so(self, record, value):
+        """Whether a record is already as the action would make it."""
+        if self.column == "environment":
+            return (record.environment or PRODUCTION) == value
+        if self.column == "is_paused":
+            return bool(record.is_paused) == value
+        return self.column == "integration_id" and record.integration_id == value
+
+
+ACTIONS = {
+    "pause": Action(_("Pause"), "is_paused", True),
+    "resume": Action(_("Resume"), "is_paused", False),
+    "environment": Action(_("Set the environment"), "environment"),
+    "integration": Action(_("Set the integration"), "integration_id"),
+    "bin": Action(_("Move to the bin"), permission=DELETE),
+}
+REFUSALS = {
+    "gone": _("Not there any more, or outside what you may reach."),
+    "forbidden": _("You are not allowed to change connections in this way."),
+    "newer": _("Saved by somebody else since they were chosen."),
+    "outside": _("They would leave what you may reach."),
+    "taken": _("Another connection without an id holds exactly the same there."),
+}
+
+
+def prepare(user, action, records):
+    """Keep the records of a queryset, with their versions, for one of ACTIONS. The ChangeRun."""
+    chosen = records.order_by("pk").values_list("pk", "version")
+    with transaction.atomic():
+        run = ChangeRun.objects.create(
+            kind=ChangeRun.KIND, user=user, size=0, options={"action": action, "value": None}
+        )
+        counted = _Counted(chosen.iterator(chunk_size=BATCH))
+        runs.keep_chunks(run, counted.pieces())
+        run.total = counted.count
+        run.save(update_fields=["total"])
+    if not action_of(run).asks:
+        look(run)
+    return run
+
+
+class _Counted:
+    """Pairs of an id and a version as pieces of bytes, and how many they were."""
+
+    def __init__(self, pairs):
+        self.pairs, self.count = pairs, 0
+
+    def pieces(self):
+        piece = b""
+        for pk, version in self.pairs:
+            piece += pk.bytes + version.to_bytes(4, "big")
+            self.count += 1
+            if len(piece) == BATCH * WIDTH:
+                yield piece
+                piece = b""
+        if piece:
+            yield piece
+
+
+def action_of(run):
+    return ACTIONS[run.options["action"]]
+
+
+def title_of(run):
+    """Such as `Set the environment: Sandbox`."""
+    title, value = action_of(run).title, run.options["value"]
+    return f"{title}: {value}" if value else str(title)
+
+
+def _kept_title(run):
+    """The same in English: the next reader of the audit log may have another language."""
+    with translation.override(settings.LANGUAGE_CODE):
+        return title_of(run)
+
+
+def look(run, value=None):
+    """Judge what a run would do (with a value, where its action asks for one), and remember it."""
+    run.options["value"] = value
+    judge, found, first = _Judge(run), Counter(), []
+    for piece in runs.StoredUpload(run).chunks():
+        records = _records(run, piece).values_list(*JUDGED, named=True)
+        for record, verdict in judge.verdicts(piece, records):
+            found[verdict] += 1
+            if verdict == "changed" and len(first) < FIRST:
+                first.append(str(record.pk))
+    run.result = {**_told(found), "first": first}
+    # Whoever has started it meanwhile is not disturbed.
+    ChangeRun.objects.filter(pk=run.pk, status=ChangeRun.Status.UPLOADED).update(
+        options=run.options, result=run.result
+    )
+
+
+def _told(found):
+    refused = {name: found[name] for name in REFUSALS if found[name]}
+    return {"changed": found["changed"], "already": found["already"], "refused": refused}
+
+
+def _records(run, piece):
+    """The records of a piece that its user may reach, by id."""
+    ids = [UUID(bytes=piece[at : at + 16]) for at in range(0, len(piece), WIDTH)]
+    reachable = ConnectionAuth.objects.visible_to(run.user).filter(pk__in=ids)
+    return reachable.order_by("pk")
+
+
+class _Judge:
+    """Says of each record of a run what is to become of it."""
+
+    def __init__(self, run):
+        self.action, self.value = action_of(run), run.options["value"]
+        if not self.action.asks:
+            self.value = self.action.value
+        self.is_allowed = permissions.may(run.user, self.action.permission)
+        self.scope = scope_of(run.user)
+        self.is_there = (
+            self.action.column != "integration_id"
+            or Integration.objects.visible_to(run.user).filter(type=self.value).exists()
+        )
+
+    def verdicts(self, piece, records):
+        """Pairs of a record (None where it is gone) and `changed`, `already` or a refusal."""
+        found = {record.pk: record for record in records}
+        for at in range(0, len(piece), WIDTH):
+            record = found.get(UUID(bytes=piece[at : at + 16]))
+            yield record, self._verdict(record, int.from_bytes(piece[at + 16 : at + WIDTH], "big"))
+
+    def _verdict(self, record, version):
+        if record is None:
+            return "gone"
+        if not self.is_allowed:
+            return "forbidden"
+        if self.action.is_so(record, self.value):
+            return "already"
+        if record.version != version:
+            return "newer"
+        return "changed" if self._stays_in_reach(record) else "outside"
+
+    def _stays_in_reach(self, record):
+        place = {"integration_id": record.integration_id, "environment": record.environment}
+        if self.action.column in place:
+            place[self.action.column] = self.value
+        return self.is_there and self.scope.reaches(*place.values())
+
+
+# Doing it
+
+
+def start(run):
+    """Start a run that was looked at: a small one is done at once, others in the background.
+
+    False where it was started before; raises runs.Busy or runs.CannotStart.
+    """
+    options = dict(run.options)
+    if options["action"] == "bin":
+        options["binned_at"] = timezone.now().isoformat()
+    by = (lambda run: work(run.pk)) if run.total <= AT_ONCE else None
+    nothing_yet = {**_told(Counter()), "seconds": 0}  # what was there was a forecast
+    try:
+        return runs.start(run, options, by, result=nothing_yet)
+    except runs.CannotStart:
+        look(run, run.options["value"])
+        raise
+
+
+class _Lost(Exception):
+    """Another process does the run now."""
+
+
+def work(pk):
+    """Do a run that waits for a process, batch by batch. Its result; None where none waits."""
+    run = runs.take_over(ChangeRun, pk)
+    if run is None:
+        return None
+    with runs.given_back(run):
+        if not run.done:
+            _tell(run, "started", run.total)
+        began, before = time.monotonic(), run.result["seconds"]
+        status = ChangeRun.Status.DONE
+        for position in run.chunks.order_by("position").values_list("position", flat=True):
+            if runs.own(run).filter(cancel_requested=True).exists():
+                status = ChangeRun.Status.CANCELLED
+                break
+            _do_batch(run, position, lambda: before + time.monotonic() - began)
+        _end(run, status)
+    return run.result
+
+
+@transaction.atomic
+def _do_batch(run, position, seconds):
+    permissions.ask_anew(run)  # a batch before may have been long ago
+    piece = runs.StoredUpload(run).piece(position)
+    judge, found, chosen = _Judge(run), Counter(), []
+    locked = _records(run, piece).select_for_update(of=("self",)).listed()
+    for record, verdict in judge.verdicts(piece, locked):
+        found[verdict] += 1
+        if verdict == "changed":
+            chosen.append(record)
+    if chosen:
+        taken = _change(run, judge, chosen)
+        found.update(changed=-taken, taken=taken)
+    run.result = _added(run.result, _told(found), seconds())
+    run.chunks.filter(position=position).delete()
+    told = runs.own(run).update(
+        done=F("done") + len(piece) // WIDTH, heartbeat_at=timezone.now(), result=run.result
+    )
+    if not told:
+        raise _Lost
+
+
+def _added(result, more, seconds):
+    refused = Counter(result["refused"]) + Counter(more["refused"])
+    return {
+        "changed": result["changed"] + more["changed"],
+        "already": result["already"] + more["already"],
+        "refused": dict(refused),
+        "seconds": seconds,
+    }
+
+
+def _change(run, judge, records):
+    """Write a batch; all are locked, judged, and reachable. How many another one has taken."""
+    if run.options["action"] == "bin":
+        chosen = ConnectionAuth.objects.filter(pk__in=[record.pk for record in records])
+        recycle_bin.put_in(chosen, run.user, run.options["binned_at"])
+        tell_each(run, "delete", records, [], run.user)
+        return 0
+    column = judge.action.column
+    done, taken = set_column(column, {record: judge.value for record in records}, run.user, run)
+    tell_each(run, "change", done, [field_of(column)], run.user)
+    return len(taken)
+
+
+def field_of(column):
+    """The name of the field of a column, as entries of logs have it: `integration`."""
+    return ConnectionAuth._meta.get_field(column).name
+
+
+def set_column(column, values, user, run=None):
+    """Set a column of locked records (record -> value); what it held is kept, and versions count.
+
+    It is no credential: when such a one was changed here stays. Returns the records that are
+    changed, and those whose place another one without an id has taken.
+    """
+    done, taken, by_value = [], [], defaultdict(list)
+    origin = {"by": user and user.pk, "run": run and run.pk}
+    for record, value in values.items():
+        if _moves(record, column, value):
+            done.append(record)
+            by_value[value].append(record.pk)
+        else:
+            taken.append(record)
+    ReplacedAuth.objects.bulk_create(
+        versions.former(record, [field_of(column)], **origin) for record in done
+    )
+    for value, ids in by_value.items():
+        ConnectionAuth.objects.filter(pk__in=ids).update(
+            **{column: value}, updated_at=timezone.now(), version=F("version") + 1
+        )
+    if user and done:
+        changed = json.dumps([{"changed": {"fields": [field_name(field_of(column))]}}])
+        LogEntry.objects.log_actions(user.pk, done, CHANGE, changed)
+    return done, taken
+
+
+def _moves(record, column, value):
+    """Where a record without an id moves, its identity does so too. False where that is taken."""
+    place = {"integration_id": record.integration_id, "environment": record.environment}
+    has_identity = record.connection_id is None and record.content_digest is not None
+    if column not in place or not has_identity:
+        return True
+    place[column] = value
+    digest = identity_digest(record.content_digest, *place.values(), keyring.digest_key())
+    try:
+        with transaction.atomic():
+            ConnectionAuth.objects.filter(pk=record.pk).update(identity_digest=digest)
+    except IntegrityError:
+        return False
+    return True
+
+
+def _end(run, status):
+    with transaction.atomic():
+        if runs.own(run).update(status=status, finished_at=timezone.now(), result=run.result):
+            run.chunks.all().delete()
+            _tell(run, "done", run.result["changed"], status)
+
+
+def tell_each(run, action, records, fields, user):
+    """Few are told of by name, as in the bin; many by their number, at the start and the end."""
+    if run.total <= recycle_bin.NAMED:
+        for record in records:
+            log.record(action, user=user, record=record, fields=fields, reason=_kept_title(run))
+
+
+def _tell(run, result, count, status=None):
+    if run.total > recycle_bin.NAMED:
+        action = "delete" if run.options["action"] == "bin" else "change"
+        stopped = ", cancelled" if status == ChangeRun.Status.CANCELLED else ""
+        reason = f"{_kept_title(run)} (change {run.pk}{stopped})"
+        log.record(action, user=run.user, count=count, reason=reason, result=result)

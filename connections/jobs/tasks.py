@@ -1,0 +1,19 @@
+"""Celery's way to the work that the console does outside a request."""
+
+from connections.jobs import bulk_change, runs
+from project.celery import app
+
+
+@app.task(name="import_run", ignore_result=True)
+def import_run(pk):
+    """Do an import that was confirmed. A worker's process starts no others."""
+    runs.work(pk)
+
+
+@app.task(name="change_run", ignore_result=True)
+def change_run(pk):
+    """Do a change of many that was confirmed."""
+    bulk_change.work(pk)
+
+
+BY_KIND = {"import": import_run, "change": change_run}

@@ -1,0 +1,76 @@
+"""Pure: auth objects and Connections as JSON: as the API writes it, canonical, and masked."""
+
+import json
+from datetime import datetime
+
+from connections.json_format.dates import iso
+from connections.json_format.schema import AUTH_FIELDS, CONNECTION_FIELDS, camel
+
+MASK = "********"
+
+
+def plain_number(value):
+    """3600.0 -> 3600; 3599.9 stays."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def canonical(value):
+    """The canonical JSON (bytes) of any value here: sorted keys, dates to the millisecond."""
+    return _encode(value).encode()
+
+
+def _canonical_default(value):
+    return iso(value) if isinstance(value, datetime) else repr(value)
+
+
+_encode = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), default=_canonical_default
+).encode
+
+
+def same(one, other):
+    """Equality that tells 1, 1.0 and true apart."""
+    return one == other and canonical(one) == canonical(other)
+
+
+def auth_json(auth, extra=None, naming="camel"):
+    """An auth object (wire names to plain values) as the dict to write, in the API's order."""
+    return _written(auth, WRITTEN_AUTH[naming], extra)
+
+
+def connection_json(columns, auth, extra=None, naming="camel"):
+    """A Connection around `auth` (what auth_json made, or None) as the dict to write."""
+    written = _written(columns, WRITTEN_CONNECTION[naming], {})
+    if auth or "integration_id" not in columns or columns["integration_id"] is None:
+        written["auth"] = auth or {}  # an `auth` or an integration makes it a Connection
+    return {**written, **(extra or {})}
+
+
+def _written(values, table, extra):
+    written = {
+        spelled: convert(value) if convert else value
+        for column, spelled, convert in table
+        if (value := values.get(column)) is not None
+    }
+    return {**written, **extra} if extra else written
+
+
+def _table(columns):
+    """How to write `(name, column, kind)`, by naming: lists of (column, spelling, converter)."""
+    converters = {"date": iso, "number": plain_number}
+    return {
+        naming: [(column, spell(name), converters.get(kind)) for name, column, kind in columns]
+        for naming, spell in (("camel", camel), ("snake", str))
+    }
+
+
+WRITTEN_AUTH = _table([(name, name, kind) for name, kind in AUTH_FIELDS.items()])
+WRITTEN_CONNECTION = _table([(name, *rest) for name, rest in CONNECTION_FIELDS.items()])
+
+
+def mask(name, value):
+    """What stands for a sealed value in a masked export: arrays keep their length."""
+    kind = AUTH_FIELDS.get(name, "object")
+    if kind in ("emails", "strings"):
+        return [MASK] * len(value)
+    return {MASK: True} if kind == "object" else MASK

@@ -1,0 +1,98 @@
+"""Pure: what is odd about an address, and which host it leads to."""
+
+import ipaddress
+import re
+import socket
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+from connections.json_format.issues import gettext_noop as _
+
+SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
+TEMPLATE = re.compile(r"[{}<>]|\$\(|%7B", re.IGNORECASE)
+HOST_AND_PORT = re.compile(r"(localhost|[A-Za-z0-9\-]+(\.[A-Za-z0-9\-]+)+):\d{1,5}(?![^/?#])")
+
+
+@lru_cache(maxsize=4096)  # the connections of one integration share their addresses
+def url_faults(value):
+    """What is odd or wrong about a URL: a list of `(code, sentence or None)`."""
+    plain = _plain(value)
+    scheme = None if HOST_AND_PORT.match(plain) else SCHEME.match(plain)
+    if scheme and scheme.group(1).lower() not in ("http", "https"):
+        return [("bad_url", None)]
+    try:
+        parts = urlsplit(plain)
+        host = parts.hostname
+    except ValueError:
+        return [("bad_url", _("Not a well-formed address."))]
+    if "\\" in parts.netloc:  # some programs see the host before it, and some the one after
+        return [("bad_url", _("Not a well-formed address."))]
+    faults = []
+    if TEMPLATE.search(plain):
+        faults.append(("url_template", None))
+        if host and TEMPLATE.search(host):
+            host = None  # what will stand there is not known
+    elif not scheme:
+        faults.append(("url_without_scheme", None))
+    elif not host:
+        return [("bad_url", _("An address without a host."))]
+    if parts.username is not None or parts.password is not None:
+        faults.append(("url_with_user", None))
+    if host and is_private_host(host):
+        faults.append(("url_private_host", None))
+    return faults
+
+
+def _plain(value):
+    """Without what browsers and the WHATWG URL standard drop: "java\\nscript:" is a scheme too."""
+    return re.sub(r"[\t\r\n]", "", value).lstrip("".join(map(chr, range(33))))
+
+
+def is_private_host(host):
+    """Whether a host name or address leads into a private network, judged by its text alone."""
+    host = host.rstrip(".").lower()
+    try:
+        return not ipaddress.ip_address(host.split("%")[0]).is_global
+    except ValueError:
+        pass
+    if re.fullmatch(r"[0-9a-fx.]+", host):
+        try:  # the old spellings of IPv4 that resolvers take: 127.1, 0x7f000001
+            return not ipaddress.IPv4Address(socket.inet_aton(host)).is_global
+        except OSError:
+            pass
+    return "." not in host or host.endswith(
+        (".local", ".localhost", ".internal", ".lan", ".home.arpa", ".intranet", ".corp")
+    )
+
+
+def url_host(value):
+    """The host (and port) that a URL leads to, as text; None for none. For comparing endpoints.
+
+    What can't be taken apart is its own host, so that no change of it goes unseen.
+    """
+    value = _plain(value or "").strip()
+    if "\\" in value:  # some programs read it as "/", others do not
+        return value
+    if not value or re.match(r"/(?!/)|[?#]", value):  # a path has no host
+        return None
+    if "://" not in value and not value.startswith("//"):
+        value = f"//{value}"
+    try:
+        parts = urlsplit(value)
+        host = parts.netloc.rpartition("@")[2].lower().rstrip(".")
+    except ValueError:
+        return value
+    return host.removesuffix({"https": ":443", "http": ":80"}.get(parts.scheme, ":")) or value
+
+
+def leads_elsewhere(url, before):
+    """Whether a URL leads to another host than `before`, or to the same one unencrypted."""
+    host = url_host(url)
+    if not host:
+        return False
+    is_weaker = _begins(url, "http:") and _begins(before, "https:")
+    return is_weaker or host != url_host(before)
+
+
+def _begins(url, scheme):
+    return _plain(url or "").lower().startswith(scheme)

@@ -1,0 +1,207 @@
+"""Imports and changes of many: what they are to do, sealed, and what became of it."""
+
+import uuid
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import models, transaction
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from connections import alive
+from connections.models.user_scope import scope_of
+
+
+class ImportRunQuerySet(models.QuerySet):
+    def visible_to(self, user):
+        """All of them; to who is limited only the own ones: others tell of what lies outside."""
+        return self.filter(user=user) if scope_of(user).is_limited else self
+
+
+class _OfKind(models.Manager.from_queryset(ImportRunQuerySet)):
+    """The runs of the kind of the class."""
+
+    def get_queryset(self):
+        return super().get_queryset().filter(kind=self.model.KIND)
+
+
+class ImportRun(models.Model):
+    """An import, and what became of it (see runs): a file given in the browser, or a command.
+
+    What outlives a request and is no import is a run of another kind: see ChangeRun.
+    """
+
+    KIND = "import"
+    COMMAND = "import_connections"
+    # What a run that was interrupted forgets as it is done again.
+    FORGOTTEN = {"done": 0, "total": 0, "result": None}
+
+    KEPT_FOR = timedelta(hours=1)  # an upload that nobody confirms
+    UNDONE_WITHIN = timedelta(days=7)
+    INTERRUPTED_KEPT_FOR = timedelta(days=1)
+    SILENT_FOR = timedelta(seconds=30)  # after that, look whether the process lives
+
+    class Status(models.TextChoices):
+        UPLOADED = "uploaded", _("Uploaded")
+        RUNNING = "running", _("Running")
+        DONE = "done", _("Done")
+        CANCELLED = "cancelled", _("Cancelled")
+        FAILED = "failed", _("Nothing stored")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    kind = models.CharField(max_length=10, default=KIND, editable=False)
+    # Null for an import by the command.
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True)
+    file_name = models.CharField(max_length=255)
+    size = models.PositiveBigIntegerField()
+    sha256 = models.CharField(max_length=64)
+    created_at = models.DateTimeField(default=timezone.now)
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.UPLOADED)
+    # What was ticked at the confirmation: see runs.OPTIONS.
+    options = models.JSONField(default=dict)
+    started_at = models.DateTimeField(null=True)
+    # The process that does it (see alive); "" until one has taken it over.
+    process = models.CharField(max_length=255, blank=True, default="")
+    heartbeat_at = models.DateTimeField(null=True)
+    done = models.PositiveBigIntegerField(default=0)
+    total = models.PositiveBigIntegerField(default=0)
+    cancel_requested = models.BooleanField(default=False)
+    finished_at = models.DateTimeField(null=True)
+    # The result object, of what is done so far or of the whole: counts and issues, never a value.
+    result = models.JSONField(null=True)
+    # What became of undoing it (see undoing.Undone), once somebody has.
+    undone = models.JSONField(null=True)
+
+    objects = _OfKind()
+    of_all_kinds = ImportRunQuerySet.as_manager()
+
+    class Meta:
+        default_permissions = ()
+        default_manager_name = "of_all_kinds"  # what dumpdata writes
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "kind"],
+                condition=Q(status="running"),
+                name="import_run_one_a_person",
+            )
+        ]
+
+    @property
+    def thrown_away_at(self):
+        return self.created_at + self.KEPT_FOR
+
+    @property
+    def is_interrupted(self):
+        """Under way, but nothing was heard of it for a while and its process is gone."""
+        return (
+            self.status == self.Status.RUNNING
+            and self.heartbeat_at <= timezone.now() - self.SILENT_FOR
+            and not alive.is_alive(self.process)
+        )
+
+    @property
+    def can_be_undone(self):
+        """It has ended, and what it replaced is still kept."""
+        if self.finished_at is None or self.finished_at <= timezone.now() - self.UNDONE_WITHIN:
+            return False
+        return not self.is_counted or bool(self.result["created"] or self.result["updated"])
+
+    @property
+    def is_counted(self):
+        """Whether the result tells all that it stored: not where it was killed, or continued."""
+        is_continued = self.options.get("continued") and not self.options["atomic"]
+        return self.result is not None and not is_continued
+
+    @property
+    def is_waiting(self):
+        """Confirmed, and no process has taken it up in that time: a worker is busy, or missing."""
+        is_untouched = not self.process and self.heartbeat_at == self.started_at
+        return self.is_interrupted and is_untouched
+
+    @property
+    def state(self):
+        """Its status as a word for machines, with what was interrupted told apart."""
+        if self.is_waiting:
+            return "waiting"
+        return "interrupted" if self.is_interrupted else self.status
+
+    @property
+    def status_label(self):
+        told = {"waiting": _("Waiting"), "interrupted": _("Interrupted")}
+        return told.get(self.state) or self.get_status_display()
+
+    @classmethod
+    def throw_away_old(cls):
+        """Forget uploads that nobody confirmed within the hour; end what was interrupted long ago.
+
+        Nothing is written where there is nothing to do: a page that looks must not wait for one
+        that writes.
+        """
+        for run in cls.old():
+            if run.status == cls.Status.UPLOADED:
+                run.delete()
+            else:
+                run.give_up()
+
+    @classmethod
+    def old(cls):
+        """The uploads that nobody confirmed in time, and what was silent for a long one."""
+        now = timezone.now()
+        return cls.of_all_kinds.filter(
+            Q(status=cls.Status.UPLOADED, created_at__lte=now - cls.KEPT_FOR)
+            | Q(status=cls.Status.RUNNING, heartbeat_at__lte=now - cls.INTERRUPTED_KEPT_FOR)
+        )
+
+    def give_up(self):
+        """End an interrupted run: what it stored stays, the upload is thrown away."""
+        if not self.is_interrupted:
+            return False
+        with transaction.atomic():
+            ended = ImportRun.of_all_kinds.filter(
+                pk=self.pk, status=self.Status.RUNNING, heartbeat_at=self.heartbeat_at
+            )
+            stored = None if self.options.get("atomic") else self.result
+            if ended.update(
+                status=self.Status.CANCELLED, finished_at=timezone.now(), result=stored
+            ):
+                self.chunks.all().delete()
+                return True
+        return False
+
+
+class ChangeRun(ImportRun):
+    """A change of many connections at once (see changes), from its preview on.
+
+    Its `options` are the action and its value, its chunks what is left to do: each batch takes
+    its own away.
+    """
+
+    KIND = "change"
+    COMMAND = "change_connections"
+    FORGOTTEN = {}
+
+    objects = _OfKind()
+
+    class Meta:
+        proxy = True
+        default_permissions = ()
+
+    @property
+    def can_be_undone(self):
+        is_recent = self.finished_at and self.finished_at > timezone.now() - self.UNDONE_WITHIN
+        return bool(is_recent and self.result["changed"])
+
+
+class ImportChunk(models.Model):
+    """A piece of what a run is to do, sealed: of a file, or of the records to be changed."""
+
+    run = models.ForeignKey(ImportRun, on_delete=models.CASCADE, related_name="chunks")
+    position = models.PositiveIntegerField()
+    token = models.BinaryField()
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(fields=["run", "position"], name="import_chunk_position")
+        ]

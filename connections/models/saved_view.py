@@ -1,0 +1,59 @@
+"""Named filters of the list of connections, for oneself or for everybody."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.http import QueryDict
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
+
+from connections.models.integration import in_one_line
+from connections.models.user_scope import scope_of
+
+SHARE = "connections.share_views"
+
+
+class SavedViewQuerySet(models.QuerySet):
+    def offered_to(self, user):
+        """One's own and the shared ones, without those that name what lies outside one's scope."""
+        views = self.filter(Q(user=user) | Q(is_shared=True)).order_by("is_shared", "name", "pk")
+        scope = scope_of(user)
+        return [view for view in views if not scope.is_limited or view.is_inside(scope)]
+
+
+class SavedView(models.Model):
+    """A filter of the list under a name. It narrows what its reader sees, and widens nothing."""
+
+    MOST = 20  # of one person
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    name = models.CharField(max_length=60)
+    # The query string of the list, without a page.
+    query = models.CharField(max_length=2000)
+    is_shared = models.BooleanField(default=False)
+
+    objects = SavedViewQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("view")
+        default_permissions = ()
+        permissions = [("share_views", gettext_noop("Can share views of the list"))]
+        constraints = [
+            models.UniqueConstraint(fields=["user", "name"], name="saved_view_one_of_a_name")
+        ]
+
+    def __str__(self):
+        return in_one_line(self.name)
+
+    def is_inside(self, scope):
+        """Whether it names no integration and no environment outside a Scope."""
+        asked = QueryDict(self.query)
+        if scope.integrations and "other_than" in asked:  # it names those that it leaves out
+            return False
+        return scope.reaches(
+            asked.get("integration", next(iter(scope.integrations), None)),
+            asked.get("environment", next(iter(scope.environments), None)),
+        )
+
+    def may_be_changed_by(self, user):
+        return self.user_id == user.pk or (self.is_shared and user.has_perm(SHARE))
