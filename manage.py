@@ -17,8 +17,8 @@ class CommandLine(ManagementUtility):
     def fetch_command(self, subcommand):
         command = super().fetch_command(subcommand)
         # Ours ask for themselves, each with the exit status that it promises.
-        if not (isinstance(command, LatchkeyCommand) or keyring.is_keyless(self.argv)):
-            keyring.require()
+        if not (isinstance(command, LatchkeyCommand) or keyring.may_run_without_keys(self.argv)):
+            keyring.require_keys()
         return command
 
 

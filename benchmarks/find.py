@@ -59,7 +59,7 @@ def fill():
     held = {}
     for record, field in SecretFingerprint.objects.values_list("record", "field"):
         held.setdefault(record, []).append(field)
-    content, identity = map(rows.NAMES.index, ("content_digest", "identity_digest"))
+    content, identity = map(rows.ATTNAMES.index, ("content_digest", "identity_digest"))
     left, maker = RECORDS - len(templates), rows.RowMaker({})
     copies = cycle(templates)
     while left > 0:
@@ -67,7 +67,7 @@ def fill():
         for template in islice(copies, min(left, TOGETHER)):
             pk, values = uuid.uuid4(), template.copy()
             values[0] = pk.hex if connection.vendor == "sqlite" else pk
-            values[rows.CONNECTION_ID] = pk.hex
+            values[rows.CONNECTION_ID_INDEX] = pk.hex
             values[content], values[identity] = secrets.token_hex(32), None
             made.append(tuple(values))
             fields = held.get(uuid.UUID(str(template[0])), ())
@@ -84,7 +84,7 @@ def fill():
     for number in range(SHARED):
         ConnectionAuth.objects.create(name=f"Shared {number}", key="synth-shared")
     chosen = ConnectionAuth.objects.filter(name__startswith="Sought")
-    kept = (versions.former(record, ["token"]) for record in cycle(chosen))
+    kept = (versions.build_former_version(record, ["token"]) for record in cycle(chosen))
     for held in islice(kept, VERSIONS):
         held.save(force_insert=True)
     print(f"{RECORDS:,} connections, {SecretFingerprint.objects.count():,} fingerprints")
@@ -99,7 +99,7 @@ def look():
     from connections.records import secret_search
 
     def room(secret):
-        return len(secret_search.look(secret))
+        return len(secret_search.search(secret))
 
     client = Client(headers={"host": "localhost"})
     client.force_login(get_user_model().objects.create_superuser("bench"))

@@ -13,4 +13,4 @@ class AuditedAdmin(admin.ModelAdmin):
         fields = getattr(form, "changed_names", form.changed_data)
         if fields or not change:
             action = "change" if change else "add"
-            log.record(action, request=request, record=form.instance, fields=fields)
+            log.log_event(action, request=request, record=form.instance, fields=fields)

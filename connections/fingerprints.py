@@ -17,8 +17,8 @@ from connections.json_format.values import MAX_TEXT
 from connections.lib import processes
 from connections.models import ConnectionAuth, SecretFingerprint
 
-LONGEST = MAX_TEXT  # bytes: no stored text is longer
-CHUNK = 500  # records whose fingerprints are made anew at a time
+MAX_SECRET_BYTES = MAX_TEXT  # bytes: no stored text is longer
+REBUILD_CHUNK_SIZE = 500  # records whose fingerprints are made anew at a time
 
 
 @dataclass(frozen=True)
@@ -38,19 +38,21 @@ class Holder:
         }
 
 
-def find(secret, records=None):
+def find_holders(secret, records=None):
     """The Holders of a secret among `records` (all that are in use). Opens nothing."""
     number = fingerprint(secret, keyring.fingerprint_key())
     found = list(SecretFingerprint.objects.filter(number=number).values_list("record", "field"))
     records = ConnectionAuth.objects.all() if records is None else records
-    by_id = records.listed().in_bulk([record for record, _ in found])
+    by_id = records.defer_sealed().in_bulk([record for record, _ in found])
     holders = [
-        Holder(by_id[record], schema.camel(field)) for record, field in found if record in by_id
+        Holder(by_id[record], schema.to_camel_case(field))
+        for record, field in found
+        if record in by_id
     ]
     return sorted(holders, key=lambda holder: (holder.record.pk, holder.field))
 
 
-def shared(field=None, records=None):
+def iter_shared_holders(field=None, records=None):
     """Secrets that several records hold: an iterator of lists of Holders, most holders first.
 
     `field` (wire name) looks at one field alone. Names no value: what is shared stays closed.
@@ -61,8 +63,8 @@ def shared(field=None, records=None):
         chosen = chosen.filter(field=field)
     for number in shared_numbers(chosen).values_list("number", flat=True).iterator():
         found = list(chosen.filter(number=number).values_list("record", "field"))
-        by_id = records.listed().in_bulk([record for record, _ in found])
-        yield [Holder(by_id[record], schema.camel(name)) for record, name in sorted(found)]
+        by_id = records.defer_sealed().in_bulk([record for record, _ in found])
+        yield [Holder(by_id[record], schema.to_camel_case(name)) for record, name in sorted(found)]
 
 
 def shared_numbers(chosen):
@@ -86,17 +88,19 @@ def shared_numbers(chosen):
     )
 
 
-def rebuild(on_progress=None):
+def rebuild_fingerprints(on_progress=None):
     """Make the fingerprints of all records anew, as after `loaddata`. Returns how many records.
 
     A field that does not open keeps those that it had.
     """
     key = keyring.fingerprint_key()
     done = 0
-    for ids in processes.id_ranges(ConnectionAuth.all_objects.all(), CHUNK):
+    for ids in processes.id_ranges(ConnectionAuth.all_objects.all(), REBUILD_CHUNK_SIZE):
         with transaction.atomic():
             rows = ConnectionAuth.all_objects.select_for_update()
-            opened = {record.pk: record.open_auth() for record in processes.in_range(rows, *ids)}
+            opened = {
+                record.pk: record.open_auth() for record in processes.filter_id_range(rows, *ids)
+            }
             SecretFingerprint.objects.replace(opened, key)
             done += len(opened)
         if on_progress:

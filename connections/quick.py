@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
-from connections.json_format.stream.layout import Layout, Piece, is_named_lines
-from connections.json_format.stream.sources import CHUNK
+from connections.json_format.stream.layout import Layout, Piece, has_ndjson_name
+from connections.json_format.stream.sources import CHUNK_SIZE
 
-MOST = 4 * CHUNK  # bytes of a plain entry
+MOST = 4 * CHUNK_SIZE  # bytes of a plain entry
 MOST_BRACKETS = 100  # of an entry: with more it may nest too deep
 TRIES = 4  # at places where the last entry of a block may end
 NULL = msgspec.Raw(b"null")
@@ -54,7 +54,7 @@ def scan(source, observe, piece_entries):
     chunks = source.chunks()
     data = next(chunks, b"")
     if begin := BEGIN.match(data):
-        if is_named_lines(source):
+        if has_ndjson_name(source):
             raise Odd
         layout, entries, offset = Layout("array"), _array_entries, begin.end()
     elif data.startswith(b"{"):
@@ -79,7 +79,7 @@ def scan(source, observe, piece_entries):
         for known, start, end in found:
             observe(known.as_dict(), data[start:end])
         offset, data = offset + rest, data[rest:]
-    if layout.shape == "lines" and layout.count < 2 and not is_named_lines(source):
+    if layout.shape == "lines" and layout.count < 2 and not has_ndjson_name(source):
         raise Odd  # rather one object
     return layout
 

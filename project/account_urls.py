@@ -4,16 +4,16 @@ from allauth.account import views
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-to_factors = RedirectView.as_view(pattern_name="mfa_index")
+redirect_to_mfa = RedirectView.as_view(pattern_name="mfa_index")
 
 urlpatterns = [
-    path("", to_factors, name="account"),
+    path("", redirect_to_mfa, name="account"),
     path("login/", views.login, name="account_login"),
     path("logout/", views.logout, name="account_logout"),
     path("inactive/", views.account_inactive, name="account_inactive"),
     path("reauthenticate/", views.reauthenticate, name="account_reauthenticate"),
     path("password/", views.password_change, name="account_change_password"),
     # Whose password is switched off can't switch it on.
-    path("password/set/", to_factors, name="account_set_password"),
+    path("password/set/", redirect_to_mfa, name="account_set_password"),
     path("mfa/", include("allauth.mfa.urls")),
 ]

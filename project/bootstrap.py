@@ -22,12 +22,12 @@ from django.utils.crypto import get_random_string
 from connections.encryption import keyring
 
 ENV_FILE = Path(__file__).resolve().parent.parent / ".env"
-KEYS = ("SECRET_KEY", "FERNET_KEYS")
+KEY_SETTINGS = ("SECRET_KEY", "FERNET_KEYS")
 
 
 def write_env(path):
     """Write `.env` with fresh keys, whole or not at all, unless it or both keys are there."""
-    missing = [key for key in KEYS if not {key, f"{key}_FILE"} & set(os.environ)]
+    missing = [key for key in KEY_SETTINGS if not {key, f"{key}_FILE"} & set(os.environ)]
     if path.exists() or not missing:
         return
     lines = ["# Written by `make run`. Losing FERNET_KEYS means losing every sealed value."]
@@ -76,7 +76,7 @@ def collect_static():
         print("Collected the static files.")
 
 
-def make_first_administrator():
+def create_first_superuser():
     users = get_user_model().objects
     if users.exists():
         return
@@ -94,11 +94,11 @@ def main():
     write_env(ENV_FILE)
     try:
         django.setup()
-        keyring.require()
+        keyring.require_keys()
         migrate()
-        keyring.require()  # now that there is a table, these keys are held to be the right ones
+        keyring.require_keys()  # stores the proof of these keys in the new table
         collect_static()
-        make_first_administrator()
+        create_first_superuser()
     except (ImproperlyConfigured, keyring.KeyringError, OperationalError) as error:
         print(error, file=sys.stderr)
         sys.exit(2)

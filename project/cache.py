@@ -5,7 +5,7 @@ import json
 from django.core.cache.backends import db
 
 
-class Json:
+class JSONSerializer:
     """What Redis' backend takes as its serializer, and the database's in the place of pickle."""
 
     def dumps(self, value, protocol=None):
@@ -15,7 +15,7 @@ class Json:
         return json.loads(data)
 
 
-db.pickle = Json()  # this backend has no setting for it
+db.pickle = JSONSerializer()  # this backend has no setting for it
 
 
 class DatabaseCache(db.DatabaseCache):

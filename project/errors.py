@@ -8,10 +8,12 @@ from django.shortcuts import render
 from django.views import defaults
 from django.views.debug import ExceptionReporter
 
-READ_ONLY = "25006"  # PostgreSQL's SQLSTATE of a write where none is taken: no OperationalError
+READ_ONLY_SQLSTATE = (
+    "25006"  # PostgreSQL's SQLSTATE of a write where none is taken: no OperationalError
+)
 
 
-class Reporter(ExceptionReporter):
+class RedactingExceptionReporter(ExceptionReporter):
     """Django's, without what was at hand: variables, the request, settings. Any may be secret."""
 
     def __init__(self, request, *args, **kwargs):
@@ -24,7 +26,7 @@ class Reporter(ExceptionReporter):
         return {**super().get_traceback_data(), "settings": {}}
 
 
-class Brief(logging.Filter):
+class SecurityTracebackFilter(logging.Filter):
     """Requests that were refused are a line each: any stranger could fill the log with more."""
 
     def filter(self, record):
@@ -35,7 +37,7 @@ class Brief(logging.Filter):
 
 def server_error(request):
     """The page for an error that nothing caught: 500, or 503 where it is the database's."""
-    if is_of_the_database(sys.exc_info()[1]):
+    if is_database_error(sys.exc_info()[1]):
         return database_down()
     return defaults.server_error(request)
 
@@ -44,7 +46,7 @@ def bad_request(request, exception):
     """The page for a request without sense; a session that can't be saved looks like one."""
     return (
         database_down()
-        if is_of_the_database(exception)
+        if is_database_error(exception)
         else defaults.bad_request(request, exception)
     )
 
@@ -54,10 +56,10 @@ def database_down():
     return render(None, "503.html", status=503)
 
 
-def is_of_the_database(error):
+def is_database_error(error):
     """Whether an error began with a database that is gone, full, locked or read-only."""
     while error:
-        is_read_only = getattr(error.__cause__, "sqlstate", None) == READ_ONLY
+        is_read_only = getattr(error.__cause__, "sqlstate", None) == READ_ONLY_SQLSTATE
         if isinstance(error, OperationalError | InterfaceError) or is_read_only:
             return True
         error = error.__cause__ or error.__context__

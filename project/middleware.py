@@ -5,19 +5,19 @@ from contextlib import suppress
 
 from django.conf import settings
 
-FORWARDED = ("HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST")
+FORWARDED_HEADERS = ("HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST")
 
 
 def is_trusted_proxy(address):
     """Whether `address` (text, as in REMOTE_ADDR) lies in one of TRUSTED_PROXIES."""
     try:
-        peer = _address(address)
+        peer = _parse_address(address)
         return any(peer in ipaddress.ip_network(net) for net in settings.TRUSTED_PROXIES)
     except ValueError:
         return False
 
 
-def _address(text):
+def _parse_address(text):
     """An ipaddress; IPv4 is that also where an IPv6 socket took it. Raises ValueError."""
     address = ipaddress.ip_address(text)
     return getattr(address, "ipv4_mapped", None) or address
@@ -31,23 +31,25 @@ def trusted_proxies(get_response):
 
     def middleware(request):
         if is_trusted_proxy(request.META.get("REMOTE_ADDR", "")):
-            request.META["REMOTE_ADDR"] = _client(request.META)
+            request.META["REMOTE_ADDR"] = _client_address(request.META)
         else:
-            for header in FORWARDED:
+            for header in FORWARDED_HEADERS:
                 request.META.pop(header, None)
             with suppress(ValueError):  # a socket of Unix has none
-                request.META["REMOTE_ADDR"] = str(_address(request.META.get("REMOTE_ADDR", "")))
+                request.META["REMOTE_ADDR"] = str(
+                    _parse_address(request.META.get("REMOTE_ADDR", ""))
+                )
         return get_response(request)
 
     return middleware
 
 
-def _client(meta):
+def _client_address(meta):
     """The last address in X-Forwarded-For that is no trusted proxy: what is before is hearsay."""
-    address = str(_address(meta["REMOTE_ADDR"]))
+    address = str(_parse_address(meta["REMOTE_ADDR"]))
     for hop in reversed(meta.get("HTTP_X_FORWARDED_FOR", "").split(",")):
         try:
-            address = str(_address(hop.strip()))
+            address = str(_parse_address(hop.strip()))
         except ValueError:
             break
         if not is_trusted_proxy(address):

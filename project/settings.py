@@ -25,7 +25,7 @@ class Env(environ.Env):
             cls.read_env(dotenv)
         for name in [name for name in cls.ENVIRON if name.endswith("_FILE")]:
             plain = name.removesuffix("_FILE")
-            if plain not in SETTINGS or (plain in given and name not in given):
+            if plain not in ENV_SETTINGS or (plain in given and name not in given):
                 continue
             if (name in given) == (plain in given) and cls.ENVIRON.get(plain, "").strip():
                 raise ImproperlyConfigured(f"{plain} and {name} are both set: leave one in.")
@@ -38,19 +38,19 @@ class Env(environ.Env):
         return cls()
 
 
-SETTINGS = (
+ENV_SETTINGS = (
     "SECRET_KEY FERNET_KEYS DATABASE_URL DEBUG ALLOWED_HOSTS CSRF_TRUSTED_ORIGINS HTTPS "
     "TRUSTED_PROXIES REQUIRE_MFA TIME_ZONE EMAIL_URL CACHE_URL CELERY_BROKER_URL"
 ).split()
 env = Env.read(BASE_DIR / ".env")
 
 
-def texts(name, default=""):
+def env_list(name, default=""):
     """A comma-separated setting as a list."""
     return [text.strip() for text in env.ENVIRON.get(name, default).split(",") if text.strip()]
 
 
-def is_on(name, default):
+def env_switch(name, default):
     """A switch. What is on, or meant to be, is not switched off by a typo."""
     given = env.ENVIRON.get(name) or default
     return given.strip().lower() not in ("off", "false", "no", "0")
@@ -66,11 +66,11 @@ FERNET_USE_HKDF = False  # tokens are standard Fernet under FERNET_KEYS, readabl
 
 DEBUG = env.bool("DEBUG", default=False)
 # On unless it is switched off for a machine of one's own.
-HTTPS = is_on("HTTPS", "on")
-ALLOWED_HOSTS = texts("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
-CSRF_TRUSTED_ORIGINS = texts("CSRF_TRUSTED_ORIGINS")
+HTTPS = env_switch("HTTPS", "on")
+ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS")
 # Addresses or networks whose X-Forwarded-* headers are believed.
-TRUSTED_PROXIES = texts("TRUSTED_PROXIES")
+TRUSTED_PROXIES = env_list("TRUSTED_PROXIES")
 
 INSTALLED_APPS = [
     "connections.apps.LatchkeyAdminConfig",
@@ -184,7 +184,7 @@ MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_RECOVERY_CODES_SHOW_ONCE = True
 MFA_TOTP_ISSUER = "Latchkey"
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not HTTPS  # browsers allow that for localhost alone
-REQUIRE_MFA = is_on("REQUIRE_MFA", "off")
+REQUIRE_MFA = env_switch("REQUIRE_MFA", "off")
 
 # The rules for sessions are in connections/accounts/sessions.py; no cookie outlives them.
 SESSION_COOKIE_AGE = 12 * 3600
@@ -196,7 +196,7 @@ CACHES = {
     if env.ENVIRON.get("CACHE_URL")
     else {
         "BACKEND": "project.cache.DatabaseCache",
-        "LOCATION": "connections_cache",  # migration 0011
+        "LOCATION": "connections_cache",  # created by the first migration
         "KEY_PREFIX": "json",  # what was pickled under other names is not read
         # What is over that is thrown away, counts that still matter as well.
         "OPTIONS": {"MAX_ENTRIES": 100_000},
@@ -204,7 +204,7 @@ CACHES = {
 }
 
 if CACHES["default"]["BACKEND"].endswith(".RedisCache"):
-    CACHES["default"].setdefault("OPTIONS", {})["serializer"] = "project.cache.Json"
+    CACHES["default"].setdefault("OPTIONS", {})["serializer"] = "project.cache.JSONSerializer"
 
 # Of those that the browser accepts; commands, logs and whatever is stored speak the first one.
 LANGUAGES = [("en", "English"), ("de", "Deutsch")]
@@ -231,7 +231,7 @@ CELERY_BROKER_URL = env.ENVIRON.get("CELERY_BROKER_URL", "")
 FILE_UPLOAD_HANDLERS = ["connections.console.uploads.SealedUploadHandler"]
 DATA_UPLOAD_MAX_MEMORY_SIZE = 16 * 1024 * 1024
 
-DEFAULT_EXCEPTION_REPORTER = "project.errors.Reporter"
+DEFAULT_EXCEPTION_REPORTER = "project.errors.RedactingExceptionReporter"
 
 SECURE_SSL_REDIRECT = HTTPS
 SESSION_COOKIE_SECURE = HTTPS
@@ -262,7 +262,7 @@ CONTENT_SECURITY_POLICY = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"brief": {"()": "project.errors.Brief"}},
+    "filters": {"brief": {"()": "project.errors.SecurityTracebackFilter"}},
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {
         "console": {"class": "logging.StreamHandler", "filters": ["brief"], "formatter": "line"}

@@ -14,7 +14,7 @@ def start():
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
     try:
         django.setup(set_prefix=False)
-        keyring.require()
+        keyring.require_keys()
     except (ImproperlyConfigured, keyring.KeyringError) as error:
         print(error, file=sys.stderr)
         sys.exit(2)

@@ -56,7 +56,7 @@ def state(record):
 @pytest.fixture
 def many(monkeypatch):
     """250 records, and batches of a hundred in the background, which the test calls."""
-    for name, size in (("BATCH", 100), ("AT_ONCE", 10)):
+    for name, size in (("BATCH_SIZE", 100), ("MAX_IN_REQUEST", 10)):
         monkeypatch.setattr(bulk_change, name, size)
     monkeypatch.setattr(runs, "launch", lambda run: None)
     ConnectionAuth.objects.bulk_create(ConnectionAuth(name=f"N{n:03}") for n in range(250))

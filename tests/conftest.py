@@ -46,7 +46,7 @@ def django_db_setup(django_db_setup, django_db_blocker):
     The audit log may be emptied, too.
     """
     with django_db_blocker.unblock():
-        keyring.require()
+        keyring.require_keys()
         # Tests that commit are followed by emptying every table.
         with connection.cursor() as cursor:
             cursor.execute(UNPROTECT[connection.vendor])
@@ -129,7 +129,7 @@ def at_once(monkeypatch):
 
     test_journeys_served.py has a process.
     """
-    monkeypatch.setattr(runs, "launch", lambda confirmed: runs.work(confirmed.pk))
+    monkeypatch.setattr(runs, "launch", lambda confirmed: runs.execute(confirmed.pk))
 
 
 @pytest.fixture

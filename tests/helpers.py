@@ -65,8 +65,8 @@ class Text:
 def import_text(content, name="test.json", **options):
     """Import one source; returns `(result, verdicts)`."""
     verdicts = []
-    result = importer.run(
-        [Text(content, name)], importer.Options(**options), on_verdict=verdicts.append
+    result = importer.run_import(
+        [Text(content, name)], importer.ImportOptions(**options), on_verdict=verdicts.append
     )
     return result, verdicts
 
@@ -74,7 +74,9 @@ def import_text(content, name="test.json", **options):
 def export_text(queryset=None, **options):
     """The export as text."""
     queryset = ConnectionAuth.objects.all() if queryset is None else queryset
-    return "".join(exporter.stream(queryset, exporter.Options(**options), exporter.Tally()))
+    return "".join(
+        exporter.stream(queryset, exporter.ExportOptions(**options), exporter.ExportTally())
+    )
 
 
 def codes(verdicts):

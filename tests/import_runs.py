@@ -65,6 +65,6 @@ def interrupt(run):
 @pytest.fixture
 def small_batches(monkeypatch):
     """Batches of a few records, and a note after each."""
-    monkeypatch.setattr(reader, "PIECE_ENTRIES", 8)
-    monkeypatch.setattr(importer, "TOGETHER", 1)
-    monkeypatch.setattr(runs, "PAUSE", 0)
+    monkeypatch.setattr(reader, "ENTRIES_PER_PIECE", 8)
+    monkeypatch.setattr(importer, "PIECES_PER_TRANSACTION", 1)
+    monkeypatch.setattr(runs, "PROGRESS_INTERVAL", 0)

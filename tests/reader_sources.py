@@ -42,7 +42,7 @@ def read(content, name="test.json"):
     """The raw entries of a source, both passes done."""
     source = content if hasattr(content, "chunks") else Text(content, name)
     layout = reader.scan(source)
-    found = list(reader.entries(source, layout))
+    found = list(reader.read_entries(source, layout))
     assert layout.count == len(found)
     assert [entry.number for entry in found] == list(range(len(found)))
     return found

@@ -123,10 +123,10 @@ def clock():
 @pytest.fixture
 def store(clock, at_once, monkeypatch):
     """A console that was in use for six weeks."""
-    monkeypatch.setattr(keyring, "_proven", {})
+    monkeypatch.setattr(keyring, "_verified", {})
     StoredKey.objects.filter(name="proof").delete()
     clock.move_to(NOW - 41.5 * DAY)
-    keyring.require()
+    keyring.require_keys()
     mara = person("mara", "Mara Okafor", is_superuser=True)
     for name, full_name, group in (
         ("jonas", "Jonas Lindqvist", "Custodian"),
@@ -145,9 +145,9 @@ def store(clock, at_once, monkeypatch):
     for name, query, is_shared in views:
         SavedView.objects.create(user=mara, name=name, query=query, is_shared=is_shared)
     clock.move_to(NOW - 6.4 * DAY)
-    log.record("export", user=mara, count=COUNT - 22, reason="secrets: include")
+    log.log_event("export", user=mara, count=COUNT - 22, reason="secrets: include")
     clock.move_to(NOW - DAY)
-    daily_counts.take(NOW - DAY)
+    daily_counts.store_today(NOW - DAY)
     return mara
 
 
@@ -289,7 +289,9 @@ def an_import(camera, mara, tmp_path, monkeypatch):
 
 def half_way(run):
     """Stands for the process that does an import: it has done a half, and is at work."""
-    result = importer.Result(created=812, updated=196, unchanged=240, rejected=2, seconds=6.6)
+    result = importer.ImportResult(
+        created=812, updated=196, unchanged=240, rejected=2, seconds=6.6
+    )
     issues = [
         {**issue.as_json(), "record": number}
         for issue, number in (

@@ -12,18 +12,18 @@ from django.test import RequestFactory
 
 from connections.audit import log
 from connections.encryption import keyring
-from connections.models import AccessEvent, AppendOnly, ConnectionAuth
+from connections.models import AccessEvent, AppendOnlyError, ConnectionAuth
 
 pytestmark = pytest.mark.django_db
 TABLE = AccessEvent._meta.db_table
-protect = import_module("connections.migrations.0005_audit").protect
+protect = import_module("connections.migrations.0001_initial").protect_audit_log
 
 
 def test_an_entry_says_who_what_when_and_from_where():
     connection_ = ConnectionAuth.objects.create(name="CRM\nEU", access_token="secret-7f3a")
     request = RequestFactory().post("/", REMOTE_ADDR="192.0.2.7")
     request.user = User(username="alice")
-    entry = log.record(
+    entry = log.log_event(
         "reveal", request=request, record=connection_, fields=["access_token"], reason="Ticket 7"
     )
     stored = AccessEvent.objects.get()
@@ -49,47 +49,47 @@ def test_an_entry_says_who_what_when_and_from_where():
 
 def test_without_a_request_it_is_the_account_that_runs_the_command(monkeypatch):
     monkeypatch.setattr("getpass.getuser", lambda: "backup")
-    assert log.record("export").user == "command: backup"
+    assert log.log_event("export").user == "command: backup"
 
 
 def test_a_request_under_way_is_known_deep_inside_it():
     request = RequestFactory().get("/", REMOTE_ADDR="192.0.2.8")
     request.user = AnonymousUser()
-    entry = log.middleware(lambda request: log.record("login_failed"))(request)
+    entry = log.middleware(lambda request: log.log_event("login_failed"))(request)
     assert (entry.user, entry.address) == ("", "192.0.2.8")
-    assert log.record("export").address == ""
+    assert log.log_event("export").address == ""
 
 
 def test_each_entry_is_bound_to_the_one_before():
-    first, second = log.record("export"), log.record("import")
+    first, second = log.log_event("export"), log.log_event("import")
     assert (first.previous, second.previous) == ("", first.mac)
     for entry in AccessEvent.objects.all():
-        assert entry.mac == log.mac_of(entry, keyring.audit_key())
+        assert entry.mac == log.compute_mac(entry, keyring.audit_key())
 
 
 def test_words_that_the_log_does_not_know_are_refused():
     for words in ({"action": "peek"}, {"action": "export", "result": "perhaps"}):
         with pytest.raises(ValueError, match="knows no"):
-            log.record(**words)
+            log.log_event(**words)
     assert not AccessEvent.objects.exists()
 
 
 def test_an_entry_that_can_not_be_written_is_an_error(monkeypatch):
-    log.record("export")
-    monkeypatch.setattr(log, "_wait_for_turn", lambda: None)
+    log.log_event("export")
+    monkeypatch.setattr(log, "_acquire_append_lock", lambda: None)
     monkeypatch.setattr(AccessEvent, "save", lambda self: (_ for _ in ()).throw(DatabaseError))
     with pytest.raises(DatabaseError):
-        log.record("export")
+        log.log_event("export")
 
 
 def test_names_are_written_so_that_none_can_forge_a_line():
-    entry = log.record("export", user="a\x1b[2J\x00\u202eb", reason="one\ntwo")
+    entry = log.log_event("export", user="a\x1b[2J\x00\u202eb", reason="one\ntwo")
     assert entry.user == r"a\u001b[2J\u0000\u202eb"
     assert "\n" not in entry.reason
 
 
 def test_models_refuse_to_change_or_delete_an_entry():
-    entry = log.record("export")
+    entry = log.log_event("export")
     entries = AccessEvent.objects.all()
     for attempt in (
         entry.save,
@@ -100,14 +100,14 @@ def test_models_refuse_to_change_or_delete_an_entry():
         lambda: entries.bulk_create([AccessEvent(id=2)]),
         lambda: AccessEvent(id=entry.id).save(force_update=True),
     ):
-        with pytest.raises((AppendOnly, ValueError, DatabaseError)), transaction.atomic():
+        with pytest.raises((AppendOnlyError, ValueError, DatabaseError)), transaction.atomic():
             attempt()
     assert AccessEvent.objects.get().user == entry.user
 
 
 @pytest.mark.parametrize("statement", ["UPDATE {} SET reason = 'x'", "DELETE FROM {}"])
 def test_the_database_refuses_to_change_or_delete_an_entry(statement):
-    log.record("export")
+    log.log_event("export")
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":  # the tests' database lacks one of the triggers
             cursor.execute("DROP TRIGGER audit_no_update")
@@ -119,7 +119,7 @@ def test_the_database_refuses_to_change_or_delete_an_entry(statement):
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no TRUNCATE")
 def test_postgresql_refuses_to_empty_the_log():
-    log.record("export")
+    log.log_event("export")
     with connection.cursor() as cursor:
         for event in ("update", "delete"):
             cursor.execute(f"DROP TRIGGER audit_no_{event} ON {TABLE}")
@@ -134,7 +134,7 @@ def test_an_entry_is_a_line_of_json_too(django_capture_on_commit_callbacks):
     log.log_to(out)
     try:
         with django_capture_on_commit_callbacks(execute=True):
-            entry = log.record("export", user="alice", count=3)
+            entry = log.log_event("export", user="alice", count=3)
     finally:
         log.log_to(sys.stderr)
     assert json.loads(out.getvalue()) == {"event": "audit", **entry.shown()}
@@ -142,7 +142,7 @@ def test_an_entry_is_a_line_of_json_too(django_capture_on_commit_callbacks):
 
 def test_what_is_rolled_back_is_not_logged(django_capture_on_commit_callbacks):
     with django_capture_on_commit_callbacks() as callbacks, transaction.atomic():
-        log.record("export")
+        log.log_event("export")
         transaction.set_rollback(True)
     assert not callbacks
     assert not AccessEvent.objects.exists()

@@ -165,7 +165,7 @@ def test_without_an_entry_nothing_is_imported(monkeypatch):
     def fail(*args, **kwargs):
         raise OSError("The log can't be written.")
 
-    monkeypatch.setattr("connections.audit.log.record", fail)
+    monkeypatch.setattr("connections.audit.log.log_event", fail)
     with pytest.raises(OSError, match="log"):
         import_text([FULL_AUTH])
     assert not ConnectionAuth.objects.exists()
@@ -175,11 +175,11 @@ KILLED = """
 import os, signal
 from django.core.management import call_command
 from connections.import_export import importer
-take_all = importer._take_all
+take_all = importer._write_all
 def take_all_and_die(*args):
     take_all(*args)
     os.kill(os.getpid(), signal.SIGKILL)
-importer._take_all = take_all_and_die
+importer._write_all = take_all_and_die
 call_command("import_connections", FILE)
 """
 
@@ -207,7 +207,7 @@ def test_a_dry_run_is_none_and_a_refused_file_a_failed_one():
 
 
 def test_an_import_that_breaks_off_is_written_too(monkeypatch):
-    monkeypatch.setattr("connections.import_export.importer._take_all", lambda *args: 1 / 0)
+    monkeypatch.setattr("connections.import_export.importer._write_all", lambda *args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         import_text([FULL_AUTH])
     latest(action="import", count=0, result="failed")
@@ -215,9 +215,9 @@ def test_an_import_that_breaks_off_is_written_too(monkeypatch):
 
 def test_an_import_in_the_browser_is_of_its_user(admin_user, monkeypatch):
     monkeypatch.setattr(runs, "launch", lambda run: None)
-    run = runs.keep_sealed(_Upload([FULL_AUTH]), admin_user)
-    runs.confirm(run, importer.Options())
-    runs.work(run.pk)
+    run = runs.store_upload(_Upload([FULL_AUTH]), admin_user)
+    runs.confirm(run, importer.ImportOptions())
+    runs.execute(run.pk)
     latest(action="import", user="admin", count=1)
 
 
@@ -226,7 +226,7 @@ class _Upload(Text):
 
 
 def test_an_import_of_integrations():
-    integrations.store(Text([{"type": "hubspot"}, {"type": 7}], "kinds.json"))
+    integrations.import_integrations(Text([{"type": "hubspot"}, {"type": 7}], "kinds.json"))
     shown = latest(action="import", record_type="integrations", count=1)
     assert shown["reason"] == "1 created, 0 updated, 0 unchanged, 1 refused: kinds.json"
 

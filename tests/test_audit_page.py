@@ -65,9 +65,9 @@ def test_only_who_may_read_the_audit_gets_it(client):
 )
 def test_the_filters(auditor, question, expected):
     record = make(name="CRM", token="t")
-    log.record("export", user="alice", reason="alice-1")
-    log.record("reveal", user="alice", reason="alice-2", record=record)
-    log.record("export", user="bob", reason="bob-1", result="refused")
+    log.log_event("export", user="alice", reason="alice-1")
+    log.log_event("reveal", user="alice", reason="alice-2", record=record)
+    log.log_event("export", user="bob", reason="bob-1", result="refused")
     response = auditor.get(PAGE, question)
     assert response.status_code == 200
     found = {entry.reason for entry in response.context["entries"]}
@@ -76,7 +76,7 @@ def test_the_filters(auditor, question, expected):
 
 
 def test_days_are_whole(auditor):
-    entry = log.record("export", user="alice")
+    entry = log.log_event("export", user="alice")
     today = timezone.localdate(entry.at)
     for since, until, found in ((0, 0, 1), (1, 1, 0), (-1, -1, 0)):
         days = {
@@ -89,7 +89,7 @@ def test_days_are_whole(auditor):
 
 def test_pages_go_on_where_the_one_before_ended(auditor):
     for _ in range(70):
-        log.record("export", user="alice")
+        log.log_event("export", user="alice")
     first = auditor.get(PAGE, {"user": "alice"})
     second = auditor.get(f"{PAGE}?{first.context['older']}")
     assert (len(numbers(first)), len(numbers(second))) == (50, 20)
@@ -99,22 +99,22 @@ def test_pages_go_on_where_the_one_before_ended(auditor):
 
 def test_a_page_takes_few_queries(auditor, django_assert_max_num_queries):
     for number in range(60):
-        log.record("export", user="alice", reason=str(number))
+        log.log_event("export", user="alice", reason=str(number))
     auditor.get(PAGE)
     with django_assert_max_num_queries(12):
         auditor.get(PAGE, {"user": "alice", "action": "export", "since": "2026-01-01"})
 
 
 def test_text_stays_text(auditor):
-    log.record("export", user="<script>", reason="<img src=x>\u202e")
+    log.log_event("export", user="<script>", reason="<img src=x>\u202e")
     page = auditor.get(PAGE).content.decode()
     assert "<script>" not in page.replace("<script src", "")
     assert "&lt;img src=x&gt;\\u202e" in page
 
 
 def test_the_csv_holds_what_the_filter_finds_and_is_audited(auditor):
-    log.record("export", user="alice", fields=["token", "key"], count=3, reason="Ticket 7")
-    log.record("export", user="bob")
+    log.log_event("export", user="alice", fields=["token", "key"], count=3, reason="Ticket 7")
+    log.log_event("export", user="bob")
     (row,) = rows(auditor.get(EXPORT, {"user": "alice"}))
     assert (row["user"], row["fields"], row["count"]) == ("alice", "key, token", "3")
     assert row["mac"] == AccessEvent.objects.get(user="alice").mac
@@ -134,7 +134,7 @@ def test_no_cell_is_a_formula(auditor, begin):
 @pytest.mark.parametrize("part", [";", "; ", ';"'])
 def test_no_cell_is_one_where_a_semicolon_parts_them(auditor, part):
     """As it does where a comma is decimal, whatever is quoted around a comma."""
-    log.record("export", user=f"x{part}=1+1", reason="Ticket")
+    log.log_event("export", user=f"x{part}=1+1", reason="Ticket")
     text = auditor.get(EXPORT, {"action": "export"}).getvalue().decode()
     for row in csv.reader(io.StringIO(text), delimiter=";"):
         assert not any(cell.lstrip(' "').startswith("=") for cell in row)

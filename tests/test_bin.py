@@ -10,7 +10,7 @@ from django.core.management import call_command
 from django.urls import reverse
 from django.utils import timezone
 
-from connections.models import AccessEvent, ConnectionAuth, ReplacedAuth
+from connections.models import AccessEvent, ConnectionAuth, FormerVersion
 from connections.records import recycle_bin
 
 from .helpers import SECRET, cast, export_text, make, member_of, prove_present
@@ -135,13 +135,13 @@ def test_what_is_not_in_the_bin_is_neither_restored_nor_purged(custodian, what):
 
 def test_purging_asks_then_removes_all_of_it(custodian):
     record = binned()
-    ReplacedAuth.objects.create(record=record, version=1, fields=[], content={})
+    FormerVersion.objects.create(record=record, version=1, fields=[], content={})
     asked = custodian.get(bin_url(record, "purge"))
     assert "Purge Acorn Ltd?" in asked.content.decode()
     assert ConnectionAuth.all_objects.exists()
     custodian.post(bin_url(record, "purge"))
     assert not ConnectionAuth.all_objects.exists()
-    assert not ReplacedAuth.objects.exists()
+    assert not FormerVersion.objects.exists()
 
 
 @pytest.mark.parametrize("group", ["Viewer", "Auditor", "Operator"])
@@ -182,7 +182,7 @@ def test_purging_asks_for_presence_and_comes_back():
 
 
 def test_many_at_once_are_one_entry_of_the_audit_log(monkeypatch):
-    monkeypatch.setattr(recycle_bin, "NAMED", 2)
+    monkeypatch.setattr(recycle_bin, "MAX_LOGGED_BY_NAME", 2)
     for number in range(3):
         make(name=str(number))
     assert recycle_bin.move(ConnectionAuth.objects.all(), User.objects.create_user("ada")) == 3
@@ -191,7 +191,7 @@ def test_many_at_once_are_one_entry_of_the_audit_log(monkeypatch):
 
 
 def test_what_is_purged_by_itself_is_nobody_s_deed(operator):
-    binned(binned_at=timezone.now() - recycle_bin.KEPT_FOR)
+    binned(binned_at=timezone.now() - recycle_bin.RETENTION)
     operator.get(reverse("admin:index"))
     event = AccessEvent.objects.get(action="purge")
     assert (event.user, event.record_name) == ("automatic", "Acorn Ltd")
@@ -199,21 +199,21 @@ def test_what_is_purged_by_itself_is_nobody_s_deed(operator):
 
 def test_after_a_week_the_next_visit_purges(operator):
     now = timezone.now()
-    binned(name="Old", binned_at=now - recycle_bin.KEPT_FOR)
-    binned(name="Newer", binned_at=now - recycle_bin.KEPT_FOR + timedelta(minutes=1))
+    binned(name="Old", binned_at=now - recycle_bin.RETENTION)
+    binned(name="Newer", binned_at=now - recycle_bin.RETENTION + timedelta(minutes=1))
     make(name="In use")
     operator.get(reverse("admin:index"))
     assert {*ConnectionAuth.all_objects.values_list("name", flat=True)} == {"Newer", "In use"}
 
 
 def test_after_a_week_cron_purges_too():
-    binned(binned_at=timezone.now() - recycle_bin.KEPT_FOR)
+    binned(binned_at=timezone.now() - recycle_bin.RETENTION)
     call_command("check_expiry", stdout=StringIO())
     assert not ConnectionAuth.all_objects.exists()
 
 
 def test_purging_many_goes_by_batches(monkeypatch):
-    monkeypatch.setattr(recycle_bin, "BATCH", 2)
+    monkeypatch.setattr(recycle_bin, "BATCH_SIZE", 2)
     for number in range(5):
         binned(name=str(number))
     make(name="In use")
@@ -226,8 +226,8 @@ import os
 from connections.records import recycle_bin, versions
 from connections.models import ConnectionAuth
 record = ConnectionAuth.objects.create(name="Acorn Ltd", access_token="synthetic-1")
-former = versions.former(record, ["access_token"])
-former.replaced_at -= former.KEPT_FOR
+former = versions.build_former_version(record, ["access_token"])
+former.replaced_at -= former.RETENTION
 former.save()
 token = TOKEN.encode()
 files = [os.path.join(FOLDER, name) for name in os.listdir(FOLDER)]

@@ -31,7 +31,7 @@ def test_it_is_read_spelled_and_copied(person, live_server, scheme):
         refresh_token_expires_date=now + timedelta(days=3),
     )
     make(name="Before Ltd", key=SECRET, ends_in=timedelta(days=2))
-    log.record("reveal", record=record, user="jonas", fields=["pem"], reason="OPS-2291: asked")
+    log.log_event("reveal", record=record, user="jonas", fields=["pem"], reason="OPS-2291: asked")
     page = person
     page.emulate_media(color_scheme=scheme)
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])

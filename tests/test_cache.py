@@ -10,7 +10,7 @@ from django.core.cache.backends.redis import RedisCacheClient
 from django.db import connection
 from django.utils import timezone
 
-from project.cache import Json
+from project.cache import JSONSerializer
 
 RUN = []
 
@@ -49,8 +49,8 @@ def test_what_was_kept_comes_back():
 
 
 def test_redis_takes_the_same():
-    client = RedisCacheClient(["redis://localhost"], serializer="project.cache.Json")
-    assert isinstance(client._serializer, Json)
+    client = RedisCacheClient(["redis://localhost"], serializer="project.cache.JSONSerializer")
+    assert isinstance(client._serializer, JSONSerializer)
     assert client._serializer.loads(client._serializer.dumps([1.5])) == [1.5]
     with pytest.raises(ValueError):
         client._serializer.loads(pickle.dumps(Payload()))

@@ -7,7 +7,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from connections.jobs import bulk_change
-from connections.models import AccessEvent, ChangeRun, ConnectionAuth, ImportChunk, ReplacedAuth
+from connections.models import AccessEvent, ChangeRun, ConnectionAuth, FormerVersion, ImportChunk
 
 from .change_runs import choose, confirm, counts, run_of, state
 from .helpers import SECRET, import_text, make, member_of
@@ -32,7 +32,7 @@ def test_nothing_is_changed_before_it_is_confirmed(operator, three):
     assert counts(url) == (2, 1, {})
     assert {name: state(record) for name, record in three.items()} == before
     assert AccessEvent.objects.count() == events
-    assert not ReplacedAuth.objects.exists()
+    assert not FormerVersion.objects.exists()
 
 
 def test_it_shows_the_first_records_and_what_they_will_be(operator, three):
@@ -159,7 +159,7 @@ def test_few_are_told_of_by_name(operator, three):
 def test_many_are_told_of_at_the_start_and_the_end(operator, many):
     url = choose(operator, "pause")
     confirm(operator, url)
-    bulk_change.work(run_of(url).pk)
+    bulk_change.execute(run_of(url).pk)
     told = AccessEvent.objects.filter(action="change").order_by("id")
     assert [(e.result, e.count) for e in told] == [("started", 250), ("done", 250)]
     assert all(event.reason.startswith("Pause") for event in told)

@@ -26,11 +26,11 @@ def test_many_wait_for_a_process(operator, many):
     content = confirm(operator, url).content.decode()
     assert "You can close this page; it goes on." in content
     assert operator.get(url + "progress/").json()["words"]["count"] == "0 / 250"
-    assert bulk_change.work(run_of(url).pk)["changed"] == 250
+    assert bulk_change.execute(run_of(url).pk)["changed"] == 250
     assert "Done. 250 of 250" in operator.get(url).content.decode()
     assert operator.get(url + "progress/").json()["state"] == "done"
     assert not ImportChunk.objects.exists()
-    assert bulk_change.work(run_of(url).pk) is None
+    assert bulk_change.execute(run_of(url).pk) is None
 
 
 def test_the_command_does_it(operator, many, capsys):
@@ -52,7 +52,7 @@ def test_it_is_cancelled_between_batches_and_what_was_done_can_be_undone(
         operator.post(url, {"cancel": "1"})
 
     monkeypatch.setattr(bulk_change, "_do_batch", cancel_after)
-    bulk_change.work(run_of(url).pk)
+    bulk_change.execute(run_of(url).pk)
     assert run_of(url).status == "cancelled"
     assert ConnectionAuth.objects.filter(is_paused=True).count() == 100
     assert latest_event("change").reason.endswith("cancelled)")
@@ -73,12 +73,12 @@ def test_what_is_interrupted_goes_on_where_it_was(operator, many, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(bulk_change, "_do_batch", fail_at_the_second)
         with pytest.raises(DatabaseError):
-            bulk_change.work(run_of(url).pk)
+            bulk_change.execute(run_of(url).pk)
     content = operator.get(url).content.decode()
     assert "The process that did it is gone." in content
     assert ConnectionAuth.objects.filter(is_paused=True).count() == 100
     operator.post(url, {"continue": "1"})
-    assert bulk_change.work(run_of(url).pk)["changed"] == 250
+    assert bulk_change.execute(run_of(url).pk)["changed"] == 250
     assert {*ConnectionAuth.objects.values_list("version", flat=True)} == {2}
 
 

@@ -7,7 +7,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from connections.jobs import bulk_change
-from connections.models import ChangeRun, ConnectionAuth, ReplacedAuth, UserScope
+from connections.models import ChangeRun, ConnectionAuth, FormerVersion, UserScope
 
 from .change_runs import choose, confirm, run_of, state
 from .helpers import member_of
@@ -82,7 +82,7 @@ def test_a_single_one_is_put_back_by_its_former_versions(operator, three):
     confirm(operator, choose(operator, "set_environment", value="Staging"))
     versions = reverse("admin:connections_connectionauth_versions", args=[three["b"].pk])
     assert "Change of many" in operator.get(versions).content.decode()
-    held = ReplacedAuth.objects.get(record=three["b"])
+    held = FormerVersion.objects.get(record=three["b"])
     operator.post(versions, {"held": str(held.pk), "version": "2"})
     assert state(three["b"])[1] is None
 
@@ -94,7 +94,7 @@ def test_its_pages_take_few_queries(operator, many, django_assert_max_num_querie
     confirm(operator, url)
     with django_assert_max_num_queries(12):
         operator.get(url)
-    bulk_change.work(run_of(url).pk)
+    bulk_change.execute(run_of(url).pk)
     for address in (url, reverse("admin:connections_changes")):
         with django_assert_max_num_queries(12):
             operator.get(address)

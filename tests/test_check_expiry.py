@@ -124,7 +124,7 @@ def test_help_exits_with_0_and_explains_the_exit_codes(capsys):
 
 @pytest.mark.parametrize("keys", [[], ["nonsense"], [keyring.generate_key()]])
 def test_exit_3_where_the_keys_are_bad(settings, keys):
-    keyring.require()
+    keyring.require_keys()
     settings.FERNET_KEYS = keys
     with pytest.raises(CommandError, match="FERNET_KEYS") as failure:
         check()

@@ -31,7 +31,7 @@ def loudly(settings):
     logging.getLogger("django").setLevel(1)
 logging.config.dictConfig = loudly
 os.environ["DEBUG"] = "on"  # else Django logs no SQL
-processes.WORTH_IT = 1
+processes.MIN_PARALLEL_RECORDS = 1
 {forced}
 sys.argv[0] = "manage.py"
 runpy.run_path("manage.py", run_name="__main__")
@@ -68,13 +68,14 @@ for name in ("kept", "binned", "closed", "no-json"):
     record.key = name  # else they would be one
     record.save()
 recycle_bin.move(ConnectionAuth.objects.filter(connection_id="binned"), user)
-runs.launch, bulk_change.AT_ONCE = (lambda run: None), 0  # their processes are started here, later
+runs.launch = lambda run: None  # the test starts the processes of runs itself
+bulk_change.MAX_IN_REQUEST = 0
 changed = bulk_change.prepare(user, "pause", ConnectionAuth.objects.filter(connection_id="kept"))
 bulk_change.start(changed)
 source = SpooledSource("file.json", keyring.seal_bytes, keyring.unseal_bytes)
 source.write(given["file"].encode())
-upload = runs.keep_sealed(source, user)
-runs.confirm(upload, importer.Options())
+upload = runs.store_upload(source, user)
+runs.confirm(upload, importer.ImportOptions())
 odd = keyring.seal(given["values"]["token"], f"{record.pk}/meta")
 print(json.dumps({"change": str(changed.pk), "upload": str(upload.pk), "odd": odd}))
 """
@@ -140,7 +141,6 @@ class Place:
                 ["--shared", "--field", "refresh_token", "--json"],
                 ["--rebuild"],
             ],
-            "fill_facts": [[]],
             "rotate_keys": [["--dry-run"], ["--verify"], ["--json", "--jobs", "2"], ["--verify"]],
             "verify_records": [[], ["--json", "--jobs", "2"]],
             "verify_audit": [[], ["--head"], ["--json"]],
@@ -210,7 +210,6 @@ def test_an_export_holds_secrets_where_it_was_told_to(place):
             "rotate_keys",
             "find_secret --former",
             "find_secret --rebuild",
-            "fill_facts",
         ),
     }.items(),
 )

@@ -13,7 +13,7 @@ from django.db import connection
 from connections.console.dashboard import context as dashboard
 from connections.models import ConnectionAuth, DailyCount, Integration, UserScope
 from connections.records import daily_counts
-from connections.records.counts import EVERYWHERE, Place
+from connections.records.counts import UNFILTERED, ConnectionFilter
 
 from .helpers import NOW
 
@@ -32,9 +32,9 @@ def add(count, kind=None, environment=None, **fields):
     )
 
 
-def look(user=ADMIN, now=NOW, place=EVERYWHERE):
+def look(user=ADMIN, now=NOW, place=UNFILTERED):
     """The changes that a look at the dashboard shows, by tile."""
-    shown = dashboard.context(user, now, place)
+    shown = dashboard.get_context(user, now, place)
     tiles = {tile["name"]: tile["change"] for tile in shown["buckets"]}
     return {**tiles, "stale": shown["stale"]["change"]}
 
@@ -86,14 +86,14 @@ def test_the_first_look_of_a_day_counts():
 def test_a_narrowed_page_compares_with_its_place():
     add(2, "x", "Stage")
     add(5, "y", None)
-    look(now=NOW - DAY, place=Place("x"))  # whatever the first look is narrowed to
+    look(now=NOW - DAY, place=ConnectionFilter("x"))  # whatever the first look is narrowed to
     add(1, "x", "Stage")
     add(3, None, None)
     assert look()["no_end"] == 4
-    assert look(place=Place("x"))["no_end"] == 1
-    assert look(place=Place(environment="Production"))["no_end"] == 3
-    assert look(place=Place("-", "Production"))["no_end"] == 3
-    assert look(place=Place("y", "Stage"))["no_end"] == 0
+    assert look(place=ConnectionFilter("x"))["no_end"] == 1
+    assert look(place=ConnectionFilter(environment="Production"))["no_end"] == 3
+    assert look(place=ConnectionFilter("-", "Production"))["no_end"] == 3
+    assert look(place=ConnectionFilter("y", "Stage"))["no_end"] == 0
 
 
 def test_a_limited_user_compares_inside_the_limits_only():
@@ -104,7 +104,7 @@ def test_a_limited_user_compares_inside_the_limits_only():
     add(1, "x", "Stage")
     add(7, "x", None)
     assert look(user)["no_end"] == 1
-    assert look(user, place=Place("y"))["no_end"] == 0
+    assert look(user, place=ConnectionFilter("y"))["no_end"] == 0
 
 
 def test_the_look_of_a_limited_user_counts_for_all():
@@ -120,7 +120,7 @@ def test_a_week_is_kept_and_one_row_is_small():
         look(now=NOW - DAY * (20 - days))
     assert DailyCount.objects.count() == 7
     assert min(DailyCount.objects.values_list("day", flat=True)) == date(2026, 11, 17)
-    assert DailyCount.objects.first().places == [[None, "Production", {"no_end": 1}]]
+    assert DailyCount.objects.first().counts == [[None, "Production", {"no_end": 1}]]
 
 
 def test_days_are_those_of_the_settings(settings):
@@ -131,11 +131,11 @@ def test_days_are_those_of_the_settings(settings):
 
 def test_two_first_looks_at_once_are_one_row():
     add(1)
-    daily_counts.take(NOW)
+    daily_counts.store_today(NOW)
     add(1)
-    daily_counts.take(NOW)
+    daily_counts.store_today(NOW)
     (row,) = DailyCount.objects.all()
-    assert row.places == [[None, "Production", {"no_end": 2}]]
+    assert row.counts == [[None, "Production", {"no_end": 2}]]
 
 
 def test_the_page_says_it_in_words(admin_client):
@@ -187,7 +187,7 @@ from connections.models import DailyCount
 
 def look():
     began = time.monotonic()
-    context.context(User(is_superuser=True), timezone.now())
+    context.get_context(User(is_superuser=True), timezone.now())
     print(time.monotonic() - began, DailyCount.objects.count())
 
 other = sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)

@@ -14,7 +14,7 @@ from connections.console.dashboard import charts
 from connections.console.dashboard import context as dashboard
 from connections.expiry import deadlines
 from connections.models import SEALED_COLUMNS, ConnectionAuth, Integration
-from connections.records.counts import EVERYWHERE, Place, span
+from connections.records.counts import UNFILTERED, ConnectionFilter, breaks_param
 
 from .helpers import NOW, SECRET
 
@@ -33,8 +33,8 @@ def after(**period):
     return NOW + timedelta(**period)
 
 
-def numbers(now=NOW, place=EVERYWHERE):
-    return dashboard.context(User(is_superuser=True), now, place)
+def numbers(now=NOW, place=UNFILTERED):
+    return dashboard.get_context(User(is_superuser=True), now, place)
 
 
 @pytest.fixture
@@ -71,8 +71,8 @@ def test_tiles_stand_in_order_and_hold_what_the_buckets_hold(crowd):
 
 
 def test_links_are_encoded():
-    place = Place("a&b=ü", "Staging")
-    assert place.url(breaks=span(after(), None)).endswith(
+    place = ConnectionFilter("a&b=ü", "Staging")
+    assert place.url(breaks=breaks_param(after(), None)).endswith(
         "?integration=a%26b%3D%C3%BC&environment=Staging&breaks=1795511040.."
     )
 
@@ -224,7 +224,7 @@ def test_bars_fit_the_plot_and_what_is_there_is_seen():
     assert charts.PLOT_TOP <= tall["y"] < tall["person_y"] < chart["height"]
     assert tall["y"] + tall["machine_height"] == tall["person_y"]
     assert tall["person_y"] + tall["person_height"] == chart["height"]
-    assert low["person_height"] == charts.LEAST_BAR
+    assert low["person_height"] == charts.MIN_BAR_HEIGHT
     assert (none["person_height"], none["machine_height"], none["y"]) == (0, 0, chart["height"])
     assert [bar["is_peak"] for bar in chart["bars"][:3]] == [True, False, False]
 
@@ -304,10 +304,10 @@ def test_those_closest_to_now_that_need_a_person_are_named():
 
 
 def test_no_more_are_named_than_fit():
-    for minutes in range(2 * dashboard.MOST_PERSONS):
+    for minutes in range(2 * dashboard.MAX_NEEDING_PERSON):
         record(after(minutes=minutes - 10), name=f"n{minutes - 10}")
     names = [row["record"].name for row in numbers()["persons"]]
-    assert len(names) == dashboard.MOST_PERSONS
+    assert len(names) == dashboard.MAX_NEEDING_PERSON
     assert names[:3] == ["n0", "n1", "n-1"]
 
 
@@ -333,7 +333,7 @@ def test_they_say_what_a_person_has_to_do(kind, step):
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Pacific/Kiritimati"])
 def test_the_years_1_and_9999_break_nothing(zone):
     record(datetime(1, 1, 1, tzinfo=UTC))
-    record(deadlines.LAST_MOMENT)
+    record(deadlines.MAX_DATETIME)
     with override(zone):
         shown = numbers()
     assert [tile["count"] for tile in shown["buckets"]] == [1, 0, 0, 0, 1, 0]
@@ -385,7 +385,7 @@ def test_the_first_page_has_the_numbers_for_those_who_may_view_connections(clien
 def test_the_first_page_shows_the_years_1_and_9999(admin_client, settings, zone):
     settings.TIME_ZONE = zone
     record(datetime(1, 1, 1, tzinfo=UTC), name="Ancient Ltd")
-    record(deadlines.LAST_MOMENT, name="Eternal Ltd")
+    record(deadlines.MAX_DATETIME, name="Eternal Ltd")
     page = admin_client.get("/admin/")
     assert page.status_code == 200
     assert page.context["dashboard"]["verdict"]["broken"]["count"] == 1

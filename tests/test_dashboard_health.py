@@ -91,8 +91,8 @@ def test_an_import_that_is_under_way_is_told_and_leads_to_its_page_for_whoever_d
 
 def test_the_last_export_is_for_readers_of_the_audit_log(client):
     make(name="Ada")
-    log.record("export", count=4190, reason="connection, camel, json, secrets: include")
-    log.record("export", count=7, result="failed", reason="auth, camel, json, secrets: mask")
+    log.log_event("export", count=4190, reason="connection, camel, json, secrets: include")
+    log.log_event("export", count=7, result="failed", reason="auth, camel, json, secrets: mask")
     shown, page = board(client, user("Auditor"))
     assert (shown["last_export"]["count"], shown["last_export"]["has_secrets"]) == (4190, True)
     assert "4,190 connections, with secrets" in page
@@ -102,7 +102,7 @@ def test_the_last_export_is_for_readers_of_the_audit_log(client):
 @pytest.mark.parametrize("scope", [None, {"environments": ["Production"]}])
 def test_others_are_not_told_of_exports(client, scope):
     make(name="Ada")
-    log.record("export", count=4190, reason="connection, camel, json, secrets: include")
+    log.log_event("export", count=4190, reason="connection, camel, json, secrets: include")
     who = user("Auditor" if scope else "Custodian", scope=scope)
     shown, page = board(client, who)
     assert shown["last_export"] is None and "4,190" not in page

@@ -14,7 +14,7 @@ from django.utils.http import urlencode
 from connections.console.dashboard import context as dashboard
 from connections.expiry import deadlines
 from connections.models import ConnectionAuth, Integration, UserScope
-from connections.records.counts import Place
+from connections.records.counts import ConnectionFilter
 
 from .helpers import NOW
 
@@ -103,7 +103,7 @@ def test_every_number_leads_to_a_list_of_as_many_rows(place, crowd, admin_client
         assert len(numbers) > 10
         pages = admin.site.get_model_admin(ConnectionAuth)
         for position, (address, number) in enumerate(numbers.items()):
-            listed = pages.filtered(page.wsgi_request, address.partition("?")[2])
+            listed = pages.get_filtered_queryset(page.wsgi_request, address.partition("?")[2])
             assert listed.count() == number, address
             if position % 8 == 0:  # a page takes a while; its rows are of the same queryset
                 shown = admin_client.get(f"/admin/{address}").context["cl"]
@@ -154,6 +154,6 @@ def test_the_page_can_be_narrowed_to_the_largest_places_and_the_present_one(clie
         for number, kind in enumerate(kinds)
         for _ in range(number + 1)
     )
-    shown = dashboard.context(User(is_superuser=True), NOW, Place("kind-00"))
+    shown = dashboard.get_context(User(is_superuser=True), NOW, ConnectionFilter("kind-00"))
     names = [choice["name"] for choice in shown["place"]["integrations"]]
     assert names == ["All integrations", "kind-00", *kinds[10:]]

@@ -45,7 +45,7 @@ def store():
     runs = {"size": 1, "file_name": "a.json", "started_at": now, "heartbeat_at": now}
     ImportRun.objects.create(**runs, status="done", finished_at=now)
     ImportRun.objects.create(**runs, status="running", done=1, total=2)
-    log.record("export", count=1, reason="secrets: mask")
+    log.log_event("export", count=1, reason="secrets: mask")
 
 
 def look(client):
@@ -88,7 +88,7 @@ def test_what_is_counted_is_read_off_an_index_alone(store):
     if connection.vendor != "sqlite":
         pytest.skip("PostgreSQL decides by what it knows of a table")
     with CaptureQueriesContext(connection) as queries:
-        counts.read(ConnectionAuth.objects.all(), timezone.now())
+        counts.count_groups(ConnectionAuth.objects.all(), timezone.now())
     (query,) = queries.captured_queries
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}".replace("%", "%%"))

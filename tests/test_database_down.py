@@ -53,7 +53,7 @@ def test_a_fault_of_our_own_is_not_blamed_on_the_database(client, monkeypatch):
     def fail(*arguments, **options):
         raise RuntimeError("database")
 
-    monkeypatch.setattr("connections.console.dashboard.context.context", fail)
+    monkeypatch.setattr("connections.console.dashboard.context.get_context", fail)
     answer = client.get("/admin/")
     assert answer.status_code == 500
     assert SAYS not in answer.content.decode()
@@ -77,7 +77,9 @@ def test_a_database_that_takes_nothing_in_refuses_a_change(client):
 
 
 def test_a_database_that_takes_nothing_in_reveals_nothing(client, monkeypatch):
-    monkeypatch.setattr("connections.accounts.reauthentication.is_present", lambda request: True)
+    monkeypatch.setattr(
+        "connections.accounts.reauthentication.is_reauthenticated", lambda request: True
+    )
     record = make(access_token="synth-SECRET")
     args = [record.pk, "access_token"]
     refuse_writes()

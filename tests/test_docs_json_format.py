@@ -7,7 +7,7 @@ from connections.import_export import exporter, importer
 from connections.json_format import schema, serialize
 from connections.json_format.issues import COMMAND_ERRORS, FILE_ERRORS, RECORD_ERRORS, WARNINGS
 from connections.json_format.stream import tokenizer
-from connections.json_format.values import MAX_NAMED_KEYS, MAX_SECONDS, MAX_SHORT_TEXT, MAX_TEXT
+from connections.json_format.values import MAX_REPORTED_KEYS, MAX_SECONDS, MAX_SHORT_TEXT, MAX_TEXT
 
 PAGE = (Path(__file__).parent.parent / "docs" / "json-format.md").read_text()
 ROWS = [
@@ -34,7 +34,7 @@ def test_every_code_is_in_the_table_with_its_meaning():
 def test_every_field_of_the_auth_object_is_in_the_table_in_order():
     expected = [
         [
-            f"`{schema.camel(name)}`",
+            f"`{schema.to_camel_case(name)}`",
             f"`{name}`",
             "sealed" if name in schema.SEALED_FIELDS else "plain",
         ]
@@ -44,7 +44,9 @@ def test_every_field_of_the_auth_object_is_in_the_table_in_order():
 
 
 def test_every_field_of_a_connection_is_in_the_table_in_order():
-    expected = [[f"`{schema.camel(n)}`", f"`{n}`"] for n in (*schema.CONNECTION_FIELDS, "auth")]
+    expected = [
+        [f"`{schema.to_camel_case(n)}`", f"`{n}`"] for n in (*schema.CONNECTION_FIELDS, "auth")
+    ]
     start = PAGE.index("### The Connection around it")
     section = PAGE[start : PAGE.index("### Unknown keys")]
     assert re.findall(r"^\| (`\w+`) \| (`\w+`) \|", section, re.M) == [tuple(e) for e in expected]
@@ -52,12 +54,12 @@ def test_every_field_of_a_connection_is_in_the_table_in_order():
 
 def test_every_choice_is_named():
     choices = [
-        *importer.POLICIES,
+        *importer.CONFLICT_POLICIES,
         *exporter.SHAPES,
         *exporter.NAMINGS,
         *exporter.FORMATS,
-        *exporter.SECRETS,
-        *tokenizer.WRAPPERS,
+        *exporter.SECRET_MODES,
+        *tokenizer.WRAPPER_KEYS,
     ]
     for choice in choices:
         assert re.search(rf"`(--\w+ )?{choice}`", PAGE), choice
@@ -67,7 +69,7 @@ def test_the_limits_are_the_real_ones():
     assert MAX_TEXT == 128 * 1024 and "128 KiB" in PAGE
     assert MAX_SHORT_TEXT == 255 and "255 characters" in PAGE
     assert MAX_SECONDS == 100_000_000_000 and "100,000,000,000" in PAGE
-    assert MAX_NAMED_KEYS == 20 and "up to 20" in PAGE
+    assert MAX_REPORTED_KEYS == 20 and "up to 20" in PAGE
     assert tokenizer.MAX_DEPTH == 200 and "200 levels" in PAGE
-    assert tokenizer.MAX_ENTRY == 16 * 1024 * 1024 and "16 MiB" in PAGE
+    assert tokenizer.MAX_ENTRY_SIZE == 16 * 1024 * 1024 and "16 MiB" in PAGE
     assert f'"{serialize.MASK}": true' in PAGE

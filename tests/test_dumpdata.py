@@ -30,20 +30,20 @@ UserScope.objects.create(user=user, environments=["Production"])
 recycle_bin.move(ConnectionAuth.objects.filter(connection_id="c-1"), user)
 source = SpooledSource("file.json", keyring.seal_bytes, keyring.unseal_bytes)
 source.write(b'[{"token": "SECRET-upload"}]')
-runs.keep_sealed(source, user)
+runs.store_upload(source, user)
 """
 OPEN = """
 import json
 from django.contrib.auth.models import User
 from connections.jobs import runs
-from connections.models import ConnectionAuth, ImportRun, ReplacedAuth
+from connections.models import ConnectionAuth, ImportRun, FormerVersion
 user = User.objects.get()
 (run,) = ImportRun.objects.filter(status="uploaded")
 print(json.dumps({
     "auth": {r.connection_id: r.open_auth() for r in ConnectionAuth.all_objects.all()},
     "binned": [r.connection_id for r in ConnectionAuth.all_objects.binned()],
-    "former": [held.content.reveal()["auth"]["token"] for held in ReplacedAuth.objects.all()],
-    "upload": b"".join(runs.StoredUpload(run).chunks()).decode(),
+    "former": [held.content.reveal()["auth"]["token"] for held in FormerVersion.objects.all()],
+    "upload": b"".join(runs.ChunkSource(run).chunks()).decode(),
     "may": sorted(user.get_all_permissions()),
     "scope": user.scope.environments,
 }, default=str))

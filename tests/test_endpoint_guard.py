@@ -3,7 +3,7 @@
 import pytest
 from django.urls import reverse
 
-from connections.import_export.merge import moved_endpoints
+from connections.import_export.merge import changed_endpoints
 from connections.jobs import integrity
 from connections.models import Integration
 
@@ -71,7 +71,7 @@ def test_all_secrets_entered_again_or_cleared_are_enough(client):
 )
 def test_a_host_is_seen_however_it_is_written(url):
     record = make(name="A", connection_id="c", client_secret=SECRET, api_url="https://a.example/")
-    assert moved_endpoints(record, {"api_url": url}) == ["api_url"]
+    assert changed_endpoints(record, {"api_url": url}) == ["api_url"]
     result, _ = import_text([{"id": "c", "auth": {"name": "A", "apiUrl": url}}])
     assert (result.updated, result.rejected) == (0, 1)
     assert stored(record).api_url == "https://a.example/"

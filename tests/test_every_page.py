@@ -196,7 +196,7 @@ def an_import(visitor, client, monkeypatch):
     visitor.see(path)
     client.post(path)
     visitor.see(path)
-    runs.work(launched[0].pk)
+    runs.execute(launched[0].pk)
     # The page goes on by itself; going there as well would cross its way.
     visitor.page.get_by_role("heading", name="Imported, with refusals").wait_for()
     visitor.look()

@@ -11,7 +11,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from connections.expiry import deadlines as expiry_deadlines
-from connections.expiry.deadlines import LAST_MOMENT, auth_kind, bucket_of, deadlines, is_renewable
+from connections.expiry.deadlines import (
+    MAX_DATETIME,
+    auth_kind,
+    bucket_of,
+    derive_deadlines,
+    is_renewable,
+)
 from connections.expiry.token_facts import facts_of
 
 ISSUED = datetime(2026, 11, 1, tzinfo=timezone.utc)
@@ -21,7 +27,7 @@ HOUR = timedelta(hours=1)
 
 
 def derive(auth, issued_at=None, received_at=RECEIVED):
-    return deadlines(auth, facts_of(auth), issued_at=issued_at, received_at=received_at)
+    return derive_deadlines(auth, facts_of(auth), issued_at=issued_at, received_at=received_at)
 
 
 def jwt(claims, head="eyJhbGciOiJub25lIn0"):
@@ -78,8 +84,8 @@ def test_a_lifetime_of_nothing_derives_nothing(seconds):
 
 def test_a_lifetime_may_have_fractions_and_ends_with_the_calendar():
     assert derive({"expires_in": 0.5}, ISSUED).access_expires_at - ISSUED == timedelta(seconds=0.5)
-    assert derive({"expires_in": 1e11}, ISSUED).access_expires_at <= LAST_MOMENT
-    assert derive({"expires_in": 1e11}, LAST_MOMENT).access_expires_at == LAST_MOMENT
+    assert derive({"expires_in": 1e11}, ISSUED).access_expires_at <= MAX_DATETIME
+    assert derive({"expires_in": 1e11}, MAX_DATETIME).access_expires_at == MAX_DATETIME
 
 
 def test_a_certificate_is_the_last_resort_and_the_first_in_the_text_counts():

@@ -57,7 +57,7 @@ def in_snake(record):
 
 
 def test_the_table_of_fields_is_the_api_s():
-    assert [schema.camel(name) for name in schema.AUTH_FIELDS] == list(FULL_AUTH)
+    assert [schema.to_camel_case(name) for name in schema.AUTH_FIELDS] == list(FULL_AUTH)
     assert len(schema.AUTH_FIELDS) == 26
 
 
@@ -302,7 +302,7 @@ def test_a_real_terminal_is_recognised():
     ours, theirs = pty.openpty()
     code = (
         "import django; django.setup();"
-        "from connections.encryption import keyring; keyring.require = lambda: None;"
+        "from connections.encryption import keyring; keyring.require_keys = lambda: None;"
         "from django.core.management import execute_from_command_line as run;"
         "run(['manage.py', 'export_connections'])"
     )

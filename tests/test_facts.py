@@ -1,11 +1,8 @@
 """What tokens and certificates say about themselves, kept beside them when they are stored."""
 
-import json
 from datetime import timedelta
-from io import StringIO
 
 import pytest
-from django.core.management import call_command
 from django.urls import reverse
 
 from connections.encryption.fields import Sealed
@@ -75,7 +72,7 @@ def test_a_value_that_does_not_open_says_nothing():
     "seconds", [True, None, "1", float("nan"), float("inf"), 10**30, -(10**30)]
 )
 def test_what_is_no_moment(seconds):
-    assert token_facts.moment(seconds) is None
+    assert token_facts.parse_numeric_date(seconds) is None
 
 
 # Stored
@@ -97,10 +94,12 @@ def test_an_import_and_a_save_keep_the_same_facts():
 
 @pytest.mark.django_db
 def test_each_token_and_certificate_is_read_once(monkeypatch):
-    token_facts._of_header.cache_clear()
+    token_facts._jwt_header_facts.cache_clear()
     read = []
-    real = token_facts._decoded, token_facts.x509.load_pem_x509_certificate
-    monkeypatch.setattr(token_facts, "_decoded", lambda part: read.append(part) or real[0](part))
+    real = token_facts._decode_part, token_facts.x509.load_pem_x509_certificate
+    monkeypatch.setattr(
+        token_facts, "_decode_part", lambda part: read.append(part) or real[0](part)
+    )
     monkeypatch.setattr(
         token_facts.x509, "load_pem_x509_certificate", lambda pem: read.append(pem) or real[1](pem)
     )
@@ -135,40 +134,3 @@ def test_the_time_line_begins_where_the_token_or_certificate_says(admin_client):
     ):
         url = reverse("admin:connections_connectionauth_change", args=[make(**fields).pk])
         assert f"<td>{begins}</td>" in admin_client.get(url).content.decode()
-
-
-# What was stored before
-
-
-def fill():
-    out = StringIO()
-    call_command("fill_facts", json=True, stdout=out)
-    return json.loads(out.getvalue())
-
-
-@pytest.mark.django_db
-def test_what_was_stored_before_is_filled_once(monkeypatch):
-    monkeypatch.setattr("connections.telling.BATCH", 2)
-    known = [make(name=name, access_token=TOKEN) for name in "ABC"]
-    binned = make(token=TOKEN, binned_at=NOW)
-    make(access_token=SECRET), make(key=SECRET)
-    ConnectionAuth.all_objects.update(facts=None)
-    versions = list(ConnectionAuth.all_objects.order_by("pk").values_list("version", "updated_at"))
-    assert fill() == {"checked": 5, "filled": 4}
-    assert ConnectionAuth.all_objects.get(pk=binned.pk).facts == {"token": TOLD}
-    assert ConnectionAuth.objects.get(pk=known[2].pk).facts == {"access_token": TOLD}
-    assert versions == list(
-        ConnectionAuth.all_objects.order_by("pk").values_list("version", "updated_at")
-    )
-    assert fill() == {"checked": 1, "filled": 0}
-
-
-@pytest.mark.django_db
-def test_what_does_not_open_stops_nothing():
-    spoiled, good = (make(name=name, access_token=TOKEN) for name in "AB")
-    ConnectionAuth.objects.filter(pk=spoiled.pk).update(
-        access_token=Sealed("garbage", "access_token", str(spoiled.pk))
-    )
-    ConnectionAuth.objects.update(facts=None)
-    assert fill() == {"checked": 2, "filled": 1}
-    assert ConnectionAuth.objects.get(pk=good.pk).facts

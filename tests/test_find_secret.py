@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from connections import fingerprints
 from connections.encryption import keyring
-from connections.encryption.digests import SECRETS, fingerprint
+from connections.encryption.digests import SECRET_FIELDS, fingerprint
 from connections.encryption.fields import Sealed
 from connections.models import (
     SEALED_COLUMNS,
     AccessEvent,
     ConnectionAuth,
-    ReplacedAuth,
+    FormerVersion,
     SecretFingerprint,
 )
 from connections.records import secret_search, versions
@@ -33,7 +33,9 @@ FULL = {"id": "conn-1", "integration_type": "hubspot", "auth": {**FULL_AUTH, "ne
 
 
 def where(secret):
-    return [(holder.record.connection_id, holder.field) for holder in fingerprints.find(secret)]
+    return [
+        (holder.record.connection_id, holder.field) for holder in fingerprints.find_holders(secret)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -92,9 +94,9 @@ def test_an_entry_that_is_there_twice_has_its_fingerprints_once():
 
 def test_the_bin_is_not_searched():
     record = make(token=SECRET)
-    assert len(fingerprints.find(SECRET)) == 1
+    assert len(fingerprints.find_holders(SECRET)) == 1
     ConnectionAuth.all_objects.filter(pk=record.pk).update(binned_at=timezone.now())
-    assert fingerprints.find(SECRET) == []
+    assert fingerprints.find_holders(SECRET) == []
 
 
 def test_nothing_is_opened_and_three_queries_are_enough():
@@ -102,7 +104,7 @@ def test_nothing_is_opened_and_three_queries_are_enough():
         make(token=SECRET, key=f"synth-{number}")
     closed = mock.patch.object(Sealed, "reveal", side_effect=AssertionError)
     with closed, CaptureQueriesContext(connection) as queries:
-        assert len(fingerprints.find(SECRET)) == 5
+        assert len(fingerprints.find_holders(SECRET)) == 5
     assert len(queries) == 3  # the key, the fingerprints, the records
 
 
@@ -113,8 +115,8 @@ def test_a_field_that_does_not_open_keeps_its_fingerprint():
     record = ConnectionAuth.objects.get(pk=record.pk)
     record.key = "synth-new"
     record.save()
-    assert [holder.field for holder in fingerprints.find(SECRET)] == ["token"]
-    assert [holder.field for holder in fingerprints.find("synth-new")] == ["key"]
+    assert [holder.field for holder in fingerprints.find_holders(SECRET)] == ["token"]
+    assert [holder.field for holder in fingerprints.find_holders("synth-new")] == ["key"]
 
 
 def test_the_database_alone_tells_nothing(settings):
@@ -135,7 +137,7 @@ def test_any_text_is_found_again(text):
 
 
 def test_every_sealed_field_but_the_addresses_of_people_is_covered():
-    assert {*SECRETS} == {*SEALED_COLUMNS} - {"emails"}
+    assert {*SECRET_FIELDS} == {*SEALED_COLUMNS} - {"emails"}
 
 
 def test_shared_secrets_are_counted_and_not_shown():
@@ -144,20 +146,20 @@ def test_shared_secrets_are_counted_and_not_shown():
     for number in range(2):
         make(name=f"C{number}", client_secret="synth-shared-client", key=f"synth-own-{number}")
     make(name="twice", key="synth-both", token="synth-both")
-    groups = list(fingerprints.shared())
+    groups = list(fingerprints.iter_shared_holders())
     assert [[h.record.name for h in group] for group in groups] == [
         ["R0", "R1", "R2"],
         ["C0", "C1"],
     ]
-    assert [len(group) for group in fingerprints.shared("refresh_token")] == [3]
-    assert list(fingerprints.shared("pem")) == []
+    assert [len(group) for group in fingerprints.iter_shared_holders("refresh_token")] == [3]
+    assert list(fingerprints.iter_shared_holders("pem")) == []
 
 
 def test_fingerprints_can_be_made_anew():
     import_text([FULL])
     before = set(SecretFingerprint.objects.values_list("record", "field", "number"))
     SecretFingerprint.objects.all().delete()
-    assert fingerprints.rebuild() == 1
+    assert fingerprints.rebuild_fingerprints() == 1
     assert set(SecretFingerprint.objects.values_list("record", "field", "number")) == before
 
 
@@ -178,7 +180,7 @@ def replaced(count=1, **fields):
     """A record whose token was replaced `count` times, last by `synth-now`."""
     record = make(token=SECRET, **fields)
     for number in range(count):
-        held = versions.former(record, ["token"])
+        held = versions.build_former_version(record, ["token"])
         record.token = f"synth-{number}" if number + 1 < count else "synth-now"
         record.save(update_fields=["token"])
         held.save()
@@ -189,21 +191,21 @@ def test_former_versions_are_looked_through_when_asked_for():
     record = replaced(3, name="Acme")
     replaced(name="Other", key="synth-other")
     make(token=SECRET)
-    assert len(secret_search.look(SECRET)) == 1
-    found = secret_search.look("synth-0", former=True)
+    assert len(secret_search.search(SECRET)) == 1
+    found = secret_search.search("synth-0", former=True)
     assert [(place.record, place.field, place.version) for place in found.former] == [
         (record, "token", 2)
     ]
-    found = secret_search.look(SECRET, former=True)
+    found = secret_search.search(SECRET, former=True)
     assert [place.version for place in found.former] == [1, 1]
     assert (len(found.holders), len(found), found.records()) == (1, 3, 3)
-    assert secret_search.look("synth-nowhere", former=True) == secret_search.Found([])
+    assert secret_search.search("synth-nowhere", former=True) == secret_search.SearchResult([])
 
 
 def test_a_former_version_that_does_not_open_is_counted():
     replaced()
-    ReplacedAuth.objects.update(content=Sealed("gAAAAA", "content", "", is_json=True))
-    found = secret_search.look(SECRET, former=True)
+    FormerVersion.objects.update(content=Sealed("gAAAAA", "content", "", is_json=True))
+    found = secret_search.search(SECRET, former=True)
     assert (found.former, found.unopened) == ([], 1)
 
 
@@ -212,12 +214,12 @@ def test_a_former_version_that_does_not_open_is_counted():
 def test_lines_may_end_in_either_way(stored, given_):
     lines = ["-----BEGIN X-----", SECRET, "-----END X-----"]
     make(pem=stored.join(lines))
-    assert len(secret_search.look(given_.join(lines))) == 1
+    assert len(secret_search.search(given_.join(lines))) == 1
 
 
 def test_a_look_is_audited_without_the_value_before_its_answer(monkeypatch):
     make(token=SECRET, access_token=SECRET)
-    secret_search.look(SECRET)
+    secret_search.search(SECRET)
     entry = AccessEvent.objects.latest("id")
     assert (entry.action, entry.count, entry.fields) == ("find", 2, ["access_token", "token"])
     assert SECRET not in json.dumps(entry.shown())
@@ -225,13 +227,13 @@ def test_a_look_is_audited_without_the_value_before_its_answer(monkeypatch):
     def fail(*args, **kwargs):
         raise DatabaseError
 
-    monkeypatch.setattr("connections.audit.log.record", fail)
+    monkeypatch.setattr("connections.audit.log.log_event", fail)
     with pytest.raises(DatabaseError):
-        secret_search.look(SECRET)
+        secret_search.search(SECRET)
 
 
 def test_groups_of_shared_secrets_name_some_of_their_records(monkeypatch):
-    monkeypatch.setattr(secret_search, "NAMED", 2)
+    monkeypatch.setattr(secret_search, "MAX_RECORDS_PER_SECRET", 2)
     for number in range(3):
         make(name=f"R{number}", refresh_token=SECRET)
     for number in range(2):
@@ -239,15 +241,17 @@ def test_groups_of_shared_secrets_name_some_of_their_records(monkeypatch):
     make(name="twice", key="synth-both", token="synth-both")
     binned = make(client_secret="synth-c")
     ConnectionAuth.all_objects.filter(pk=binned.pk).update(binned_at=timezone.now())
-    first, second = secret_search.groups(secret_search.shared())
+    first, second = secret_search.shared_secrets(secret_search.shared_numbers_for_user())
     assert [str(record) for record in first.records] == ["R0", "R1"]
     assert (first.count, first.others, first.fields) == (3, 1, ["refreshToken"])
     assert (second.count, second.others, second.fields) == (2, 0, ["clientSecret", "key"])
     assert [
         group.count
-        for group in secret_search.groups(secret_search.shared(field="key"), field="key")
+        for group in secret_search.shared_secrets(
+            secret_search.shared_numbers_for_user(field="key"), field="key"
+        )
     ] == [2]
-    assert list(secret_search.shared(field="pem")) == []
+    assert list(secret_search.shared_numbers_for_user(field="pem")) == []
 
 
 def test_the_command_and_former_versions():

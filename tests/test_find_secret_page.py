@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from connections.console.pages import find_secret
 from connections.encryption.fields import Sealed
-from connections.models import AccessEvent, ConnectionAuth, Integration, ReplacedAuth, UserScope
+from connections.models import AccessEvent, ConnectionAuth, FormerVersion, Integration, UserScope
 from connections.records import versions
 
 from .helpers import SECRET, make, member_of
@@ -98,7 +98,7 @@ def test_it_is_audited_before_the_answer(custodian, monkeypatch):
     def fail(*args, **kwargs):
         raise RuntimeError("the log can't be written")
 
-    monkeypatch.setattr("connections.audit.log.record", fail)
+    monkeypatch.setattr("connections.audit.log.log_event", fail)
     custodian.raise_request_exception = False
     response = custodian.post(FIND, {"secret": SECRET})
     assert response.status_code == 500
@@ -154,7 +154,7 @@ def test_who_is_limited_is_told_of_nothing_outside(limited):
 
 
 def replace_token(record, value="synth-now"):
-    held = versions.former(record, ["token"])
+    held = versions.build_former_version(record, ["token"])
     record.token = value
     record.save(update_fields=["token"])
     held.save()
@@ -170,7 +170,7 @@ def test_former_versions_are_a_tick_away(custodian, monkeypatch):
     assert "In version 1, replaced" in content
     assert reverse("admin:connections_connectionauth_versions", args=[record.pk]) in content
     assert AccessEvent.objects.latest("id").reason == "former versions too"
-    monkeypatch.setattr(find_secret, "MOST_OPENED", 0)
+    monkeypatch.setattr(find_secret, "MAX_FORMER_OPENED", 0)
     content = text(ask(custodian, former="on"))
     assert "Found nowhere" in content
     assert "find_secret --former" in content
@@ -178,7 +178,7 @@ def test_former_versions_are_a_tick_away(custodian, monkeypatch):
 
 def test_a_former_version_that_does_not_open_is_told(custodian):
     replace_token(make(token=SECRET))
-    ReplacedAuth.objects.update(content=Sealed("gAAAAA", "content", "", is_json=True))
+    FormerVersion.objects.update(content=Sealed("gAAAAA", "content", "", is_json=True))
     assert "1 former version holds what does not open" in text(ask(custodian, former="on"))
 
 
@@ -190,7 +190,7 @@ def test_former_versions_outside_are_not_looked_through(limited):
 
 
 def test_of_very_many_places_some_are_shown(custodian, monkeypatch):
-    monkeypatch.setattr(find_secret, "SHOWN", 2)
+    monkeypatch.setattr(find_secret, "MAX_PLACES_SHOWN", 2)
     for number in range(5):
         make(name=f"R{number}", key=SECRET)
     content = text(ask(custodian))
@@ -200,7 +200,7 @@ def test_of_very_many_places_some_are_shown(custodian, monkeypatch):
 
 
 def test_shared_secrets_are_grouped_and_paged(custodian, monkeypatch):
-    monkeypatch.setattr(find_secret, "ON_A_PAGE", 1)
+    monkeypatch.setattr(find_secret, "PAGE_SIZE", 1)
     for number in range(3):
         make(name=f"R{number}", refresh_token=SECRET)
     for number in range(2):

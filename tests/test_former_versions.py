@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from connections.jobs import runs
-from connections.models import AccessEvent, ConnectionAuth, Integration, ReplacedAuth, UserScope
+from connections.models import AccessEvent, ConnectionAuth, FormerVersion, Integration, UserScope
 from connections.records import versions
 
 from .helpers import FULL_AUTH, SECRET, export_text, import_text, make, member_of
@@ -45,7 +45,7 @@ def edit(client, record, **data):
 
 
 def put_back(client, record, number, version=None):
-    held = ReplacedAuth.objects.get(record=record, version=number)
+    held = FormerVersion.objects.get(record=record, version=number)
     record.refresh_from_db(fields=["version"])
     data = {"held": held.pk, "version": version or record.version}
     return client.post(page(record), data, follow=True)
@@ -54,17 +54,17 @@ def put_back(client, record, number, version=None):
 def test_an_edit_keeps_what_it_replaces_sealed(operator):
     record = full_record()
     edit(operator, record, access_token=NEW, app_id="app-2")
-    held = ReplacedAuth.objects.get()
-    assert (held.version, held.by.username, held.run) == (1, "Operator", None)
+    held = FormerVersion.objects.get()
+    assert (held.version, held.replaced_by.username, held.run) == (1, "Operator", None)
     assert held.fields == ["access_token", "app_id"]
     assert held.content.reveal()["auth"]["access_token"] == f"{SECRET}-access"
-    (stored,) = ReplacedAuth.objects.values_list("content", flat=True)
+    (stored,) = FormerVersion.objects.values_list("content", flat=True)
     assert SECRET not in stored.token
 
 
 def test_saving_what_is_not_different_keeps_nothing(operator):
     edit(operator, full_record())
-    assert not ReplacedAuth.objects.exists()
+    assert not FormerVersion.objects.exists()
 
 
 def test_putting_an_edit_back_restores_every_byte(operator):
@@ -82,7 +82,7 @@ def test_putting_an_edit_back_restores_every_byte(operator):
 def test_an_import_keeps_what_it_replaces():
     full_record()
     import_text([{"id": "c-1", "auth": {**FULL_AUTH, "token": NEW, "appId": "2"}}])
-    held = ReplacedAuth.objects.get()
+    held = FormerVersion.objects.get()
     assert {"token", "app_id", "integration_id"} <= {*held.fields}
     assert held.content.reveal()["auth"]["token"] == f"{SECRET}-token"
 
@@ -103,7 +103,7 @@ def test_putting_an_import_back_restores_every_byte(operator, policy):
 def test_a_preview_keeps_nothing():
     full_record()
     import_text([{"id": "c-1", "auth": {"token": NEW}}], dry_run=True)
-    assert not ReplacedAuth.objects.exists()
+    assert not FormerVersion.objects.exists()
 
 
 def test_putting_back_can_itself_be_undone(operator):
@@ -138,12 +138,12 @@ def test_the_derived_columns_follow(operator):
 
 def test_the_list_says_when_by_whom_and_which_fields(operator):
     record = full_record()
-    run = runs.keep_sealed(FakeSource(), User.objects.create_user("ada"))
+    run = runs.store_upload(FakeSource(), User.objects.create_user("ada"))
     edit(operator, record, access_token=NEW)
     import_text(
         [{"id": "c-1", "integrationType": "hubspot", "auth": {**FULL_AUTH, "appId": "2"}}],
-        run=run.pk,
-        by=run.user_id,
+        run_id=run.pk,
+        user_id=run.user_id,
     )
     content = operator.get(page(record)).content.decode()
     first, second = content.split("<tbody>")[1].split("</tr>")[:2]
@@ -180,7 +180,7 @@ def test_a_conflict_is_shown_and_nothing_is_put_back(operator):
 def test_what_is_kept_of_another_record_is_not_put_back_here(operator):
     record, other = full_record(), make(name="Other", key=SECRET)
     edit(operator, other, key=NEW)
-    held = ReplacedAuth.objects.get(record=other)
+    held = FormerVersion.objects.get(record=other)
     said = operator.post(page(record), {"held": held.pk, "version": 1}, follow=True)
     assert "not kept any more" in said.content.decode()
     other.refresh_from_db()
@@ -250,9 +250,9 @@ def test_a_version_outside_the_scope_of_who_asks_is_not_put_back(operator, moved
 def test_after_a_week_it_is_forgotten(operator):
     record = full_record()
     edit(operator, record, access_token=NEW)
-    ReplacedAuth.objects.update(replaced_at=timezone.now() - ReplacedAuth.KEPT_FOR)
+    FormerVersion.objects.update(replaced_at=timezone.now() - FormerVersion.RETENTION)
     operator.get(page(record))
-    assert not ReplacedAuth.objects.exists()
+    assert not FormerVersion.objects.exists()
 
 
 def test_it_is_in_the_audit_log_and_in_the_history(operator):
@@ -275,4 +275,4 @@ def test_the_next_import_does_not_take_over_what_a_person_put_back(operator):
     )
     assert result.rejected == 1
     assert verdicts[0].has_issue("older")
-    assert versions.of_record(record)
+    assert versions.former_versions_of(record)

@@ -5,8 +5,8 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 from django.utils.html import escape
 
-from connections.console.dashboard.context import LABELS
-from connections.console.records.page import SOURCES
+from connections.console.dashboard.context import STATUS_LABELS
+from connections.console.records.page import EXPIRY_SOURCES
 from connections.expiry import deadlines
 
 from .helpers import SECRET, make
@@ -25,14 +25,16 @@ def test_every_status_that_a_connection_can_have_is_explained(newcomer):
     page = newcomer.get(PAGE)
     text = page.content.decode()
     explained = {name for labels, _ in page.context["meanings"] for name, _ in labels}
-    assert explained == {*LABELS} >= {*deadlines.BUCKETS}
-    for name, label in LABELS.items():
+    assert explained == {*STATUS_LABELS} >= {*deadlines.BUCKETS}
+    for name, label in STATUS_LABELS.items():
         assert f'<span class="badge is-{name}">{label}</span>' in text
 
 
 def test_every_source_of_an_expiry_is_named_in_the_order_in_which_it_counts(newcomer):
     text = newcomer.get(PAGE).content.decode()
-    places = [text.index(escape(str(source))) for name, (source, _) in SOURCES.items() if name]
+    places = [
+        text.index(escape(str(source))) for name, (source, _) in EXPIRY_SOURCES.items() if name
+    ]
     assert places == sorted(places)
 
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 # Unchanged
 
 
-@pytest.mark.parametrize("policy", importer.POLICIES)
+@pytest.mark.parametrize("policy", importer.CONFLICT_POLICIES)
 @pytest.mark.parametrize("entry", [FULL, FULL_AUTH, FULL["auth"]])
 def test_the_same_again_is_unchanged_and_writes_nothing(policy, entry):
     store(entry)
@@ -185,7 +185,7 @@ def damage(record, field="access_token"):
     with database.cursor() as cursor:
         cursor.execute(f"UPDATE {ConnectionAuth._meta.db_table} SET {field} = 'damaged'")
     record.refresh_from_db()
-    record.note_unreadable([field])
+    record.mark_unreadable([field])
 
 
 @pytest.mark.parametrize("policy", ["update", "replace"])

@@ -69,7 +69,7 @@ def test_a_refused_entry_does_not_stand_in_the_way_of_a_good_one_with_its_id():
 
 def test_the_same_id_in_two_files_is_an_update():
     sources = [Text([connection({"token": "a"})]), Text([connection({"token": "b"})])]
-    result = importer.run(sources)
+    result = importer.run_import(sources)
     assert (result.created, result.updated) == (1, 1)
 
 

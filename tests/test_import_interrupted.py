@@ -36,35 +36,35 @@ def test_what_nobody_has_taken_up_waits(client, run):
         assert progress(client, run)["state"] == "waiting"
         assert "waits to be taken up" in text_of(client.get(reverse("admin:connections_import")))
         assert "Waiting" in text_of(client.get(HISTORY))
-        assert runs.work(run.pk).created == 40
+        assert runs.execute(run.pk).created == 40
         assert progress(client, run)["state"] == "done"
 
 
 def test_what_waits_can_be_discarded(client, run):
     with time_machine.travel(run.started_at + timedelta(seconds=31)):
         client.post(page_of(run), {"discard": "1"})
-        assert runs.work(run.pk) is None
+        assert runs.execute(run.pk) is None
     assert not ImportChunk.objects.exists()
 
 
 def test_silent_but_alive_is_not_interrupted(run):
     interrupt(run)
     assert run.is_interrupted
-    run.process = alive.this_process()
+    run.process = alive.current_process_name()
     assert not run.is_interrupted
     run.process, run.heartbeat_at = "elsewhere 1 1", timezone.now() - timedelta(seconds=29)
     assert not run.is_interrupted
 
 
 def test_a_number_that_another_process_has_now_is_not_it():
-    assert alive.is_alive(alive.this_process())
+    assert alive.is_alive(alive.current_process_name())
     assert not alive.is_alive(f"{socket.gethostname()} {os.getpid()} 1")
     assert not alive.is_alive("")
 
 
 def test_a_killed_child_is_gone_though_nobody_waited_for_it():
     child = subprocess.Popen(["sleep", "60"])
-    name = f"{socket.gethostname()} {child.pid} {alive._began(child.pid)}"
+    name = f"{socket.gethostname()} {child.pid} {alive._start_time(child.pid)}"
     assert alive.is_alive(name)
     child.kill()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # a zombie now
@@ -73,7 +73,7 @@ def test_a_killed_child_is_gone_though_nobody_waited_for_it():
 
 
 def test_an_interrupted_run_goes_on(client, run, launched):
-    importer.run([runs.StoredUpload(run)], importer.Options())  # what it had stored
+    importer.run_import([runs.ChunkSource(run)], importer.ImportOptions())  # what it had stored
     ConnectionAuth.objects.filter(connection_id__gte="c-2").delete()
     kept = ConnectionAuth.objects.count()
     interrupt(run)
@@ -83,7 +83,7 @@ def test_an_interrupted_run_goes_on(client, run, launched):
     client.post(page_of(run), {"continue": "1"})
     client.post(page_of(run), {"continue": "1"})
     assert launched == [run.pk, run.pk]
-    result = runs.work(run.pk)
+    result = runs.execute(run.pk)
     assert (result.unchanged, result.created) == (kept, 40 - kept)
     assert "Continued after an interruption" in text_of(client.get(page_of(run)))
 
@@ -91,13 +91,13 @@ def test_an_interrupted_run_goes_on(client, run, launched):
 @pytest.mark.parametrize("is_cancelled", [False, True])
 def test_what_was_stored_before_an_interruption_can_be_undone(client, run, is_cancelled):
     """Also where what went on stored nothing more: all of it was unchanged, or never reached."""
-    options = importer.Options(run=run.pk)
-    importer.run([runs.StoredUpload(run)], options)
+    options = importer.ImportOptions(run_id=run.pk)
+    importer.run_import([runs.ChunkSource(run)], options)
     interrupt(run)
     client.post(page_of(run), {"continue": "1"})
     if is_cancelled:
         client.post(page_of(run), {"cancel": "1"})
-    assert runs.work(run.pk).created == 0
+    assert runs.execute(run.pk).created == 0
     page = text_of(client.get(page_of(run)))
     assert "Undo this import" in page
     assert "In all, 40 were created and 0 updated." in page
@@ -111,7 +111,7 @@ def test_all_or_nothing_has_stored_nothing_before_an_interruption(client, launch
     run = confirmed(client, atomic="1")
     interrupt(run)
     client.post(page_of(run), {"continue": "1"})
-    assert runs.work(run.pk).error["code"] == "nothing_stored"
+    assert runs.execute(run.pk).error["code"] == "nothing_stored"
     assert "Undo this import" not in text_of(client.get(page_of(run)))
 
 
@@ -135,9 +135,9 @@ def test_what_goes_wrong_shows_as_interrupted_at_once(run, monkeypatch):
     def fail(*args, **kwargs):
         raise RuntimeError
 
-    monkeypatch.setattr(importer, "run", fail)
+    monkeypatch.setattr(importer, "run_import", fail)
     with pytest.raises(RuntimeError):
-        runs.work(run.pk)
+        runs.execute(run.pk)
     run.refresh_from_db()
     assert run.is_interrupted
 

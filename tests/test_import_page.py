@@ -38,7 +38,7 @@ MIXED = [
 
 @pytest.fixture
 def stored():
-    importer.run([Text([connection(1, key=SECRET), connection(2)], "first.json")])
+    importer.run_import([Text([connection(1, key=SECRET), connection(2)], "first.json")])
 
 
 def test_the_check_says_what_the_dry_run_says_and_writes_nothing(client, stored, tmp_path, capsys):
@@ -111,7 +111,7 @@ def test_the_check_lists_what_stays_as_it_is(client, stored):
     assert f"Skipped 1 {columns} Status 0 Skipped one Hubspot" in text
     assert f"Unchanged 1 {columns} 1 N Hubspot" in text
     many = [{"token": str(n)} for n in range(150)]
-    importer.run([Text(many)])
+    importer.run_import([Text(many)])
     assert "Unchanged the first 100 of 150" in text_of(check(client, upload(client, many)))
 
 

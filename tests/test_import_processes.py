@@ -196,8 +196,8 @@ from connections.jobs import runs
 from connections.json_format.stream.sources import SpooledSource
 source = SpooledSource("file.json", keyring.seal_bytes, keyring.unseal_bytes)
 source.write(open(os.environ["FILE"] + "/file.json", "rb").read())
-run = runs.keep_sealed(source, User.objects.get())
-assert runs.confirm(run, importer.Options())
+run = runs.store_upload(source, User.objects.get())
+assert runs.confirm(run, importer.ImportOptions())
 """
 CONTINUE = """
 from datetime import timedelta

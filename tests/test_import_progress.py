@@ -33,7 +33,7 @@ def test_what_the_server_starts_says_the_lines_of_the_log_alone(
 ):
     try:
         with django_capture_on_commit_callbacks(execute=True):
-            call_command("import_connections", "--run", str(run.pk), *runs.LOG_ALONE)
+            call_command("import_connections", "--run", str(run.pk), *runs.QUIET_ARGS)
     finally:
         log.log_to(sys.stderr)
     lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
@@ -53,7 +53,7 @@ def test_progress_moves_and_holds_no_secret(client, run, small_batches, monkeypa
 
     monkeypatch.setattr(runs._Progress, "__call__", look)
     assert progress(client, run)["words"]["count"] == "Reading the file"
-    runs.work(run.pk)
+    runs.execute(run.pk)
     done = [news["done"] for news in seen]
     assert done == sorted(done)
     assert len(set(done)) > 3
@@ -73,7 +73,7 @@ def test_a_page_halfway_shows_what_is_done(client, run, small_batches, monkeypat
         pages.append(client.get(page_of(run)))
 
     monkeypatch.setattr(runs._Progress, "__call__", look)
-    runs.work(run.pk)
+    runs.execute(run.pk)
     assert "8 of 41 records" in text_of(pages[1])
     assert "20 %" not in text_of(pages[0])
     assert all(SECRET not in page.content.decode() for page in pages)
@@ -81,7 +81,7 @@ def test_a_page_halfway_shows_what_is_done(client, run, small_batches, monkeypat
 
 def test_where_nothing_is_heard_of_it_no_time_left_is_promised(client, run):
     now = timezone.now()
-    result = {**runs.Report().so_far(2), "created": 20}
+    result = {**runs.ImportReport().partial_result(2), "created": 20}
     for silent, pace in (
         (1, "about 3 s left, 10 records a second"),
         (12, "10 records a second, no news for 12 s"),
@@ -95,7 +95,7 @@ def test_where_nothing_is_heard_of_it_no_time_left_is_promised(client, run):
 
 def test_what_was_refused_so_far_is_told_with_the_place_and_without_the_value(client, run):
     issue = {"record": 7, "line": 8, "path": "auth.token", "code": "wrong_type", "message": "No."}
-    result = {**runs.Report().so_far(1), "issues": [issue]}
+    result = {**runs.ImportReport().partial_result(1), "issues": [issue]}
     ImportRun.objects.filter(pk=run.pk).update(result=result)
     assert progress(client, run)["refused"] == [
         {"record": "7", "place": "line 8 auth.token", "code": "wrong_type", "message": "No."}
@@ -112,7 +112,7 @@ def test_the_newest_refusals_are_told_while_it_goes_on(client, run, small_batche
         seen.append(progress(client, run)["refused"])
 
     monkeypatch.setattr(runs._Progress, "__call__", look)
-    runs.work(run.pk)
+    runs.execute(run.pk)
     assert seen[0] == []
     assert [issue["record"] for issue in seen[-1]] == ["40"]
     assert SECRET not in json.dumps(seen)
@@ -160,15 +160,15 @@ def test_refusals_appear_in_the_browser_as_they_come(page, live_server, run, cli
 
 
 def test_cancelled_between_batches(client, run, small_batches, monkeypatch):
-    add = runs.Report.add
+    add = runs.ImportReport.add
 
     def cancel_at_ten(self, verdict):
         add(self, verdict)
         if sum(self.actions.values()) == 10:
             client.post(page_of(run), {"cancel": "1"})
 
-    monkeypatch.setattr(runs.Report, "add", cancel_at_ten)
-    result = runs.work(run.pk)
+    monkeypatch.setattr(runs.ImportReport, "add", cancel_at_ten)
+    result = runs.execute(run.pk)
     assert (result.cancelled, result.created) == (True, 16)
     assert ConnectionAuth.objects.count() == 16
     run.refresh_from_db()
@@ -182,12 +182,12 @@ def test_cancelled_between_batches(client, run, small_batches, monkeypatch):
 def test_cancelled_before_it_began(client, run):
     client.post(page_of(run), {"cancel": "1"})
     assert "Stopping" in text_of(client.get(page_of(run)))
-    assert runs.work(run.pk).cancelled
+    assert runs.execute(run.pk).cancelled
     assert not ConnectionAuth.objects.exists()
 
 
 def test_too_late_to_cancel(client, run):
-    runs.work(run.pk)
+    runs.execute(run.pk)
     answer = client.post(page_of(run), {"cancel": "1"})
     assert "Imported" in text_of(answer)
 
@@ -198,7 +198,7 @@ def test_all_or_nothing_on_sqlite_can_not_be_cancelled(client, launched):
     client.post(page_of(run), {"cancel": "1"})
     page = text_of(client.get(page_of(run)))
     assert "neither watched nor cancelled" in page
-    assert runs.work(run.pk).error["code"] == "nothing_stored"
+    assert runs.execute(run.pk).error["code"] == "nothing_stored"
     run.refresh_from_db()
     assert run.status == "failed"
 
@@ -226,7 +226,7 @@ def test_all_or_nothing_elsewhere_is_watched_and_cancelled(
             connections.close_all()
 
     monkeypatch.setattr(runs._Progress, "__call__", look)
-    assert runs.work(run.pk).cancelled
+    assert runs.execute(run.pk).cancelled
     assert seen == [0, 0, 8]
     assert not ConnectionAuth.objects.exists()
     run.refresh_from_db()

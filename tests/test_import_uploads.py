@@ -17,7 +17,7 @@ from connections.console import uploads
 from connections.console.pages import imports
 from connections.encryption import keyring
 from connections.jobs import runs
-from connections.json_format.stream.sources import CHUNK, SpooledSource
+from connections.json_format.stream.sources import CHUNK_SIZE, SpooledSource
 from connections.models import ConnectionAuth, ImportChunk, ImportRun
 
 from .helpers import FULL_AUTH, SECRET, text_of
@@ -45,7 +45,7 @@ def test_an_upload_is_sealed_in_the_database(client, send):
         assert SECRET.encode() not in token
         assert b"accessToken" not in token
         assert token.startswith(b"gAAAA")
-    assert b"".join(runs.StoredUpload(run).chunks()) == json.dumps([FULL_AUTH]).encode()
+    assert b"".join(runs.ChunkSource(run).chunks()) == json.dumps([FULL_AUTH]).encode()
     assert SECRET not in str(ImportRun.objects.values().get())
     assert run.size == len(json.dumps([FULL_AUTH]))
 
@@ -86,14 +86,14 @@ def test_chunks_open_at_their_own_place_only(client):
     upload(client, [FULL_AUTH])
     chunk = ImportChunk.objects.get()
     with pytest.raises(keyring.SealError):
-        keyring.unseal_bytes(chunk.token, runs.chunk_place(chunk.run, chunk.position + 1))
+        keyring.unseal_bytes(chunk.token, runs.chunk_binding(chunk.run, chunk.position + 1))
 
 
 @pytest.mark.parametrize("send", [upload, paste])
 def test_no_plaintext_lies_in_the_temporary_folder(client, monkeypatch, tmp_path, send):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     seen = []
-    keep_sealed = runs.keep_sealed
+    keep_sealed = runs.store_upload
 
     def look_then_keep(source, user):
         source.write(b"")
@@ -106,7 +106,7 @@ def test_no_plaintext_lies_in_the_temporary_folder(client, monkeypatch, tmp_path
         seen.extend(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
         return keep_sealed(source, user)
 
-    monkeypatch.setattr(runs, "keep_sealed", look_then_keep)
+    monkeypatch.setattr(runs, "store_upload", look_then_keep)
     content = json.dumps([FULL_AUTH, {"token": "t" * 3_000_000}])
     send(client, content)
     assert sum(map(len, seen)) > 3_000_000
@@ -116,27 +116,27 @@ def test_no_plaintext_lies_in_the_temporary_folder(client, monkeypatch, tmp_path
 
 def test_a_large_upload_is_read_a_chunk_at_a_time(client):
     source = SpooledSource("big.json", keyring.seal_bytes, keyring.unseal_bytes)
-    source.write(bytes(24 * CHUNK))
-    run = runs.keep_sealed(source, User.objects.get())
+    source.write(bytes(24 * CHUNK_SIZE))
+    run = runs.store_upload(source, User.objects.get())
     tracemalloc.start()
     try:
-        assert sum(map(len, runs.StoredUpload(run).chunks())) == 24 * CHUNK
-        assert tracemalloc.get_traced_memory()[1] < 12 * CHUNK
+        assert sum(map(len, runs.ChunkSource(run).chunks())) == 24 * CHUNK_SIZE
+        assert tracemalloc.get_traced_memory()[1] < 12 * CHUNK_SIZE
     finally:
         tracemalloc.stop()
 
 
 def test_a_chunk_is_opened_once_for_reads_that_follow_each_other(client, monkeypatch):
     source = SpooledSource("big.json", keyring.seal_bytes, keyring.unseal_bytes)
-    source.write(bytes(3 * CHUNK))
-    stored = runs.StoredUpload(runs.keep_sealed(source, User.objects.get()))
+    source.write(bytes(3 * CHUNK_SIZE))
+    stored = runs.ChunkSource(runs.store_upload(source, User.objects.get()))
     opened = []
     unseal = keyring.unseal_bytes
     monkeypatch.setattr(
         keyring, "unseal_bytes", lambda *args: opened.append(args[1]) or unseal(*args)
     )
-    length = CHUNK * 3 // 4
-    for offset in range(0, 3 * CHUNK, length):
+    length = CHUNK_SIZE * 3 // 4
+    for offset in range(0, 3 * CHUNK_SIZE, length):
         stored.read(offset, length)
     assert len(opened) == len(set(opened)) == 3
 

@@ -26,7 +26,7 @@ def test_a_file_that_is_refused_stores_nothing_however_late_its_fault():
 
 
 def test_a_fault_in_a_second_file_keeps_the_first_out_as_well():
-    result = importer.run([Text([{"token": "a"}]), Text('[{"token":"b"}', "second.json")])
+    result = importer.run_import([Text([{"token": "a"}]), Text('[{"token":"b"}', "second.json")])
     assert result.error == {
         "code": "truncated",
         "message": "second.json: The file ends in the middle of a value.",
@@ -53,7 +53,7 @@ def test_without_atomic_the_good_ones_are_stored():
 # Dry run
 
 
-@pytest.mark.parametrize("policy", importer.POLICIES)
+@pytest.mark.parametrize("policy", importer.CONFLICT_POLICIES)
 @pytest.mark.parametrize("atomic", [False, True])
 def test_a_dry_run_says_the_same_and_writes_nothing(policy, atomic):
     store(FULL, {"token": "stored"})

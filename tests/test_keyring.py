@@ -41,7 +41,7 @@ BAD_KEYS = {
 def test_it_refuses_bad_keys_in_one_sentence_without_showing_them(settings, keys, part):
     settings.FERNET_KEYS = keys
     with pytest.raises(keyring.KeyringError, match=part) as refusal:
-        keyring.require()
+        keyring.require_keys()
     assert "\n" not in str(refusal.value)
     assert KEY not in str(refusal.value)
 
@@ -50,7 +50,7 @@ def test_it_refuses_a_key_that_equals_the_secret_key(settings):
     settings.SECRET_KEY = KEY
     settings.FERNET_KEYS = [KEY]
     with pytest.raises(keyring.KeyringError, match="equals SECRET_KEY"):
-        keyring.require()
+        keyring.require_keys()
 
 
 def test_the_secret_key_is_never_a_fallback(settings):
@@ -63,7 +63,7 @@ def test_the_secret_key_is_never_a_fallback(settings):
 def test_a_missing_secret_key_is_a_sentence_too(settings):
     settings.SECRET_KEY = ""
     with pytest.raises(keyring.KeyringError, match="SECRET_KEY is not set"):
-        keyring.require()
+        keyring.require_keys()
 
 
 def test_generated_keys_are_good_and_different(db, settings):
@@ -71,24 +71,24 @@ def test_generated_keys_are_good_and_different(db, settings):
     made = {keyring.generate_key() for _ in range(50)}
     assert len(made) == 50
     settings.FERNET_KEYS = [*made, *settings.FERNET_KEYS]
-    keyring.require()
+    keyring.require_keys()
 
 
 def test_keys_that_did_not_seal_the_store_are_refused(db, settings):
-    keyring.require()
+    keyring.require_keys()
     settings.FERNET_KEYS = [keyring.generate_key()]
     with pytest.raises(keyring.KeyringError, match="None of the keys"):
-        keyring.require()
+        keyring.require_keys()
     with pytest.raises(keyring.KeyringError):
         ConnectionAuth(access_token="never stored")
 
 
 def test_the_proof_is_made_once_and_shows_nothing(db):
     StoredKey.objects.all().delete()
-    keyring._proven.clear()
-    keyring.require()
-    keyring._proven.clear()
-    keyring.require()
+    keyring._verified.clear()
+    keyring.require_keys()
+    keyring._verified.clear()
+    keyring.require_keys()
     (proof,) = StoredKey.objects.all()
     assert proof.token.startswith("gAAAA")
 
@@ -155,12 +155,12 @@ def test_the_system_check_says_what_is_wrong(settings, monkeypatch):
     ],
 )
 def test_commands_that_run_without_keys(db, argv, keyless):
-    assert keyring.is_keyless(argv) is keyless
+    assert keyring.may_run_without_keys(argv) is keyless
 
 
 def test_the_first_migrate_runs_without_keys(db):
     StoredKey.objects.all().delete()
-    assert keyring.is_keyless(["manage.py", "migrate"])
+    assert keyring.may_run_without_keys(["manage.py", "migrate"])
 
 
 def test_tokens_are_standard_fernet():

@@ -10,7 +10,7 @@ from django.contrib.auth.models import Group, User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from connections.console.dashboard.context import LABELS
+from connections.console.dashboard.context import STATUS_LABELS
 from connections.encryption.fields import Sealed
 from connections.expiry import deadlines
 from connections.models import SEALED_COLUMNS, ConnectionAuth, Integration, SavedView, UserScope
@@ -49,7 +49,7 @@ def test_each_bucket_has_a_badge_with_text(client):
     cast()
     shown = table(client.get(URL))
     for name in deadlines.BUCKETS:
-        assert f'<span class="badge is-{name}">{LABELS[name]}</span>' in shown
+        assert f'<span class="badge is-{name}">{STATUS_LABELS[name]}</span>' in shown
 
 
 @pytest.mark.parametrize(

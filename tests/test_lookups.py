@@ -120,7 +120,7 @@ def test_an_export_of_a_filter_takes_the_same_allow_list(client, record):
     request = RequestFactory().get("/")
     request.user = User.objects.get(username="root")
     model_admin = ConnectionAuthAdmin(ConnectionAuth, admin.site)
-    assert [*model_admin.filtered(request, "access_token__startswith=x")] == [record]
+    assert [*model_admin.get_filtered_queryset(request, "access_token__startswith=x")] == [record]
 
 
 def test_nothing_completes_names_or_redirects_to_objects(client, record):

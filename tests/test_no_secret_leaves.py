@@ -185,7 +185,7 @@ def things(_things):  # noqa: F811
 
 def let_out(route, body, role):
     """Whether this answer is the one that may hold a secret."""
-    return "/reveal/" in route and "once" in body and role in ("custodian", "superuser")
+    return "/reveal/" in route and "nonce" in body and role in ("custodian", "superuser")
 
 
 def pages(client, url):
@@ -315,7 +315,7 @@ def test_no_error_page_or_mail_shows_what_was_posted_or_at_hand(
 ):
     client = person("custodian")
     client.raise_request_exception = False
-    monkeypatch.setattr("connections.console.records.page.groups", fail)
+    monkeypatch.setattr("connections.console.records.page.fieldsets", fail)
     url = address("connections/connectionauth/<id>/change/", things)
     client.cookies["stray"] = BEGIN
     for response in (
@@ -333,7 +333,7 @@ def test_a_reveal_that_fails_after_it_opened_shows_nothing(things, mails, monkey
     client, record = person("custodian"), ConnectionAuth.objects.exclude(pem=None).get()
     form = form_of(client, url_of(record, "pem"))
     client.raise_request_exception = False
-    monkeypatch.setattr("connections.console.pages.reveal._page", fail)
+    monkeypatch.setattr("connections.console.pages.reveal._render", fail)
     response = client.post(url_of(record, "pem"), form)
     assert response.status_code == 500
     assert_tells_nothing(response, mails, settings)

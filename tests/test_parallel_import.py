@@ -9,14 +9,14 @@ import time
 import pytest
 
 from connections.import_export import importer
-from connections.json_format.stream.reader import PIECE_ENTRIES
+from connections.json_format.stream.reader import ENTRIES_PER_PIECE
 from connections.lib import processes
 from tests.stores import VENDORS, children, members, wait, wait_for, write
 
-MANY = processes.WORTH_IT + PIECE_ENTRIES
+MANY = processes.MIN_PARALLEL_RECORDS + ENTRIES_PER_PIECE
 pytestmark = pytest.mark.crash
 
-GROUP = PIECE_ENTRIES * importer.TOGETHER  # entries of one transaction
+GROUP = ENTRIES_PER_PIECE * importer.PIECES_PER_TRANSACTION  # entries of one transaction
 SECRET = "synth-SECRET-51bc"
 
 
@@ -73,7 +73,7 @@ def test_any_number_of_processes_gives_the_same(stores, tmp_path, name):
     assert exported == [f"conn-{number:06}" for number in range(1, MANY)]  # as in the file
 
 
-@pytest.mark.parametrize("policy", importer.POLICIES)
+@pytest.mark.parametrize("policy", importer.CONFLICT_POLICIES)
 def test_each_policy_gives_the_same(stores, tmp_path, policy):
     before = write(tmp_path / "before.json", [connection(number) for number in range(MANY)])
     entries = [connection(number) for number in range(MANY + 10)]
@@ -91,19 +91,19 @@ def test_each_policy_gives_the_same(stores, tmp_path, policy):
 
 
 def test_what_repeats_is_found_across_pieces_transactions_and_processes(stores, tmp_path):
-    entries = [connection(number) for number in range(GROUP + 2 * PIECE_ENTRIES)]
+    entries = [connection(number) for number in range(GROUP + 2 * ENTRIES_PER_PIECE)]
     twice = {**connection(1), "auth": {"name": "One", "token": "t"}, "external_xref": "x"}
     respelled = {"externalXref": "x", "auth": {"token": "t", "name": "One"}}
     respelled.update(id=twice["id"], integrationType=twice["integration_type"])
     entries[1] = twice
-    entries[PIECE_ENTRIES + 1] = respelled  # another piece
+    entries[ENTRIES_PER_PIECE + 1] = respelled  # another piece
     entries[GROUP + 1] = twice  # another transaction
     entries[2] = connection(2, key="one")
     entries[GROUP + 2] = connection(2, key="two")
-    for place in (3, PIECE_ENTRIES + 3, GROUP + 3):
+    for place in (3, ENTRIES_PER_PIECE + 3, GROUP + 3):
         entries[place] = bare(1)
     entries[4] = {"token": "spelled", "expires_in": 60}
-    entries[PIECE_ENTRIES + 4] = {"expiresIn": 60.0, "token": "spelled"}
+    entries[ENTRIES_PER_PIECE + 4] = {"expiresIn": 60.0, "token": "spelled"}
     entries[GROUP + 4] = {"expires_in": 60, "token": "spelled"}
     path = write(tmp_path / "in.json", entries)
     outcome, store = same_outcomes(stores, [path])
@@ -111,7 +111,7 @@ def test_what_repeats_is_found_across_pieces_transactions_and_processes(stores, 
     assert store.count() == len(entries) - 8
 
 
-@pytest.mark.parametrize("far", [10, PIECE_ENTRIES, GROUP])
+@pytest.mark.parametrize("far", [10, ENTRIES_PER_PIECE, GROUP])
 def test_where_the_first_of_two_is_refused_the_second_is_too(stores, tmp_path, far):
     before = [
         {**connection(1), "updated_at": "2026-02-01T00:00:00Z"},
@@ -119,7 +119,7 @@ def test_where_the_first_of_two_is_refused_the_second_is_too(stores, tmp_path, f
     ]
     older = {**connection(1, key="k"), "updated_at": "2026-01-01T00:00:00Z"}
     moved = connection(2, api_url="https://other.example.com")
-    entries = [connection(number) for number in range(10, GROUP + PIECE_ENTRIES)]
+    entries = [connection(number) for number in range(10, GROUP + ENTRIES_PER_PIECE)]
     for place in (0, far):
         entries[place : place + 2] = [older, moved]
     path = write(tmp_path / "in.json", entries)

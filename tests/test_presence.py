@@ -10,7 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse
 from django.urls import include, path
 
-from connections.accounts.reauthentication import presence_required
+from connections.accounts.reauthentication import reauthentication_required
 
 from .passkeys import SoftPasskey
 from .test_second_step import SECRET, challenge_of, code
@@ -25,12 +25,12 @@ ACCOUNT = "/admin/account"
 ASKS = f"{ACCOUNT}/reauthenticate/"
 
 
-@presence_required(lambda request, name: f"/admin/shown/{name}/")
+@reauthentication_required(lambda request, name: f"/admin/shown/{name}/")
 def act(request, name):
     return HttpResponse(f"did {name}")
 
 
-@presence_required()
+@reauthentication_required()
 def show(request, name):
     return HttpResponse(f"showed {name}")
 

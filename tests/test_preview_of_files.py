@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connections.import_export import importer
-from connections.import_export.importer import Options
+from connections.import_export.importer import ImportOptions
 from connections.json_format.stream import reader
 from connections.json_format.stream.sources import FileSource
 from connections.models import ConnectionAuth
@@ -40,9 +40,9 @@ ENTRIES = [entry(around, auth) for around in AROUND for auth in AUTHS]
 
 def outcome(paths, **options):
     verdicts = []
-    importer.run(
+    importer.run_import(
         [FileSource(path) for path in paths],
-        Options(**options),
+        ImportOptions(**options),
         on_verdict=lambda verdict: verdicts.append(
             (verdict.file, verdict.record, verdict.action, [i.as_json() for i in verdict.issues])
         ),
@@ -52,7 +52,7 @@ def outcome(paths, **options):
 
 @given(
     files=st.lists(st.lists(st.sampled_from(ENTRIES), max_size=6), min_size=1, max_size=3),
-    policy=st.sampled_from(importer.POLICIES),
+    policy=st.sampled_from(importer.CONFLICT_POLICIES),
     at_once=st.integers(1, 5),
 )
 @settings(max_examples=120)
@@ -60,8 +60,8 @@ def test_a_preview_says_what_the_import_does(tmp_path_factory, files, policy, at
     folder = tmp_path_factory.mktemp("files")
     paths = [write(folder / f"{place}.json", entries) for place, entries in enumerate(files)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reader, "PIECE_ENTRIES", at_once)
-        patch.setattr(importer, "TOGETHER", 2)
+        patch.setattr(reader, "ENTRIES_PER_PIECE", at_once)
+        patch.setattr(importer, "PIECES_PER_TRANSACTION", 2)
         ConnectionAuth.all_objects.all().delete()
         foretold = outcome(paths, on_conflict=policy, dry_run=True)
         assert not ConnectionAuth.all_objects.exists()
@@ -85,7 +85,7 @@ def test_how_far_apart_entries_are_changes_nothing(tmp_path_factory, entries, at
     found = []
     for pieces in (at_once, 100):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(reader, "PIECE_ENTRIES", pieces)
+            patch.setattr(reader, "ENTRIES_PER_PIECE", pieces)
             ConnectionAuth.all_objects.all().delete()
             found.append(outcome([path]))
     assert found[0] == found[1], json.dumps(entries)
@@ -96,8 +96,8 @@ def test_how_far_apart_entries_are_changes_nothing(tmp_path_factory, entries, at
 def test_content_that_the_run_has_replaced_is_no_longer_there(
     tmp_path, monkeypatch, at_once, together
 ):
-    monkeypatch.setattr(reader, "PIECE_ENTRIES", at_once)
-    monkeypatch.setattr(importer, "TOGETHER", together)
+    monkeypatch.setattr(reader, "ENTRIES_PER_PIECE", at_once)
+    monkeypatch.setattr(importer, "PIECES_PER_TRANSACTION", together)
     old = {"token": "synth-a"}
     outcome([write(tmp_path / "before.json", [{"id": "one", "auth": old}])])
     entries = [{"id": "two", "auth": {}}, {"id": "one", "auth": {"token": "synth-b"}}, old]
@@ -113,8 +113,8 @@ def test_content_that_the_run_has_replaced_is_no_longer_there(
 def test_another_spelling_of_the_same_content_repeats_it(
     tmp_path, monkeypatch, is_stored, at_once, names
 ):
-    monkeypatch.setattr(reader, "PIECE_ENTRIES", at_once)
-    monkeypatch.setattr(importer, "TOGETHER", 1)
+    monkeypatch.setattr(reader, "ENTRIES_PER_PIECE", at_once)
+    monkeypatch.setattr(importer, "PIECES_PER_TRANSACTION", 1)
     camel, snake = {"token": "synth-a", "clientId": "b"}, {"client_id": "b", "token": "synth-a"}
     if is_stored:
         outcome([write(tmp_path / "before.ndjson", [camel])])
@@ -134,7 +134,7 @@ def test_what_is_added_around_stored_content_does_not_hide_it(tmp_path, monkeypa
     auth = {"token": "synth-a"}
     around = {"integration_type": "hubspot", "auth": auth}
     outcome([write(tmp_path / "before.json", [around])])
-    monkeypatch.setattr(reader, "PIECE_ENTRIES", at_once)
-    monkeypatch.setattr(importer, "TOGETHER", 1)
+    monkeypatch.setattr(reader, "ENTRIES_PER_PIECE", at_once)
+    monkeypatch.setattr(importer, "PIECES_PER_TRANSACTION", 1)
     found = outcome([write(tmp_path / "in.json", [{**around, "futureKey": 1}, auth])])
     assert [action for _, _, action, _ in found] == ["updated", "unchanged"]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connections import quick
-from connections.import_export.duplicates import Repeats
+from connections.import_export.duplicates import Duplicates
 from connections.json_format.issues import FileRefused
 from connections.json_format.stream import reader
 from tests.helpers import Text
@@ -56,19 +56,19 @@ def closer_look(source, repeats):
 
 def outcome(scan, source):
     """What a scan finds: the entries and their numbers in Repeats, or the code of a refusal."""
-    repeats = Repeats()
+    repeats = Duplicates()
     try:
         layout = scan(source, repeats)
     except FileRefused as refusal:
         return refusal.code
     found = [
         (raw.number, raw.line, repr(raw.value), raw.fault)
-        for raw in reader.entries(source, layout)
+        for raw in reader.read_entries(source, layout)
     ]
     assert layout.count == len(found)
     numbers = sorted(number for bucket in repeats._buckets for number in bucket)
     repeats.finish(source, layout)
-    return layout.shape, found, numbers, repeats.repeated, repeats.has_nameless
+    return layout.shape, found, numbers, repeats.repeated, repeats.has_entry_without_id
 
 
 def sources(texts, comma, name):
@@ -111,6 +111,6 @@ def test_plain_entries_need_no_closer_look(monkeypatch, lines):
     )
     layout = reader.scan(source)
     assert layout.shape == ("lines" if lines else "array")
-    assert [raw.value["id"] for raw in reader.entries(source, layout)] == [
+    assert [raw.value["id"] for raw in reader.read_entries(source, layout)] == [
         f"c{n}" for n in range(600)
     ]

@@ -24,7 +24,7 @@ def test_a_file_that_changes_between_the_passes_stops_the_run(tmp_path):
         layout = reader.scan(source)
         path.write_text(after)
         with pytest.raises(FileRefused) as caught:
-            list(reader.entries(source, layout))
+            list(reader.read_entries(source, layout))
         assert caught.value.code == "file_changed"
         assert caught.value.file == "a.json"
 
@@ -38,7 +38,7 @@ def test_a_change_deep_inside_a_big_file_is_seen(tmp_path):
         file.seek(2_500_100)
         file.write(b"y")
     with pytest.raises(FileRefused) as caught:
-        list(reader.entries(source, layout))
+        list(reader.read_entries(source, layout))
     assert caught.value.code == "file_changed"
 
 
@@ -58,7 +58,7 @@ def test_files_that_cannot_be_read_are_refused(tmp_path):
 
 
 def test_what_is_no_regular_file_is_kept_in_sealed_chunks(tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "CHUNK", 10)
+    monkeypatch.setattr(sources, "CHUNK_SIZE", 10)
     sealed = []
 
     def seal(data, place):
@@ -93,4 +93,4 @@ def test_what_is_refused_at_its_beginning_is_not_read_on():
     stream = Endless()
     source = sources.open_source("-", stream, lambda data, _: data, lambda token, _: token)
     assert refusal(source) == "entry_too_large"
-    assert stream.served <= 3 * window_room.MAX_ENTRY
+    assert stream.served <= 3 * window_room.MAX_ENTRY_SIZE

@@ -113,14 +113,14 @@ def test_an_endless_text_is_refused_before_all_of_it_is_read():
 def test_chunk_borders_may_lie_anywhere(monkeypatch, size, window, text, name):
     expected = values(text, name)
     for room in (reader, window_room):
-        monkeypatch.setattr(room, "CHUNK", window)
+        monkeypatch.setattr(room, "CHUNK_SIZE", window)
     assert values(Pieces(text, size, name)) == expected
 
 
 @pytest.mark.parametrize("window", [1, 2, 5])
 def test_faults_are_found_with_chunk_borders_anywhere(monkeypatch, window):
     for room in (reader, window_room):
-        monkeypatch.setattr(room, "CHUNK", window)
+        monkeypatch.setattr(room, "CHUNK_SIZE", window)
     for text, code in [
         ('[{"token":"a"}]x', "trailing_garbage"),
         ('[{"token":"a"},]', "json5"),
@@ -161,7 +161,7 @@ def test_memory_stays_flat_for_a_big_array():
     tracemalloc.start()
     try:
         layout = reader.scan(source)
-        for entry in reader.entries(source, layout):
+        for entry in reader.read_entries(source, layout):
             last = entry.value
         _, peak = tracemalloc.get_traced_memory()
     finally:

@@ -51,7 +51,7 @@ def number(place):
 
 
 def test_moments_stand_in_their_order_with_now_between_past_and_future():
-    line = timeline.of(unsaved(expiry_date=NOW), NOW)
+    line = timeline.build(unsaved(expiry_date=NOW), NOW)
     places = [number(tick["x"]) for tick in line["ticks"]]
     assert places == sorted(places)
     assert places[2] < number(line["now"]["x"]) < places[3]
@@ -61,7 +61,7 @@ def test_moments_stand_in_their_order_with_now_between_past_and_future():
 
 
 def test_both_clocks_and_the_time_in_which_a_machine_can_help():
-    line = timeline.of(
+    line = timeline.build(
         unsaved(
             refresh_token=SECRET,
             expiry_date=NOW - timedelta(hours=2),
@@ -82,7 +82,7 @@ def test_both_clocks_and_the_time_in_which_a_machine_can_help():
 def test_no_text_stands_across_now():
     for hours in (-900, -30, -1, 1, 6, 30, 100, 700, 5000):
         access = NOW + timedelta(hours=min(hours, 0) - 1)
-        line = timeline.of(
+        line = timeline.build(
             unsaved(
                 refresh_token=SECRET,
                 expiry_date=access,
@@ -92,21 +92,25 @@ def test_no_text_stands_across_now():
         )
         now, breaks = number(line["now"]["x"]), line["breaks"]
         if line["machine"]["has_room"]:
-            assert number(line["machine"]["middle"]) - timeline.ROOM / 2 >= now
-        before = {"start": 0, "middle": timeline.LONG / 2, "end": timeline.LONG}
+            assert number(line["machine"]["middle"]) - timeline.MIN_LABEL_WIDTH / 2 >= now
+        before = {
+            "start": 0,
+            "middle": timeline.BREAK_LABEL_WIDTH / 2,
+            "end": timeline.BREAK_LABEL_WIDTH,
+        }
         begins = number(breaks["x"]) - before[breaks["anchor"]]
-        assert breaks["has_room"] != (begins < now < begins + timeline.LONG), hours
+        assert breaks["has_room"] != (begins < now < begins + timeline.BREAK_LABEL_WIDTH), hours
 
 
 def test_what_is_not_renewable_has_one_clock_and_no_time_for_a_machine():
-    line = timeline.of(unsaved(access_token=SECRET, expiry_date=NOW + timedelta(hours=5)), NOW)
+    line = timeline.build(unsaved(access_token=SECRET, expiry_date=NOW + timedelta(hours=5)), NOW)
     assert len(line["clocks"]) == 1
     assert line["machine"] is None
     assert "no machine can renew it" in line["text"]
 
 
 def test_a_renewal_without_a_known_end_goes_on_to_the_end_of_the_line():
-    line = timeline.of(unsaved(refresh_token=SECRET, expiry_date=NOW), NOW)
+    line = timeline.build(unsaved(refresh_token=SECRET, expiry_date=NOW), NOW)
     assert line["breaks"] is None
     assert line["clocks"][1]["ends"] is None
     bar = line["clocks"][1]["bar"]
@@ -115,14 +119,14 @@ def test_a_renewal_without_a_known_end_goes_on_to_the_end_of_the_line():
 
 
 def test_without_a_clock_there_is_no_line():
-    assert timeline.of(unsaved(dev_api_key=SECRET), NOW) is None
+    assert timeline.build(unsaved(dev_api_key=SECRET), NOW) is None
 
 
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00", "9999-12-31T23:59:59"])
 def test_the_ends_of_the_calendar_stand_at_the_ends_of_the_line(client, moment):
     moment = datetime.fromisoformat(moment).replace(tzinfo=timezone.utc)
     made = make(access_token=SECRET, expiry_date=moment, refresh_token_expires_date=moment)
-    line = timeline.of(made, NOW)
+    line = timeline.build(made, NOW)
     assert line["breaks"]["x"] == ("0%" if moment.year == 1 else "100%")
     assert client.get(page(made)).status_code == 200
 
@@ -191,7 +195,7 @@ def an_import(*entries, user=None):
     run = ImportRun.objects.create(
         user=user, file_name="customers.json", size=1, sha256="", status="done"
     )
-    import_text(list(entries), run=run.pk, by=user and user.pk)
+    import_text(list(entries), run_id=run.pk, user_id=user and user.pk)
     return run
 
 
@@ -199,11 +203,11 @@ def test_who_did_what_to_which_fields_and_why(client, admin_user):
     entry = {"id": "c1", "auth": {"name": "A", "key": SECRET}}
     an_import(entry, user=admin_user)
     made = ConnectionAuth.objects.get()
-    log.record("reveal", record=made, user="jonas", fields=["key"], reason="OPS-2291: asked")
-    log.record("reveal", record=made, user="jonas", fields=["pem"], result="failed")
+    log.log_event("reveal", record=made, user="jonas", fields=["key"], reason="OPS-2291: asked")
+    log.log_event("reveal", record=made, user="jonas", fields=["pem"], result="failed")
     entry["auth"]["clientId"] = "client-2"
     an_import(entry, user=admin_user)
-    found = history.entries(history.rows(made))
+    found = history.entries(history.queryset(made))
     assert [(e.what, e.who, e.fields, e.why, e.result) for e in found] == [
         ("Changed by an import", "admin", ["clientId"], "File: customers.json", ""),
         ("Revealed", "jonas", ["pem"], "", "Failed"),
@@ -218,19 +222,19 @@ def test_who_did_what_to_which_fields_and_why(client, admin_user):
 def test_what_was_added_by_hand_is_there_once(client):
     client.post(reverse("admin:connections_connectionauth_add"), {"name": "A", "key": SECRET})
     made = ConnectionAuth.objects.get()
-    assert [entry.what for entry in history.entries(history.rows(made))] == ["Added"]
+    assert [entry.what for entry in history.entries(history.queryset(made))] == ["Added"]
 
 
 def test_nothing_of_another_record(client):
     made, other = make(name="A"), make(name="B")
-    log.record("change", record=other, user="jonas", fields=["key"])
+    log.log_event("change", record=other, user="jonas", fields=["key"])
     assert "jonas" not in text_of(client.get(page(made, "history")))
 
 
 def test_a_long_history_is_cut_into_pages(client):
     made = make(name="A")
     for turn in range(30):
-        log.record("reveal", record=made, user="jonas", fields=["key"], reason=f"Turn {turn}.")
+        log.log_event("reveal", record=made, user="jonas", fields=["key"], reason=f"Turn {turn}.")
     assert "See all" in text_of(client.get(page(made)))
     first = text_of(client.get(page(made, "history")))
     second = text_of(client.get(page(made, "history") + "?page=2"))
@@ -243,7 +247,7 @@ def test_a_long_history_is_cut_into_pages(client):
 
 def test_odd_text_in_the_history_is_text(client):
     made = make(name="A")
-    log.record("reveal", record=made, user="<b>j\u202e", fields=["key"], reason="<script>why")
+    log.log_event("reveal", record=made, user="<b>j\u202e", fields=["key"], reason="<script>why")
     for what in ("change", "history"):
         content = client.get(page(made, what)).content.decode()
         assert "&lt;script&gt;why" in content
@@ -268,7 +272,7 @@ def test_the_number_of_queries(client, admin_user, what, django_assert_max_num_q
     entry["auth"] = {**FULL_AUTH, "name": "B"}
     an_import(entry, user=admin_user)
     made = ConnectionAuth.objects.get()
-    log.record("reveal", record=made, user="jonas", fields=["key"])
+    log.log_event("reveal", record=made, user="jonas", fields=["key"])
     client.get(page(made, what))
     with django_assert_max_num_queries(12):
         client.get(page(made, what))

@@ -87,9 +87,9 @@ def test_previous_is_the_same_way_back(client, many, query):
     request = RequestFactory().get("/")
     request.user = User.objects.get(username="admin")
     model_admin = admin.site.get_model_admin(ConnectionAuth)
-    rows = model_admin.filtered(request, query)
+    rows = model_admin.get_filtered_queryset(request, query)
     ids = [record.pk for record in rows]
-    places = [neighbours.around(rows, record) for record in rows]
+    places = [neighbours.find(rows, record) for record in rows]
     assert [place.before for place in places] == [None, *ids[:-1]]
     assert [place.after for place in places] == [*ids[1:], None]
     assert [(place.number, place.total) for place in places] == [(n, 12) for n in range(1, 13)]
@@ -171,7 +171,7 @@ def test_nobody_is_led_to_what_is_outside_their_reach():
 
 
 def test_a_long_list_is_not_counted(client, many, monkeypatch):
-    monkeypatch.setattr(neighbours, "COUNTED", 11)
+    monkeypatch.setattr(neighbours, "MAX_COUNTED", 11)
     ids = listed(client)
     content = client.get(url(ids[3])).content.decode()
     assert " of 12" not in content

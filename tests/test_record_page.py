@@ -205,4 +205,4 @@ def test_moments_around_it_at_the_ends_of_the_calendar(client, moment):
         refresh_token_expires_date=moment,
     )
     content = client.get(page(record)).content.decode()
-    assert wording.exact(moment) in content
+    assert wording.format_datetime(moment) in content

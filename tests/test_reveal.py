@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from connections.audit import log
-from connections.console.pages.reveal import FORM
+from connections.console.pages.reveal import FORM_SESSION_KEY
 from connections.encryption.fields import Sealed
 from connections.encryption.keyring import KeyringError, SealError
 from connections.models import SEALED_COLUMNS, AccessEvent, ConnectionAuth
@@ -63,7 +63,7 @@ def record_page(record):
 
 def form_of(client, url, reason=REASON):
     """What the page that asks would send."""
-    return {"once": client.get(url).context["form"].initial["once"], "reason": reason}
+    return {"nonce": client.get(url).context["form"].initial["nonce"], "reason": reason}
 
 
 def reveal(client, record, field="access_token", **form):
@@ -144,10 +144,10 @@ def test_what_was_sent_can_not_be_sent_again(custodian, record):
 
 def test_of_two_that_are_sent_at_once_one_is_answered(custodian, record):
     form = form_of(custodian, url_of(record))
-    before = custodian.session[FORM]
+    before = custodian.session[FORM_SESSION_KEY]
     assert shown(custodian.post(url_of(record), form)) == SECRET
     session = custodian.session  # as the second found it, before the first was done
-    session[FORM] = before
+    session[FORM_SESSION_KEY] = before
     session.save()
     assert custodian.post(url_of(record), form).url == url_of(record)
     assert reveals().count() == 1
@@ -168,7 +168,7 @@ def test_the_form_of_another_field_or_record_is_none_of_this(custodian):
 @pytest.mark.parametrize("group", ["Viewer", "Operator", "Auditor"])
 def test_only_custodians_reveal(group, record):
     client = present(group)
-    form = {"reason": REASON, "once": "x"}
+    form = {"reason": REASON, "nonce": "x"}
     for response in (client.get(url_of(record)), client.post(url_of(record), form)):
         assert response.status_code == 403
     assert "/reveal/" not in client.get(record_page(record)).content.decode()
@@ -180,7 +180,7 @@ def test_who_is_limited_reveals_inside_the_limits_only(record):
     assert shown(reveal(client, record)) == SECRET
     outside = url_of(make(access_token=SECRET))
     assert client.get(outside).status_code == 404
-    assert client.post(outside, {"reason": REASON, "once": "x"}).status_code == 404
+    assert client.post(outside, {"reason": REASON, "nonce": "x"}).status_code == 404
 
 
 @pytest.mark.parametrize("field", ["refresh_token", "name", "content_digest", "pk", "__class__"])
@@ -304,7 +304,7 @@ def test_the_entry_is_committed_before_the_value_is_opened(monkeypatch, is_atomi
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_inside_a_transaction_nothing_is_revealed(monkeypatch, rf):
     record = make(access_token=SECRET)
-    monkeypatch.setattr(log, "record", lambda *args, **kwargs: pytest.fail("It was audited."))
+    monkeypatch.setattr(log, "log_event", lambda *args, **kwargs: pytest.fail("It was audited."))
     monkeypatch.setattr(Sealed, "reveal", lambda self: pytest.fail("It was opened."))
     with pytest.raises(RuntimeError, match="durable"), transaction.atomic():
         records_reveal.reveal(record, "access_token", request=rf.post("/"), reason=REASON)
@@ -315,7 +315,7 @@ def test_inside_a_transaction_nothing_is_revealed(monkeypatch, rf):
 
 def test_the_record_offers_it_beside_each_value_that_opens(custodian):
     record = make(access_token=SECRET, pem=SECRET, extra={"a": 1})
-    record.note_unreadable(["pem"])
+    record.mark_unreadable(["pem"])
     links = re.findall(
         r'href="([^"]*/reveal/[^"]*)"', custodian.get(record_page(record)).content.decode()
     )

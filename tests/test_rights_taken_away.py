@@ -49,7 +49,7 @@ def test_a_change_of_many_touches_nothing_after_that(many, monkeypatch, take):
             take(operator.user)
 
     monkeypatch.setattr(bulk_change, "_do_batch", take_after_the_first)
-    bulk_change.work(run_of(url).pk)
+    bulk_change.execute(run_of(url).pk)
     assert ConnectionAuth.objects.filter(is_paused=True).count() == 100
     reason = "gone" if take is limit else "forbidden"
     assert run_of(url).result["refused"] == {reason: 150}
@@ -67,7 +67,7 @@ def test_an_import_ends_with_the_batch(launched, small_batches, monkeypatch, tak
         progress(self, done, total)
 
     monkeypatch.setattr(runs._Progress, "__call__", take_at_the_second)
-    runs.work(run.pk)
+    runs.execute(run.pk)
     assert ImportRun.objects.get(pk=run.pk).status == "cancelled"
     assert ConnectionAuth.objects.count() == 16
 
@@ -77,14 +77,14 @@ def test_an_import_that_waits_stores_nothing(launched, take):
     operator = member_of("Operator")
     run = confirmed(operator)
     take(operator.user)
-    runs.work(run.pk)
+    runs.execute(run.pk)
     assert not ConnectionAuth.objects.exists()
 
 
 @pytest.mark.parametrize("take", [*TAKEN, lambda user: user.groups.clear()])
 def test_an_export_breaks_off(monkeypatch, take):
     ConnectionAuth.objects.bulk_create(ConnectionAuth(name=f"N{n:03}") for n in range(20))
-    for module, name, value in ((exports, "ASKED_EVERY", 0), (exporter, "CHUNK", 5)):
+    for module, name, value in ((exports, "PERMISSION_CHECK_SECONDS", 0), (exporter, "BATCH_SIZE", 5)):
         monkeypatch.setattr(module, name, value)
     custodian = member_of("Custodian")
     form = {"shape": "auth", "naming": "camel", "format": "json", "secrets": "mask"}

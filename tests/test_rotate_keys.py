@@ -17,14 +17,14 @@ from django.db import connection, models, transaction
 from connections.encryption import keyring
 from connections.encryption.fields import SealedTextField
 from connections.jobs import integrity, key_rotation, runs
-from connections.json_format.stream.sources import CHUNK, SpooledSource
+from connections.json_format.stream.sources import CHUNK_SIZE, SpooledSource
 from connections.models import (
     SEALED_COLUMNS,
     AccessEvent,
     ConnectionAuth,
+    FormerVersion,
     ImportChunk,
     Integration,
-    ReplacedAuth,
     StoredKey,
 )
 from connections.records import versions
@@ -70,8 +70,8 @@ def test_everything_is_under_the_new_key(keys):
     before = export_text(shape="connection")
     assert counts() == (0, {"total": 3, "rotated": 3, "current": 0, "unreadable": 0})
     keys.FERNET_KEYS = [NEW]
-    keyring._proven.clear()
-    keyring.require()
+    keyring._verified.clear()
+    keyring.require_keys()
     assert export_text(shape="connection") == before
     assert integrity.verify().bad == []
     for record in ConnectionAuth.objects.exclude(connection_id=None):
@@ -122,7 +122,9 @@ def test_what_does_not_open_is_named_and_the_rest_goes_on(keys):
     record = ConnectionAuth.objects.get(connection_id="conn-1")
     assert f"{record.pk}: token does not open." in err and SECRET not in out + err
     assert record.unreadable_fields == ["token"]
-    assert keyring.key_of(record.key.token) == keyring.key_ids()[0]  # its other values are rotated
+    assert (
+        keyring.key_id_for(record.key.token) == keyring.key_ids()[0]
+    )  # its other values are rotated
 
 
 def test_a_value_of_another_place_is_not_resealed(keys):
@@ -136,7 +138,7 @@ def test_a_value_of_another_place_is_not_resealed(keys):
 @contextmanager
 def meanwhile(monkeypatch, connection_id, action):
     """Do something to a record after it was read and before it is written."""
-    write, done = key_rotation._Resealer._write, []
+    write, done = key_rotation._RowResealer._write, []
 
     def act_first(self, rows, wait=False):
         if self.model is ConnectionAuth and not done:
@@ -146,7 +148,7 @@ def meanwhile(monkeypatch, connection_id, action):
         return write(self, rows, wait)
 
     with monkeypatch.context() as patch:
-        patch.setattr(key_rotation._Resealer, "_write", act_first)
+        patch.setattr(key_rotation._RowResealer, "_write", act_first)
         yield
     assert done
 
@@ -170,7 +172,7 @@ def test_an_edit_between_reading_and_writing_is_not_lost(keys, monkeypatch):
         run()
     record = ConnectionAuth.objects.get(connection_id="conn-1")
     assert record.token.reveal() == "synth-edited"
-    assert keyring.key_of(record.token.token) == keyring.key_ids()[0]
+    assert keyring.key_id_for(record.token.token) == keyring.key_ids()[0]
 
 
 def test_a_value_that_was_not_there_when_its_row_was_read_is_rotated_too(keys, monkeypatch):
@@ -179,7 +181,7 @@ def test_a_value_that_was_not_there_when_its_row_was_read_is_rotated_too(keys, m
         run()
     record = ConnectionAuth.objects.get(connection_id="conn-1")
     newest = keyring.key_ids()[0]
-    assert (keyring.key_of(record.dev_api_key.token), record.sealed_under) == (newest, newest)
+    assert (keyring.key_id_for(record.dev_api_key.token), record.sealed_under) == (newest, newest)
 
 
 def test_what_is_mended_meanwhile_is_not_called_unreadable(keys, monkeypatch):
@@ -217,7 +219,7 @@ def test_a_key_of_our_own_that_does_not_open_is_named_and_the_rest_goes_on(keys)
     assert code == 1 and err.startswith("connections.StoredKey fingerprint: token does not open.")
     newest = keyring.key_ids()[0]
     others = StoredKey.objects.exclude(name="fingerprint")
-    assert {keyring.key_of(key.token) for key in others} == {newest}
+    assert {keyring.key_id_for(key.token) for key in others} == {newest}
 
 
 def upload(keys, *pieces):
@@ -225,13 +227,13 @@ def upload(keys, *pieces):
     keys.FERNET_KEYS = [OLD]
     source = SpooledSource("in.json", keyring.seal_bytes, keyring.unseal_bytes)
     source.write(b"".join(pieces))
-    run = runs.keep_sealed(source, User.objects.create(username="operator"))
+    run = runs.store_upload(source, User.objects.create(username="operator"))
     keys.FERNET_KEYS = [NEW, OLD]
     return run
 
 
 def test_uploads_that_wait_are_rotated_too(keys):
-    pieces = [bytes([65 + n]) * CHUNK for n in range(2)] + [b"end"]
+    pieces = [bytes([65 + n]) * CHUNK_SIZE for n in range(2)] + [b"end"]
     waiting = upload(keys, *pieces)
     _code, out, _err = run("--verify", "--json")
     assert json.loads(out)["uploads"] == 3
@@ -239,11 +241,11 @@ def test_uploads_that_wait_are_rotated_too(keys):
     assert counts() == (0, {"total": 6, "rotated": 0, "current": 6, "unreadable": 0})
     assert run("--verify")[0] == 0
     keys.FERNET_KEYS = [NEW]
-    assert list(runs.StoredUpload(waiting).chunks()) == pieces
+    assert list(runs.ChunkSource(waiting).chunks()) == pieces
 
 
 def test_a_piece_of_an_upload_that_does_not_open_is_named_and_the_rest_goes_on(keys):
-    waiting = upload(keys, b"a" * CHUNK, b"end")
+    waiting = upload(keys, b"a" * CHUNK_SIZE, b"end")
     broken = waiting.chunks.get(position=0)
     broken.token = BROKEN.encode()
     broken.save()
@@ -273,11 +275,11 @@ def former(keys):
     put("conn-1", "token", MISSING.encrypt(token_of("conn-1", "synth-missing")).decode())
     record = ConnectionAuth.objects.get(connection_id="conn-1")
     keys.FERNET_KEYS = [OLD]
-    versions.former(record, ["token"]).save()
+    versions.build_former_version(record, ["token"]).save()
     keys.FERNET_KEYS = [NEW, OLD]
     record.token = "synth-mended"
     record.save()
-    return ReplacedAuth.objects.get()
+    return FormerVersion.objects.get()
 
 
 MISSING_KEY = keyring.generate_key()
@@ -293,9 +295,9 @@ def test_what_is_closed_inside_a_former_version_is_named_and_kept(former):
     closed = former.content.reveal()["closed"]
     code, out, err = run("--json")
     assert code == 1 and json.loads(out)["unreadable"] == 1
-    assert err == f"connections.ReplacedAuth {former.pk}: content.token does not open.\n"
+    assert err == f"connections.FormerVersion {former.pk}: content.token does not open.\n"
     former.refresh_from_db()
-    assert keyring.key_of(former.content.token) == keyring.key_ids()[0]
+    assert keyring.key_id_for(former.content.token) == keyring.key_ids()[0]
     assert former.content.reveal()["closed"] == closed
     code, out, _err = run("--verify", "--json")
     assert code == 1 and json.loads(out)["unreadable"] == 1 and not json.loads(out)["needs_old"]
@@ -312,7 +314,7 @@ def test_what_is_closed_inside_a_former_version_is_rotated_once_its_key_is_back(
     former.refresh_from_db()
     record = ConnectionAuth.objects.get(connection_id="conn-1")
     with transaction.atomic():
-        versions.put_back(former, record, user=None)
+        versions.restore_version(former, record, user=None)
     assert ConnectionAuth.objects.get(pk=record.pk).token.reveal() == "synth-missing"
 
 

@@ -9,7 +9,7 @@ from hypothesis.extra.django import TestCase
 
 from connections.json_format import entry as json_format_entry
 from connections.json_format import schema, serialize
-from connections.json_format.values import MASK_TEXT
+from connections.json_format.values import MASK_PATTERN
 from connections.models import ConnectionAuth, Integration
 from tests.helpers import export_text, import_text
 
@@ -19,7 +19,7 @@ text = st.text(
     | st.sampled_from('\r\n\t \x1b\u2028\ufeff\u202e"\\é\u0301'),
     max_size=40,
 )
-secret = text.filter(lambda value: not MASK_TEXT.fullmatch(value))
+secret = text.filter(lambda value: not MASK_PATTERN.fullmatch(value))
 moment = st.datetimes().map(lambda value: value.isoformat(timespec="milliseconds") + "Z")
 seconds = st.integers(-(10**11), 10**11) | st.floats(-1e11, 1e11)
 anything = st.recursive(
@@ -49,7 +49,7 @@ VALUES = {
     "object": content,
     "bool": st.booleans(),
 }
-KNOWN = {*schema.AUTH_SPELLINGS, *schema.CONNECTION_SPELLINGS, serialize.MASK}
+KNOWN = {*schema.AUTH_NAMES_BY_KEY, *schema.CONNECTION_NAMES_BY_KEY, serialize.MASK}
 unknown = st.dictionaries(
     text.filter(lambda key: key not in KNOWN), anything.filter(lambda value: value is not None),
     max_size=2,
@@ -59,7 +59,7 @@ unknown = st.dictionaries(
 @st.composite
 def auth_objects(draw):
     names = draw(st.sets(st.sampled_from(list(schema.AUTH_FIELDS)), min_size=1, max_size=8))
-    spell = draw(st.sampled_from([schema.camel, str]))
+    spell = draw(st.sampled_from([schema.to_camel_case, str]))
     auth = {spell(name): draw(VALUES[schema.AUTH_FIELDS[name]]) for name in names}
     return {**auth, **draw(unknown)}
 
@@ -104,8 +104,8 @@ class RoundTrip(TestCase):
         Integration.objects.all().delete()
         self.import_all(entries)
         first = export_text(shape=shape, naming=naming)
-        by_name = {serialize.canonical(normal(entry)) for entry in entries}
-        assert {serialize.canonical(normal(entry)) for entry in json.loads(first)} == by_name
+        by_name = {serialize.canonical_json(normal(entry)) for entry in entries}
+        assert {serialize.canonical_json(normal(entry)) for entry in json.loads(first)} == by_name
         again = self.import_all(first)
         assert again.unchanged == again.read
         ConnectionAuth.all_objects.all().delete()
@@ -118,13 +118,13 @@ class RoundTrip(TestCase):
 def normal(entry):
     """An entry with known keys in snake_case, numbers as they are written."""
     if json_format_entry.is_connection(entry):
-        fields = {schema.CONNECTION_SPELLINGS.get(k, k): v for k, v in entry.items()}
+        fields = {schema.CONNECTION_NAMES_BY_KEY.get(k, k): v for k, v in entry.items()}
         if "auth" in fields:
             fields["auth"] = normal(fields["auth"])
         return fields
     return {
-        schema.AUTH_SPELLINGS.get(name, name): serialize.plain_number(value)
-        if schema.AUTH_FIELDS.get(schema.AUTH_SPELLINGS.get(name)) == "number"
+        schema.AUTH_NAMES_BY_KEY.get(name, name): serialize.normalize_number(value)
+        if schema.AUTH_FIELDS.get(schema.AUTH_NAMES_BY_KEY.get(name)) == "number"
         else value
         for name, value in entry.items()
     }

@@ -160,10 +160,10 @@ def test_renaming_to_a_taken_name_says_why(operator):
 
 
 def test_there_is_an_end_to_the_views_of_one_person(operator):
-    for number in range(SavedView.MOST):
+    for number in range(SavedView.MAX_PER_USER):
         save(operator, "paused=0", f"View {number}")
     assert "as many as fit" in save(operator, "paused=0", "One more").content.decode()
-    assert SavedView.objects.count() == SavedView.MOST
+    assert SavedView.objects.count() == SavedView.MAX_PER_USER
 
 
 def test_looking_is_no_way_to_change(operator):
@@ -181,7 +181,7 @@ def test_a_hostile_name_is_text(operator):
 
 
 def test_the_page_of_many_views_takes_few_queries(custodian, django_assert_max_num_queries):
-    for number in range(SavedView.MOST):
+    for number in range(SavedView.MAX_PER_USER):
         save(custodian, f"q={number}", f"View {number}", is_shared="on")
     with django_assert_max_num_queries(12):
         custodian.get(f"{URL}?kind=oauth2")

@@ -147,8 +147,8 @@ def test_an_import_tells_nothing_of_what_is_outside(store, dry_run, on_conflict)
 
 def iter_export(record):
     records = ConnectionAuth.objects.filter(pk=record.pk)
-    options = exporter.Options(shape="connection", format="ndjson")
-    yield "".join(exporter.stream(records, options, exporter.Tally()))
+    options = exporter.ExportOptions(shape="connection", format="ndjson")
+    yield "".join(exporter.stream(records, options, exporter.ExportTally()))
 
 
 def test_equal_content_outside_is_not_found(store):
@@ -174,11 +174,11 @@ def test_what_is_inside_is_imported(store):
 
 def test_a_run_acts_with_the_scope_that_its_user_has_then(store):
     user = limited()
-    run = runs.keep_sealed(Spooled([{"id": "out", "auth": {"name": "B"}}]), user)
+    run = runs.store_upload(Spooled([{"id": "out", "auth": {"name": "B"}}]), user)
     ImportRun.objects.filter(pk=run.pk).update(
         status="running", options={"on_conflict": "update", "atomic": False, "allow_older": False}
     )
-    result = runs.work(run.pk)
+    result = runs.execute(run.pk)
     assert (result.updated, result.rejected) == (0, 1)
 
 

@@ -1,10 +1,8 @@
 """Each row says which key it is sealed under; lists and checks ask that and open nothing."""
 
-import importlib
 import io
 
 import pytest
-from django.apps import apps
 from django.core.management import call_command
 from django.db import connection
 from django.urls import reverse
@@ -94,16 +92,6 @@ def test_demo_records_know_their_key(keys):
     sealed = ConnectionAuth.objects.exclude(sealed_under=None)
     assert {*sealed.values_list("sealed_under", flat=True)} == {keyring.key_ids()[0]}
     assert sealed.count() > 20
-
-
-def test_rows_of_before_the_column_are_filled_in(keys, monkeypatch):
-    noted = list(ConnectionAuth.all_objects.order_by("pk").values_list("pk", "sealed_under"))
-    ConnectionAuth.all_objects.update(sealed_under=None)
-    migration = importlib.import_module("connections.migrations.0010_fill_sealed_under")
-    monkeypatch.setattr(migration, "BATCH", 2)
-    migration.fill(apps, None)
-    filled = list(ConnectionAuth.all_objects.order_by("pk").values_list("pk", "sealed_under"))
-    assert filled == noted and len({under for _, under in noted}) == 2
 
 
 def test_a_swapped_order_is_a_warning(keys):

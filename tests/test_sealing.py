@@ -65,7 +65,7 @@ def test_loading_listing_and_counting_open_nothing(opened):
     for loaded in ConnectionAuth.objects.all():
         str(loaded), repr(loaded), repr(vars(loaded))
     list(ConnectionAuth.objects.values())
-    list(ConnectionAuth.objects.listed())
+    list(ConnectionAuth.objects.defer_sealed())
     record.refresh_from_db()
     copy.deepcopy(record), pickle.loads(pickle.dumps(record))
     load(record).delete()
@@ -244,9 +244,9 @@ def test_what_was_sealed_but_is_no_json_fails_with_a_seal_error(inside):
 
 def test_a_wrong_key_fails_with_a_seal_error_and_the_right_one_brings_it_back(monkeypatch):
     record = stored()
-    ring = keyring._ring((Fernet.generate_key().decode(),), settings.SECRET_KEY)
+    ring = keyring._build_ring((Fernet.generate_key().decode(),), settings.SECRET_KEY)
     with monkeypatch.context() as patch:
-        patch.setattr(keyring, "_usable_ring", lambda: ring)
+        patch.setattr(keyring, "_verified_ring", lambda: ring)
         loaded = load(record)
         with pytest.raises(SealError):
             loaded.access_token.reveal()

@@ -133,7 +133,7 @@ def test_the_secret_is_never_in_the_database_in_clear(client, admin_user):
     for hidden in (secret, *re.findall(r"^\d{8}$", shown, re.M)):
         assert hidden not in stored
     for row in Authenticator.objects.all():
-        assert keyring.is_authentic(row.data[mfa.SEALED[row.type]])
+        assert keyring.is_authentic(row.data[mfa.SECRET_DATA_KEYS[row.type]])
 
 
 def test_recovery_codes_are_shown_once_and_each_signs_in_once(client, protected):
@@ -257,9 +257,9 @@ def test_with_one_the_console_opens(client, protected, required):
 def test_a_new_key_takes_the_second_steps_along(client, protected, settings):
     RecoveryCodes.activate(protected)
     settings.FERNET_KEYS = [keyring.generate_key(), *settings.FERNET_KEYS]
-    assert key_rotation.leftovers().rows == 2
+    assert key_rotation.old_key_usage().rows == 2
     assert key_rotation.rotate().rotated == 2
-    assert key_rotation.leftovers().rows == 0
+    assert key_rotation.old_key_usage().rows == 0
     give_password(client)
     assert give_code(client, code()).url == "/admin/"
 

@@ -52,7 +52,7 @@ def test_ids_are_marked_and_secrets_are_synthetic():
 
 def test_addresses_lead_nowhere():
     for entry in entries(300):
-        for name in {*schema.ENDPOINTS} & {*entry["auth"]}:
+        for name in {*schema.ENDPOINT_FIELDS} & {*entry["auth"]}:
             assert entry["auth"][name].split("/")[2].endswith(".example")
 
 

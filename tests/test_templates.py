@@ -169,7 +169,7 @@ def test_pages_about_errors(objects, admin_client, monkeypatch):
     def fail(*args, **kwargs):
         raise RuntimeError("synth-SECRET in a message")
 
-    monkeypatch.setattr("connections.console.dashboard.context.context", fail)
+    monkeypatch.setattr("connections.console.dashboard.context.get_context", fail)
     assert_error(admin_client.get("/admin/"), 500)
 
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from connections import alive
 from connections.jobs import undo as jobs_undo
-from connections.models import AccessEvent, ConnectionAuth, ImportRun, ReplacedAuth, UserScope
+from connections.models import AccessEvent, ConnectionAuth, FormerVersion, ImportRun, UserScope
 from connections.records import recycle_bin
 
 from .helpers import FULL_AUTH, SECRET, export_text
@@ -95,7 +95,7 @@ def test_a_second_undo_changes_nothing_more(imports):
 
 
 def test_one_that_was_stopped_goes_on(imports, monkeypatch):
-    monkeypatch.setattr(jobs_undo, "BATCH", 1)
+    monkeypatch.setattr(jobs_undo, "BATCH_SIZE", 1)
     imports(entry(1), entry(2))
     before = whole()
     run = ImportRun.objects.get(pk=imports(*(entry(n, key="new") for n in range(1, 5))))
@@ -104,14 +104,14 @@ def test_one_that_was_stopped_goes_on(imports, monkeypatch):
         steps += 1
     assert steps >= 3
     assert whole() == before
-    assert (run.undone["binned"], run.undone["put_back"]) == (2, 2)
+    assert (run.undo_result["binned"], run.undo_result["put_back"]) == (2, 2)
 
 
 def test_an_undone_record_can_be_put_back_again(imports):
     imports(entry(1))
     run = imports(entry(1, key="new"))
     undo(run)
-    held = ReplacedAuth.objects.filter(run=None).get()
+    held = FormerVersion.objects.filter(run=None).get()
     assert held.content.reveal()["auth"]["key"] == "new"
 
 
@@ -138,7 +138,7 @@ def kill():
         finished_at=None,
         result=None,
         process="",
-        heartbeat_at=timezone.now() - ImportRun.SILENT_FOR,
+        heartbeat_at=timezone.now() - ImportRun.HEARTBEAT_TIMEOUT,
     )
 
 
@@ -157,7 +157,7 @@ def test_one_that_was_killed_is_listed(imports):
         user=User.objects.create_user("ada"),
         status="running",
         size=1,
-        heartbeat_at=timezone.now() - ImportRun.SILENT_FOR,
+        heartbeat_at=timezone.now() - ImportRun.HEARTBEAT_TIMEOUT,
     )
     (row,) = [row for row in listed() if row["run"] == run]
     assert (row["created"], row["updated"]) == (2, 1)
@@ -167,7 +167,7 @@ def test_one_that_was_killed_is_listed(imports):
 def test_only_imports_of_the_last_week_that_stored_something(imports):
     run = imports(entry(1))
     assert imports(entry(1)) is None
-    ImportRun.objects.update(finished_at=timezone.now() - ImportRun.UNDONE_WITHIN)
+    ImportRun.objects.update(finished_at=timezone.now() - ImportRun.UNDO_PERIOD)
     for wrong in (run, "00000000-0000-0000-0000-000000000000"):
         with pytest.raises(CommandError) as error:
             undo(wrong)
@@ -253,7 +253,7 @@ def test_one_of_the_command_line_has_its_page_when_it_has_ended(imports):
     run = imports(entry(1))
     under_way = {"status": "running", "finished_at": None, "result": None}
     stored = ImportRun.objects.filter(pk=run)
-    stored.update(**under_way, heartbeat_at=timezone.now(), process=alive.this_process())
+    stored.update(**under_way, heartbeat_at=timezone.now(), process=alive.current_process_name())
     client = member_of("Operator")
     assert page_of(run) not in client.get(HISTORY).content.decode()
     assert client.get(page_of(run)).status_code == 404

@@ -51,7 +51,7 @@ VOID = {"meta", "link", "input", "br", "hr", "img", "base"}
 # The same in any language: names of ours, and of what others have named.
 NAMES = {"Latchkey", "OAuth", "JSON", "NDJSON", "UTC", "SHA", "camelCase", "snake_case"}
 NAMES |= {"camel", "snake", "testserver", "extra", "Nowhere", "Sandbox"}
-NAMES |= {*map(schema.camel, (*schema.AUTH_FIELDS, *schema.CONNECTION_FIELDS))}
+NAMES |= {*map(schema.to_camel_case, (*schema.AUTH_FIELDS, *schema.CONNECTION_FIELDS))}
 # Django translates neither the names that it makes for tables between two models, nor True.
 NAMES |= {
     "Group-permission relationships",
@@ -198,7 +198,7 @@ class Reader:
         """Nothing was found, and nothing is stored in the language of who happened to be there."""
         assert not self.found, "\n".join(map(str, dict.fromkeys(self.found)))
         kept = [*stored(), *LogEntry.objects.values_list("object_repr", "change_message")]
-        kept += ImportRun.of_all_kinds.values_list("options", "result", "undone")
+        kept += ImportRun.all_kinds.values_list("options", "result", "undo_result")
         assert "⟦" not in str(kept)
 
 
@@ -281,10 +281,10 @@ def test_pages_in_their_other_states(reader, monkeypatch):
     for secret in (SECRET, "nowhere", ""):
         reader.post(find, {"secret": secret, "former": "on"})
     reveal = address("connections_connectionauth_reveal", objects)
-    once = reader.get(reveal).context["form"]["once"].value()
-    reader.post(reveal, {"once": once, "reason": ""})
-    reader.post(reveal, {"once": once, "reason": "OPS-1"})
-    reader.post(reveal, {"once": once, "reason": "OPS-1"})
+    once = reader.get(reveal).context["form"]["nonce"].value()
+    reader.post(reveal, {"nonce": once, "reason": ""})
+    reader.post(reveal, {"nonce": once, "reason": "OPS-1"})
+    reader.post(reveal, {"nonce": once, "reason": "OPS-1"})
     reader.assert_content()
 
 
@@ -340,7 +340,7 @@ def test_pages_of_an_import(reader, monkeypatch):
     reader.get(path)
     reader.get(start)
     reader.post(path, {"continue": "1"})
-    runs.work(run.pk)
+    runs.execute(run.pk)
     assert reader.get(path).context["result"]["rejected"] > 3
     reader.post(path, {"undo": "1"})
     reader.get(reverse("admin:connections_import_history"))
@@ -383,7 +383,7 @@ def test_pages_of_who_may_do_little_and_of_errors(reader):
 
 def test_sentences_of_issues_are_all_translated():
     with translation.override(LANGUAGE):
-        for message in (*issues.CODES.values(), issues.OUTSIDE, "Over 255 characters."):
-            assert issues.in_words(message).startswith("⟦"), message
-        late = f"a.json: {issues.CODES['truncated']} (line 3, column 4) {issues.NOTHING_STORED}"
-        assert untranslated(issues.in_words(late), ["a.json"]) == []
+        for message in (*issues.MESSAGES.values(), issues.OUT_OF_SCOPE, "Over 255 characters."):
+            assert issues.translate_message(message).startswith("⟦"), message
+        late = f"a.json: {issues.MESSAGES['truncated']} (line 3, column 4) {issues.NOTHING_STORED}"
+        assert untranslated(issues.translate_message(late), ["a.json"]) == []

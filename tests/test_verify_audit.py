@@ -23,7 +23,7 @@ TAMPERINGS = 1000
 def log():
     """A log of SIZE entries in a database that refuses nothing. Yields its head."""
     for number in range(1, SIZE + 1):
-        audit_log.record("export", user=f"user {number}", count=number, fields=["token"])
+        audit_log.log_event("export", user=f"user {number}", count=number, fields=["token"])
     with connection.cursor() as cursor:
         on = " ON connections_accessevent" if connection.vendor == "postgresql" else ""
         for event in ("update", "delete"):
@@ -37,14 +37,14 @@ def rows(**conditions):
 
 
 def head():
-    tally = audit_log.Tally()
+    tally = audit_log.VerifyResult()
     assert not list(audit_log.verify(tally))
     return tally.head
 
 
 def named(anchor=None):
     """The numbers of the entries that are found to be bad."""
-    faults = audit_log.verify(audit_log.Tally(), anchor)
+    faults = audit_log.verify(audit_log.VerifyResult(), anchor)
     return {n for fault in faults for n in range(fault["entry"], fault["until"] + 1)}
 
 
@@ -127,7 +127,7 @@ def cut_and_go_on(chance):
     first = chance.randint(1, SIZE)
     rows(id__gte=first).delete()
     for _ in range(first, SIZE + 2):
-        audit_log.record("export", user="mallory")
+        audit_log.log_event("export", user="mallory")
     return {SIZE}  # up to which entry, only the anchor can tell
 
 
@@ -159,7 +159,7 @@ def test_a_log_that_is_emptied_is_found_without_one(log):
 def test_entries_put_back_after_others_were_written_do_not_link(log):
     kept = list(rows(id=SIZE))
     rows(id__gte=SIZE - 1).delete()
-    audit_log.record("export", user="mallory")
+    audit_log.log_event("export", user="mallory")
     kept[0]._state.adding = True
     kept[0].save()
     assert named() == {SIZE}
@@ -212,7 +212,7 @@ def test_the_command_names_what_is_bad(log):
 def test_an_anchor_is_printed_kept_and_compared(log, tmp_path):
     anchor = tmp_path / "anchor.json"
     anchor.write_text(command("--head")[1])
-    audit_log.record("export")
+    audit_log.log_event("export")
     assert command("--anchor", anchor)[0] == 0
     rows(id__gte=SIZE).delete()
     status, _, err = command("--anchor", anchor)
@@ -243,7 +243,7 @@ from django.db import connection
 from connections.audit import log
 def write():
     for _ in range({each}):
-        log.record("export", user="writer")
+        log.log_event("export", user="writer")
     connection.close()
 threads = [threading.Thread(target=write) for _ in range(3)]
 for thread in threads: thread.start()

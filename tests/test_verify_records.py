@@ -12,12 +12,12 @@ from django.db import connection, transaction
 from connections.encryption import keyring
 from connections.jobs import integrity
 from connections.json_format import schema
-from connections.json_format.schema import AUTH_FIELDS, ENDPOINTS, PLAIN_FIELDS
+from connections.json_format.schema import AUTH_FIELDS, ENDPOINT_FIELDS, PLAIN_FIELDS
 from connections.models import (
     SEALED_COLUMNS,
     ConnectionAuth,
+    FormerVersion,
     Integration,
-    ReplacedAuth,
     StoredKey,
 )
 from connections.records import versions
@@ -147,7 +147,7 @@ def test_a_row_that_was_put_back_as_a_whole_is_found_by_its_fingerprints(records
         put(records[1], name, value.token if name == "access_token" else value)
     assert found() == {(str(records[1].pk), "access_token", "fingerprint_changed")}
     with pytest.raises(integrity.TamperedError):
-        integrity.require(ConnectionAuth.objects.get(pk=records[1].pk))
+        integrity.require_intact(ConnectionAuth.objects.get(pk=records[1].pk))
 
 
 def test_fingerprints_that_were_changed_or_taken_away_are_found(records):
@@ -184,7 +184,7 @@ def test_what_is_no_text_is_found(records, column):
 
 
 def test_an_edit_while_it_looks_raises_no_alarm(records, monkeypatch):
-    read = integrity._fingerprints
+    read = integrity._stored_fingerprints
 
     def edit_first(**chosen):
         if "record__gte" in chosen:
@@ -193,13 +193,13 @@ def test_an_edit_while_it_looks_raises_no_alarm(records, monkeypatch):
             record.save()
         return read(**chosen)
 
-    monkeypatch.setattr(integrity, "_fingerprints", edit_first)
+    monkeypatch.setattr(integrity, "_stored_fingerprints", edit_first)
     assert not found()
 
 
 def former(record):
     """A former version of a record."""
-    held = versions.former(record, ["token"])
+    held = versions.build_former_version(record, ["token"])
     held.save()
     return held
 
@@ -209,15 +209,15 @@ def test_a_former_version_is_checked_too(records):
     assert not found()
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE connections_replacedauth SET content = %s WHERE id = %s",
-            [other.content.token, ReplacedAuth._meta.pk.get_db_prep_value(held.pk, connection)],
+            "UPDATE connections_formerversion SET content = %s WHERE id = %s",
+            [other.content.token, FormerVersion._meta.pk.get_db_prep_value(held.pk, connection)],
         )
     assert found() == {(str(records[0].pk), "former version 1", "misplaced")}
-    ReplacedAuth.objects.filter(pk=other.pk).update(record=records[2])
+    FormerVersion.objects.filter(pk=other.pk).update(record=records[2])
     assert (str(records[2].pk), "former version 1", "misplaced") in found()
     with pytest.raises(keyring.SealError):
         other.refresh_from_db()
-        versions.put_back(other, records[2], user=None)
+        versions.restore_version(other, records[2], user=None)
 
 
 def test_it_says_so_where_the_key_of_the_digests_does_not_open(records):
@@ -256,14 +256,14 @@ def test_the_bin_is_checked_too(records):
 
 
 def test_an_endpoint_that_was_changed_is_found_before_anything_is_sent(records):
-    for name in ENDPOINTS:
+    for name in ENDPOINT_FIELDS:
         record = ConnectionAuth.objects.get(connection_id="conn-2")
-        integrity.require(record)
+        integrity.require_intact(record)
         former = getattr(record, name)
         put(record, name, "https://evil.example/")
         record.refresh_from_db()
         with pytest.raises(integrity.TamperedError) as caught:
-            integrity.require(record)
+            integrity.require_intact(record)
         assert SECRET not in str(caught.value)
         put(record, name, former)
 
@@ -291,7 +291,7 @@ def take_away(chance, record, name):
 
 
 def edit_endpoint(chance, record, name):
-    put(record, chance.choice(ENDPOINTS), f"https://evil-{chance.random()}.example/")
+    put(record, chance.choice(ENDPOINT_FIELDS), f"https://evil-{chance.random()}.example/")
 
 
 def edit_digest(chance, record, name):
@@ -302,7 +302,7 @@ def take_fingerprint_away(chance, record, name):
     record.fingerprints.filter(field="token").delete()
 
 
-WHOLE = [name for name in SEALED_COLUMNS if schema.camel(name) in FULL_AUTH]
+WHOLE = [name for name in SEALED_COLUMNS if schema.to_camel_case(name) in FULL_AUTH]
 CHANGES = (
     *(flip, cut, swap_columns, from_another_model),
     *(take_away, edit_endpoint, edit_digest, take_fingerprint_away),
@@ -333,14 +333,14 @@ def test_the_token_address_of_an_integration_is_covered(records):
     integration.token_url = "https://api.hubapi.com/oauth/v1/token"
     integration.save()
     record = ConnectionAuth.objects.get(connection_id="conn-0")
-    integrity.require(record)
+    integrity.require_intact(record)
     assert not found()
     for url in ("https://evil.example/", ""):
         Integration.objects.filter(pk=integration.pk).update(token_url=url)
         assert found() == {(str(integration.pk), "token_url", "token_url_changed")}
         record = ConnectionAuth.objects.get(connection_id="conn-0")
         with pytest.raises(integrity.TamperedError):
-            integrity.require(record)
+            integrity.require_intact(record)
 
 
 def test_thousands_of_clean_reads_raise_no_alarm():
@@ -390,7 +390,7 @@ def test_the_command_names_the_place_and_never_a_value(records):
 
 def test_every_code_is_documented():
     page = (Path(__file__).resolve().parent.parent / "docs" / "commands.md").read_text()
-    for code, sentence in integrity.CODES.items():
+    for code, sentence in integrity.FAULT_MESSAGES.items():
         assert f"| `{code}` | {sentence} |" in page
 
 

@@ -16,12 +16,12 @@ from connections.encryption.keyring import SealError
 
 # Where an Authenticator keeps its sealed secret, in `data`. Of a passkey only what is public is
 # stored. The binding can't name the row: allauth seals before there is one.
-SEALED = {
+SECRET_DATA_KEYS = {
     Authenticator.Type.TOTP: "secret",
     Authenticator.Type.RECOVERY_CODES: "seed",
 }
 BINDING = "mfa"
-NOTED = ("second_factor",)  # what the audit log calls them
+LOGGED_FIELDS = ("second_factor",)  # what the audit log calls them
 SECOND_FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
 
 
@@ -67,7 +67,7 @@ class ActivateTOTPForm(AllauthActivateTOTPForm):
         session[SECRET_SESSION_KEY] = keyring.seal(self.secret, BINDING)
 
 
-class Recorded:
+class LogRefusalMixin:
     """For a form that takes a passkey: what it refuses is in the audit log."""
 
     def clean_credential(self):
@@ -75,7 +75,7 @@ class Recorded:
             return super().clean_credential()
         except ValidationError:
             # At the sign-in the answer says itself whose it is: that is not to be believed.
-            log.record(
+            log.log_event(
                 "login_failed",
                 request=context.request,
                 user=self.user or "",
@@ -85,11 +85,11 @@ class Recorded:
             raise
 
 
-class AuthenticatePasskeyForm(Recorded, webauthn.AuthenticateWebAuthnForm):
+class AuthenticatePasskeyForm(LogRefusalMixin, webauthn.AuthenticateWebAuthnForm):
     """The second step after the password."""
 
 
-class ReauthenticatePasskeyForm(Recorded, webauthn.ReauthenticateWebAuthnForm):
+class ReauthenticatePasskeyForm(LogRefusalMixin, webauthn.ReauthenticateWebAuthnForm):
     """A proof of presence."""
 
 
@@ -102,16 +102,16 @@ class _VerifiedPasskeyForm(webauthn.LoginWebAuthnForm):
         return super().clean_credential()
 
 
-class LoginPasskeyForm(Recorded, _VerifiedPasskeyForm):
+class LoginPasskeyForm(LogRefusalMixin, _VerifiedPasskeyForm):
     """A passkey that signs in by itself, for which it asks for a fingerprint, a face or a PIN."""
 
 
-def with_secret():
+def authenticators_with_secret():
     """The Authenticators that keep a sealed secret."""
-    return Authenticator.objects.filter(type__in=SEALED).order_by("pk")
+    return Authenticator.objects.filter(type__in=SECRET_DATA_KEYS).order_by("pk")
 
 
-def take_away(user):
+def reset(user):
     """Remove all second factors of a user; returns their names."""
     own = Authenticator.objects.filter(user_id=user.pk)
     names = [str(one) for one in own.order_by("pk")]

@@ -9,25 +9,25 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpResponseRedirect
 
 
-def is_present(request):
+def is_reauthenticated(request):
     """Whether the person gave a proof within ACCOUNT_REAUTHENTICATION_TIMEOUT (300) seconds."""
     # Whoever has nothing to prove it with counts as present for allauth.
-    has_way = request.user.has_usable_password() or bool(_ways(request))
+    has_way = request.user.has_usable_password() or bool(_methods(request))
     return has_way and did_recently_reauthenticate(request)
 
 
-def ask(request, back):
+def redirect_to_reauthentication(request, back):
     """The redirect to the page that asks for a proof and then leads to the address `back` (GET).
 
     Raises PermissionDenied where a user has neither a password nor a second factor.
     """
-    ways = _ways(request)
+    ways = _methods(request)
     if not ways:
         raise PermissionDenied
     return HttpResponseRedirect(f"{ways[0]['url']}?{urlencode({'next': back})}")
 
 
-def presence_required(back=None):
+def reauthentication_required(back=None):
     """Decorate a view that only runs where the person is_present().
 
     Else nothing of the request is kept: the person is asked, and led on to `back`, a function of
@@ -42,16 +42,16 @@ def presence_required(back=None):
     def decorate(view):
         @wraps(view)
         def guarded(request, *args, **kwargs):
-            if is_present(request):
+            if is_reauthenticated(request):
                 return view(request, *args, **kwargs)
             if back:
-                return ask(request, back(request, *args, **kwargs))
-            return ask(request, request.get_full_path())
+                return redirect_to_reauthentication(request, back(request, *args, **kwargs))
+            return redirect_to_reauthentication(request, request.get_full_path())
 
         return guarded
 
     return decorate
 
 
-def _ways(request):
+def _methods(request):
     return get_adapter().get_reauthentication_methods(request.user)

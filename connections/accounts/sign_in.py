@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from connections.audit import log
 
 # The titles of allauth's pages: those in a card of their own, and those inside the console.
-CARDS = {
+CARD_TITLES = {
     "account_login": _("Sign in"),
     "account_logout": _("Sign out"),
     "account_inactive": _("No access"),
@@ -23,7 +23,7 @@ CARDS = {
     "mfa_reauthenticate_webauthn": _("Is it you?"),
     "mfa_authenticate": _("Second step"),
 }
-PAGES = {
+PAGE_TITLES = {
     "account_change_password": _("Change your password"),
     "mfa_index": _("Second step"),
     "mfa_activate_totp": _("Set up an app for codes"),
@@ -80,7 +80,7 @@ class AccountAdapter(DefaultAccountAdapter):
             super().pre_authenticate(request, **credentials)
         except ValidationError:
             known = User.objects.filter(username=credentials.get("username", "")).first()
-            log.record(
+            log.log_event(
                 "login_failed",
                 request=request,
                 user=known or "",
@@ -96,7 +96,7 @@ class AccountAdapter(DefaultAccountAdapter):
         return super().pre_login(request, user, **kwargs)
 
     def respond_user_inactive(self, request, user):
-        log.record(
+        log.log_event(
             "login_failed", request=request, user=user, reason="Switched off", result="refused"
         )
         return super().respond_user_inactive(request, user)
@@ -118,9 +118,9 @@ class ChangePasswordForm(AllauthChangePasswordForm):
 def page_context(request):
     """What the frame of the admin needs around allauth's pages."""
     name = request.resolver_match and request.resolver_match.view_name
-    if name in CARDS:
-        return {"title": CARDS[name]}
-    if name in PAGES:
-        context = {"title": PAGES[name], "require_mfa": settings.REQUIRE_MFA}
+    if name in CARD_TITLES:
+        return {"title": CARD_TITLES[name]}
+    if name in PAGE_TITLES:
+        context = {"title": PAGE_TITLES[name], "require_mfa": settings.REQUIRE_MFA}
         return {**admin.site.each_context(request), **context}
     return {}

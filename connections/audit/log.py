@@ -17,17 +17,17 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from connections.encryption import keyring
-from connections.import_export.rows import any_text
+from connections.import_export.rows import tolerate_invalid_utf8
 from connections.json_format.issues import printable
 from connections.models import AccessEvent, StoredKey, in_one_line, scope_of
 
 # Any number that nobody else takes for an advisory lock of PostgreSQL.
-LOCK = 0x1A7C4_A0D17
+AUDIT_LOCK = 0x1A7C4_A0D17
 
 _request = ContextVar("request", default=None)
 
 
-def record(
+def log_event(
     action,
     *,
     request=None,
@@ -50,42 +50,42 @@ def record(
     request = request or _request.get()
     entry = AccessEvent(
         action=action,
-        user=_name_of(user, request),
+        user=_user_name(user, request),
         address=request.META.get("REMOTE_ADDR", "")[:45] if request else "",
         fields=sorted(fields),
         count=count,
         reason=printable(reason, 1000),
         result=result,
-        **_about(record),
+        **_record_columns(record),
     )
     with transaction.atomic():
         key = keyring.audit_key()
-        _wait_for_turn()
+        _acquire_append_lock()
         last = AccessEvent.objects.order_by("-id").values_list("id", "mac").first()
         entry.id, entry.previous = (last[0] + 1, last[1]) if last else (1, "")
         now = timezone.now()
         # What dumpdata writes has no more digits, and loaddata must bring the same entry back.
         entry.at = now.replace(microsecond=now.microsecond // 1000 * 1000)
-        entry.mac = mac_of(entry, key)
+        entry.mac = compute_mac(entry, key)
         entry.save()
         # The entry counts; a log that nobody can read any more stops nothing.
-        transaction.on_commit(lambda: _say(entry), robust=True)
+        transaction.on_commit(lambda: _emit(entry), robust=True)
     return entry
 
 
-def mac_of(entry, key):
+def compute_mac(entry, key):
     """What the `mac` of an entry has to be (hexadecimal), under keyring.audit_key()."""
     return hmac.new(key, entry.content(), hashlib.sha256).hexdigest()
 
 
-def _wait_for_turn():
+def _acquire_append_lock():
     """Let one transaction at a time append. SQLite's are IMMEDIATE, which does the same."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [AUDIT_LOCK])
 
 
-def _name_of(user, request):
+def _user_name(user, request):
     if user is None and request:
         user = getattr(request, "user", "")
     if user is None:
@@ -94,7 +94,7 @@ def _name_of(user, request):
     return in_one_line(name)[:255]
 
 
-def _about(record):
+def _record_columns(record):
     if record is None or isinstance(record, str):
         return {"record_type": (record or "")[:32]}
     return {
@@ -135,7 +135,7 @@ def middleware(get_response):
 
 
 @dataclass
-class Tally:
+class VerifyResult:
     """What verify() has seen: how many entries, and the last of them."""
 
     checked: int = 0
@@ -148,13 +148,13 @@ def verify(tally, anchor=None, on_progress=None):
     `anchor` is the `head` of an earlier tally, kept elsewhere: it shows that a tail was cut off,
     which the entries that are left can't. Raises KeyringError where the key of the log is gone.
     """
-    key = _key_to_verify()
+    key = _verification_key()
     last, last_is_sound = AccessEvent(id=0, mac=""), True
     for entry in _all_entries():
         is_next = entry.id == last.id + 1
         if not is_next:
             yield _fault("missing", last.id + 1, entry.id - 1)
-        is_sound = _is_sound(entry, key)
+        is_sound = _has_valid_mac(entry, key)
         if not is_sound:
             yield _fault("edited", entry.id)
         elif is_next and last_is_sound and entry.previous != last.mac:
@@ -173,18 +173,18 @@ def verify(tally, anchor=None, on_progress=None):
 
 
 def _all_entries():
-    with any_text():
+    with tolerate_invalid_utf8():
         yield from AccessEvent.objects.order_by("id").iterator(chunk_size=1000)
 
 
-def _is_sound(entry, key):
+def _has_valid_mac(entry, key):
     try:
-        return hmac.compare_digest(entry.mac.encode(), mac_of(entry, key).encode())
+        return hmac.compare_digest(entry.mac.encode(), compute_mac(entry, key).encode())
     except (AttributeError, TypeError, ValueError):  # in SQLite, any column may hold anything
         return False
 
 
-FAULTS = {
+FAULT_MESSAGES = {
     "missing": "Removed.",
     "edited": "Not as it was written: changed, swapped with another, or put in.",
     "unlinked": "Does not follow on the entry before it.",
@@ -194,10 +194,10 @@ FAULTS = {
 
 
 def _fault(code, entry, until=None):
-    return {"entry": entry, "until": until or entry, "code": code, "message": FAULTS[code]}
+    return {"entry": entry, "until": until or entry, "code": code, "message": FAULT_MESSAGES[code]}
 
 
-def _key_to_verify():
+def _verification_key():
     """The key of the log, or None where there is neither a key nor an entry."""
     if StoredKey.objects.filter(name="audit").exists():
         return keyring.audit_key()
@@ -220,7 +220,7 @@ def log_to(stream):
     )
 
 
-def _say(entry):
+def _emit(entry):
     structlog.get_logger().info("audit", **entry.shown())
 
 

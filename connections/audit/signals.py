@@ -14,28 +14,28 @@ from connections.audit import log
 from connections.models import Integration
 
 User = get_user_model()
-PERMISSIONS = {"is_active", "is_staff", "is_superuser"}
+PERMISSION_FIELDS = {"is_active", "is_staff", "is_superuser"}
 # Each login is an entry already; the admin cuts the microseconds off the other with each save.
-UNWATCHED = {"id", "last_login", "date_joined"}
+IGNORED_FIELDS = {"id", "last_login", "date_joined"}
 
 
 @receiver(user_logged_in)
-def logged_in(request, user, **kwargs):
-    log.record("login", request=request, user=user)
+def log_login(request, user, **kwargs):
+    log.log_event("login", request=request, user=user)
 
 
 @receiver(user_logged_out)
-def logged_out(request, user, **kwargs):
+def log_logout(request, user, **kwargs):
     if user is not None:
-        log.record("logout", request=request, user=user)
+        log.log_event("logout", request=request, user=user)
 
 
 @receiver(user_login_failed)
-def login_failed(credentials, request=None, **kwargs):
+def log_failed_login(credentials, request=None, **kwargs):
     """A name that nobody has is not written: it may be a password, typed a field too early."""
     typed = credentials.get(User.USERNAME_FIELD) or ""
     known = User.objects.filter(**{User.USERNAME_FIELD: typed}).exists()
-    log.record(
+    log.log_event(
         "login_failed",
         request=request,
         user=typed if known else "",
@@ -45,18 +45,20 @@ def login_failed(credentials, request=None, **kwargs):
 
 
 @receiver(mfa.authentication_failed)
-def code_failed(request, user, **kwargs):
-    log.record("login_failed", request=request, user=user, reason="Wrong code", result="failed")
+def log_failed_mfa(request, user, **kwargs):
+    log.log_event("login_failed", request=request, user=user, reason="Wrong code", result="failed")
 
 
 @receiver(mfa.authenticator_added)
 @receiver(mfa.authenticator_removed)
 @receiver(mfa.authenticator_reset)
-def factor_changed(signal, request, user, authenticator, **kwargs):
+def log_mfa_change(signal, request, user, authenticator, **kwargs):
     verb = "Removed" if signal is mfa.authenticator_removed else "Added"
     with translation.override(settings.LANGUAGE_CODE):  # it is kept, for readers of any language
         reason = f"{verb}: {authenticator.get_type_display()}"
-    log.record("change", request=request, record=user, fields=accounts_mfa.NOTED, reason=reason)
+    log.log_event(
+        "change", request=request, record=user, fields=accounts_mfa.LOGGED_FIELDS, reason=reason
+    )
 
 
 @receiver(pre_save, sender=User)
@@ -64,44 +66,44 @@ def factor_changed(signal, request, user, authenticator, **kwargs):
 def remember_changes(sender, instance, raw, update_fields, **kwargs):
     """Names of the fields that are about to change, for `saved` to write down."""
     # What loaddata brings is entered already, in the log that comes along.
-    instance._changing, instance._is_loaded = (), raw
+    instance._changed_fields, instance._is_raw = (), raw
     names = [field.attname for field in sender._meta.concrete_fields]
-    names = {*(update_fields or names)} - UNWATCHED
+    names = {*(update_fields or names)} - IGNORED_FIELDS
     if raw or not names:
         return
     stored = sender.objects.filter(pk=instance.pk).values(*names).first() or {}
-    instance._changing = {name for name in stored if stored[name] != getattr(instance, name)}
+    instance._changed_fields = {name for name in stored if stored[name] != getattr(instance, name)}
 
 
 @receiver(post_save, sender=User)
 @receiver(post_save, sender=Group)
-def saved(instance, created, raw, **kwargs):
+def log_save(instance, created, raw, **kwargs):
     if raw:
         return
-    changed = instance._changing
+    changed = instance._changed_fields
     if created:
-        given = {name for name in PERMISSIONS if getattr(instance, name, False)}
-        log.record("add", record=instance, fields=given)
+        given = {name for name in PERMISSION_FIELDS if getattr(instance, name, False)}
+        log.log_event("add", record=instance, fields=given)
     elif changed:
-        action = "permission" if changed & PERMISSIONS else "change"
-        log.record(action, record=instance, fields=changed)
+        action = "permission" if changed & PERMISSION_FIELDS else "change"
+        log.log_event(action, record=instance, fields=changed)
 
 
 @receiver(post_delete, sender=User)
 @receiver(post_delete, sender=Group)
 @receiver(post_delete, sender=Integration)
-def deleted(instance, **kwargs):
-    log.record("delete", record=instance)
+def log_delete(instance, **kwargs):
+    log.log_event("delete", record=instance)
 
 
-VERBS = {"post_add": "Added", "post_remove": "Removed", "pre_clear": "Removed"}
+M2M_VERBS = {"post_add": "Added", "post_remove": "Removed", "pre_clear": "Removed"}
 
 
 @receiver(m2m_changed, sender=User.groups.through)
 @receiver(m2m_changed, sender=User.user_permissions.through)
 @receiver(m2m_changed, sender=Group.permissions.through)
-def permissions_changed(sender, instance, action, reverse, model, pk_set, **kwargs):
-    if action not in VERBS or getattr(instance, "_is_loaded", False):
+def log_permission_change(sender, instance, action, reverse, model, pk_set, **kwargs):
+    if action not in M2M_VERBS or getattr(instance, "_is_raw", False):
         return
     # `sender` joins the model that has the field with `model`, or the other way round.
     owner = model if reverse else type(instance)
@@ -111,10 +113,10 @@ def permissions_changed(sender, instance, action, reverse, model, pk_set, **kwar
     # Without what a name stands for, which for permissions takes a query each.
     names = [getattr(one, "codename", None) or str(one) for one in chosen.order_by("pk")]
     if names:
-        log.record(
+        log.log_event(
             "permission",
             record=instance,
             fields=[field.name],
             count=len(names),
-            reason=f"{VERBS[action]}: {', '.join(names)}",
+            reason=f"{M2M_VERBS[action]}: {', '.join(names)}",
         )

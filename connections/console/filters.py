@@ -8,25 +8,25 @@ from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 
 from connections.console import wording
-from connections.console.dashboard.context import LABELS
+from connections.console.dashboard.context import STATUS_LABELS
 from connections.encryption import keyring
 from connections.expiry import deadlines
 from connections.models import PRODUCTION, ConnectionAuth, Integration, scope_of
-from connections.records.counts import NO_INTEGRATION, Place, ends_of
+from connections.records.counts import NO_INTEGRATION, ConnectionFilter, parse_breaks_param
 
 
-def wants_choices(request):
+def needs_filter_choices(request):
     """Whether the filters are to be shown; otherwise they only narrow, which needs no queries."""
-    return not hasattr(request, "only_narrows")
+    return not hasattr(request, "skip_filter_choices")
 
 
 class BucketFilter(SimpleListFilter):
     title = _("status")
     parameter_name = "bucket"
-    known = {name: LABELS[name] for name in (*deadlines.BUCKETS, "stale")}
+    value_labels = {name: STATUS_LABELS[name] for name in (*deadlines.BUCKETS, "stale")}
 
     def lookups(self, request, model_admin):
-        return self.known.items()
+        return self.value_labels.items()
 
     def queryset(self, request, queryset):
         if self.value() in dict(self.lookup_choices):
@@ -37,10 +37,10 @@ class BucketFilter(SimpleListFilter):
 class IntegrationFilter(SimpleListFilter):
     title = _("integration")
     parameter_name = "integration"
-    known = {NO_INTEGRATION: _("None")}
+    value_labels = {NO_INTEGRATION: _("None")}
 
     def lookups(self, request, model_admin):
-        if not wants_choices(request):
+        if not needs_filter_choices(request):
             return [(self.value(), "")]
         known = [
             (kind, name or kind)
@@ -48,10 +48,12 @@ class IntegrationFilter(SimpleListFilter):
                 "type", "name"
             )
         ]
-        return known if scope_of(request.user).integrations else [*known, *self.known.items()]
+        return (
+            known if scope_of(request.user).integrations else [*known, *self.value_labels.items()]
+        )
 
     def queryset(self, request, queryset):
-        return Place(integration=self.value() or None).of(queryset)
+        return ConnectionFilter(integration=self.value() or None).of(queryset)
 
 
 class OtherIntegrationsFilter(SimpleListFilter):
@@ -78,10 +80,10 @@ class NeedsFilter(SimpleListFilter):
 
     title = _("needs")
     parameter_name = "needs"
-    known = {"person": _("a person within 7 days")}
+    value_labels = {"person": _("a person within 7 days")}
 
     def lookups(self, request, model_admin):
-        return list(self.known.items())
+        return list(self.value_labels.items())
 
     def has_output(self):
         return self.value() is not None
@@ -93,10 +95,10 @@ class NeedsFilter(SimpleListFilter):
 class KindFilter(SimpleListFilter):
     title = _("kind")
     parameter_name = "kind"
-    known = dict(ConnectionAuth.AUTH_KINDS)
+    value_labels = dict(ConnectionAuth.AUTH_KINDS)
 
     def lookups(self, request, model_admin):
-        return self.known.items()
+        return self.value_labels.items()
 
     def queryset(self, request, queryset):
         return queryset.filter(auth_kind=self.value()) if self.value() else queryset
@@ -107,7 +109,7 @@ class EnvironmentFilter(SimpleListFilter):
     parameter_name = "environment"
 
     def lookups(self, request, model_admin):
-        if not wants_choices(request):
+        if not needs_filter_choices(request):
             return [(self.value(), "")]
         visible = ConnectionAuth.objects.visible_to(request.user).order_by()
         names = visible.values_list("environment", flat=True).distinct()
@@ -123,10 +125,10 @@ class EnvironmentFilter(SimpleListFilter):
 class YesNoFilter(SimpleListFilter):
     """A condition that is met or not; the subclass names the column."""
 
-    known = {"1": _("Yes"), "0": _("No")}
+    value_labels = {"1": _("Yes"), "0": _("No")}
 
     def lookups(self, request, model_admin):
-        return self.known.items()
+        return self.value_labels.items()
 
     def queryset(self, request, queryset):
         if self.value() == "1":
@@ -144,7 +146,7 @@ class RenewableFilter(YesNoFilter):
     title = _("renewed by")
     parameter_name = "renewable"
     condition = {"renewable": True}
-    known = {"1": _("Machine"), "0": _("Person")}
+    value_labels = {"1": _("Machine"), "0": _("Person")}
 
 
 class UnreadableFilter(YesNoFilter):
@@ -165,12 +167,12 @@ class OldKeyFilter(SimpleListFilter):
 
     title = _("sealed under")
     parameter_name = "old_key"
-    known = {"1": _("An old key"), "0": _("The newest key"), "missing": _("A missing key")}
+    value_labels = {"1": _("An old key"), "0": _("The newest key"), "missing": _("A missing key")}
 
     def lookups(self, request, model_admin):
-        choices = list(self.known.items())
+        choices = list(self.value_labels.items())
         named = [(name, _("Key %s") % name) for name in keyring.key_ids() if name == self.value()]
-        if not wants_choices(request):
+        if not needs_filter_choices(request):
             return choices + named
         visible = ConnectionAuth.objects.visible_to(request.user)
         if self.value() == "missing" or visible.under_missing_key().exists():
@@ -195,15 +197,15 @@ class BreaksFilter(SimpleListFilter):
     parameter_name = "breaks"
 
     def lookups(self, request, model_admin):
-        after, until = ends_of(self.value() or "")
+        after, until = parse_breaks_param(self.value() or "")
         if after is None and until is None:
             return []
-        words = [_("after %s") % wording.exact(after)] if after else []
-        words += [_("until %s") % wording.exact(until)] if until else []
+        words = [_("after %s") % wording.format_datetime(after)] if after else []
+        words += [_("until %s") % wording.format_datetime(until)] if until else []
         return [(self.value(), " ".join(words))]
 
     def queryset(self, request, queryset):
-        after, until = ends_of(self.value() or "")
+        after, until = parse_breaks_param(self.value() or "")
         if after is not None:
             queryset = queryset.filter(breaks_at__gt=after)
         return queryset.filter(breaks_at__lte=until) if until is not None else queryset
@@ -224,7 +226,7 @@ LIST_FILTERS = (
 )
 
 
-def narrowings(asked, filters=LIST_FILTERS):
+def describe_filters(asked, filters=LIST_FILTERS):
     """What the QueryDict of a list asks for: name of a parameter -> words.
 
     Such as `{"kind": "kind: OAuth 2", "q": "search: acme"}`. Of the filters of a list, each with
@@ -234,11 +236,11 @@ def narrowings(asked, filters=LIST_FILTERS):
     for found in filters:
         if value := asked.get(found.parameter_name):
             choices = dict(getattr(found, "lookup_choices", ()))
-            known = {**getattr(found, "known", {}), **choices}
+            known = {**getattr(found, "value_labels", {}), **choices}
             words[found.parameter_name] = f"{found.title}: {known.get(value, value)}"
     return {**words, "q": _("search: %s") % asked["q"]} if asked.get("q") else words
 
 
-def in_words(query):
+def describe_query(query):
     """The words of narrowings() for a query string."""
-    return list(narrowings(QueryDict(query)).values())
+    return list(describe_filters(QueryDict(query)).values())

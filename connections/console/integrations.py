@@ -11,12 +11,12 @@ from django.utils.translation import ngettext
 
 from connections.audited import AuditedAdmin
 from connections.console import wording
-from connections.console.mixins import KnownLookups
+from connections.console.mixins import AllowedLookupsMixin
 from connections.import_export import integrations
-from connections.json_format.issues import in_words
+from connections.json_format.issues import translate_message
 from connections.models import ConnectionAuth, Integration, scope_of
 
-MOST_NAMED = 20
+MAX_NAMED_CONNECTIONS = 20
 
 
 class LinesField(forms.CharField):
@@ -81,12 +81,12 @@ class IntegrationForm(forms.ModelForm):
     def clean_token_url(self):
         value = self.cleaned_data["token_url"]
         for issue in integrations.url_errors(value):
-            raise forms.ValidationError(in_words(issue.message))
+            raise forms.ValidationError(translate_message(issue.message))
         return value
 
 
 @admin.register(Integration)
-class IntegrationAdmin(KnownLookups, AuditedAdmin):
+class IntegrationAdmin(AllowedLookupsMixin, AuditedAdmin):
     form = IntegrationForm
     lookups = ("auth_type__exact",)
     list_display = ("title", "type", "auth_type", "labels", "count")
@@ -130,11 +130,14 @@ class IntegrationAdmin(KnownLookups, AuditedAdmin):
         if not count:
             return super().get_deleted_objects(objs, request)
         may_look = request.user.has_perm("connections.view_connectionauth")
-        named = [str(record) for record in users.listed()[: MOST_NAMED if may_look else 0]]
+        named = [
+            str(record)
+            for record in users.defer_sealed()[: MAX_NAMED_CONNECTIONS if may_look else 0]
+        ]
         if count > len(named):
             more = count - len(named)
             text = ngettext("%s more connection", "%s more connections", more)
-            named.append(text % wording.number(more))
+            named.append(text % wording.format_number(more))
         return [], {}, set(), named
 
     @admin.display(description=_("Name"), ordering="name")

@@ -15,12 +15,12 @@ from django.core.exceptions import ValidationError
 from django.forms import BooleanField, Media
 from django.http import Http404
 
-PRESERVED = "_changelist_filters"  # where a page of one object leads back to
-MOST_WORDS = 50  # of a search: SQLite takes no condition of hundreds
-ORDER = re.compile(r"-?\d{1,2}(\.-?\d{1,2})*", re.ASCII)
+PRESERVED_FILTERS_VAR = "_changelist_filters"  # where a page of one object leads back to
+MAX_SEARCH_WORDS = 50  # of a search: SQLite takes no condition of hundreds
+ORDER_PATTERN = re.compile(r"-?\d{1,2}(\.-?\d{1,2})*", re.ASCII)
 
 
-def known(query, names):
+def keep_only(query, names):
     """A copy of a QueryDict with only these names; values with U+0000 (PostgreSQL) go too."""
     kept = query.copy()
     for name in query:
@@ -29,22 +29,22 @@ def known(query, names):
     return kept
 
 
-class KnownLookups:
+class AllowedLookupsMixin:
     """For a ModelAdmin: `lookups` names the query parameters of its filters."""
 
     lookups = ()
     media = Media()  # Django's scripts serve pop-ups and lists of two columns; here is neither
 
-    def known_query(self, query):
+    def clean_query(self, query):
         """What of a QueryDict the list takes."""
-        kept = known(query, {SEARCH_VAR, PAGE_VAR, ORDER_VAR, ALL_VAR, *self.lookups})
-        if ORDER_VAR in kept and not self._is_order(kept[ORDER_VAR]):
+        kept = keep_only(query, {SEARCH_VAR, PAGE_VAR, ORDER_VAR, ALL_VAR, *self.lookups})
+        if ORDER_VAR in kept and not self._is_valid_order(kept[ORDER_VAR]):
             del kept[ORDER_VAR]
         return kept
 
-    def _is_order(self, value):
+    def _is_valid_order(self, value):
         columns = len(self.list_display) + bool(self.actions)  # the check boxes are one
-        return bool(ORDER.fullmatch(value)) and all(
+        return bool(ORDER_PATTERN.fullmatch(value)) and all(
             abs(int(part)) < columns for part in value.split(".")
         )
 
@@ -53,20 +53,22 @@ class KnownLookups:
 
     def get_search_results(self, request, queryset, search_term):
         """What holds each word, in any of the fields: so many nothing holds."""
-        if len(search_term.split()) > MOST_WORDS:
+        if len(search_term.split()) > MAX_SEARCH_WORDS:
             return queryset.none(), False
         return super().get_search_results(request, queryset, search_term)
 
     def changelist_view(self, request, extra_context=None):
-        request.GET = self.known_query(request.GET)
+        request.GET = self.clean_query(request.GET)
         chosen = request.POST.getlist(ACTION_CHECKBOX_NAME)
         is_all = BooleanField().to_python(request.POST.get("select_across"))  # whichever these are
-        if not is_all and not all(map(self._is_id, chosen)):  # Django would fail at the others
+        if not is_all and not all(
+            map(self._is_valid_pk, chosen)
+        ):  # Django would fail at the others
             request.POST = request.POST.copy()
-            request.POST.setlist(ACTION_CHECKBOX_NAME, [*filter(self._is_id, chosen)])
+            request.POST.setlist(ACTION_CHECKBOX_NAME, [*filter(self._is_valid_pk, chosen)])
         return super().changelist_view(request, extra_context)
 
-    def _is_id(self, text):
+    def _is_valid_pk(self, text):
         try:
             found = self.opts.pk.to_python(text)
         except ValidationError:
@@ -74,15 +76,15 @@ class KnownLookups:
         return not isinstance(found, int) or found < 2**63
 
     def changeform_view(self, request, *args, **kwargs):
-        self._forget_popup(request)
+        self._drop_popup_params(request)
         return super().changeform_view(request, *args, **kwargs)
 
     def delete_view(self, request, *args, **kwargs):
-        self._forget_popup(request)
+        self._drop_popup_params(request)
         return super().delete_view(request, *args, **kwargs)
 
     def history_view(self, request, *args, **kwargs):
-        self._forget_popup(request)
+        self._drop_popup_params(request)
         return super().history_view(request, *args, **kwargs)
 
     def formfield_for_dbfield(self, db_field, request, **kwargs):
@@ -92,11 +94,13 @@ class KnownLookups:
             field.widget = field.widget.widget
         return field
 
-    def _forget_popup(self, request):
+    def _drop_popup_params(self, request):
         """Pages of one object take no lookup, no pop-up, and no initial values."""
-        request.GET = known(request.GET, {PRESERVED})
+        request.GET = keep_only(request.GET, {PRESERVED_FILTERS_VAR})
         if {TO_FIELD_VAR, IS_POPUP_VAR} & request.POST.keys():
-            request.POST = known(request.POST, request.POST.keys() - {TO_FIELD_VAR, IS_POPUP_VAR})
+            request.POST = keep_only(
+                request.POST, request.POST.keys() - {TO_FIELD_VAR, IS_POPUP_VAR}
+            )
 
     def _get_obj_does_not_exist_redirect(self, request, opts, object_id):
         raise Http404  # Django would send to the dashboard, and repeat the id there

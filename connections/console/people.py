@@ -27,14 +27,14 @@ from connections.accounts.mfa import SECOND_FACTORS
 from connections.audit import log
 from connections.console import wording
 from connections.console.integrations import LinesField
-from connections.console.mixins import KnownLookups
+from connections.console.mixins import AllowedLookupsMixin
 from connections.models import UserScope
 
 # Ours come below; allauth's have nothing that anybody should look at or change by hand.
 admin.site.unregister((User, Group, EmailAddress, Authenticator))
 
 # Permissions have their names in the database, in English: these are Django's for our models.
-GIVEN_NAMES = (
+PERMISSION_NAMES = (
     gettext_noop("Can add connection"),
     gettext_noop("Can change connection"),
     gettext_noop("Can delete connection"),
@@ -47,7 +47,7 @@ GIVEN_NAMES = (
     gettext_noop("Can view group"),
 )
 # Django's own texts on these pages that its German catalogue lacks.
-DJANGO_SAYS = (
+DJANGO_MESSAGES = (
     gettext_noop("Enable password-based authentication for this user by setting a password."),
     gettext_noop("Set password"),
     gettext_noop("Reset password"),
@@ -56,10 +56,10 @@ DJANGO_SAYS = (
     gettext_noop("Password-based authentication was disabled."),
 )
 USER_NAME_HELP = _("Letters, digits and @ . + - _ only.")
-LIMITS = {"scope_environments": "environments", "scope_integrations": "integrations"}
+SCOPE_FIELDS = {"scope_environments": "environments", "scope_integrations": "integrations"}
 
 
-class HashWidget(ReadOnlyPasswordHashWidget):
+class HiddenHashWidget(ReadOnlyPasswordHashWidget):
     """The way to a new password, without the salt and the beginning of the hash of the old one."""
 
     def get_context(self, name, value, attrs):
@@ -69,7 +69,7 @@ class HashWidget(ReadOnlyPasswordHashWidget):
         return context
 
 
-class PasswordOrNone:
+class PasswordFormMixin:
     """For Django's two forms that set somebody else's password: its question in plain words."""
 
     def __init__(self, *args, **kwargs):
@@ -82,21 +82,21 @@ class PasswordOrNone:
             question.choices = (("true", _("Yes")), ("false", _("No")))
 
 
-class NewPersonForm(PasswordOrNone, AdminUserCreationForm):
+class UserAddForm(PasswordFormMixin, AdminUserCreationForm):
     class Meta(AdminUserCreationForm.Meta):
         labels = {"username": _("User name")}
         help_texts = {"username": USER_NAME_HELP}
 
 
-class PasswordForm(PasswordOrNone, AdminPasswordChangeForm):
+class UserPasswordForm(PasswordFormMixin, AdminPasswordChangeForm):
     pass
 
 
-class PersonForm(UserChangeForm):
+class UserForm(UserChangeForm):
     """A user, in the words of the console."""
 
     password = ReadOnlyPasswordHashField(
-        label=_("Password"), widget=HashWidget, help_text=_("Only a hash of it is stored.")
+        label=_("Password"), widget=HiddenHashWidget, help_text=_("Only a hash of it is stored.")
     )
 
     class Meta(UserChangeForm.Meta):
@@ -119,7 +119,7 @@ class PersonForm(UserChangeForm):
         }
 
 
-class LimitedForm(PersonForm):
+class ScopedUserForm(UserForm):
     """A user, with what they are limited to."""
 
     scope_environments = LinesField(
@@ -136,22 +136,22 @@ class LimitedForm(PersonForm):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         if scope := UserScope.objects.filter(pk=self.instance.pk).first():
-            for name, column in LIMITS.items():
+            for name, column in SCOPE_FIELDS.items():
                 self.initial[name] = getattr(scope, column)
 
 
-def _name_of(permission):
+def _permission_label(permission):
     return gettext(permission.name)
 
 
-def _dated(moment):
+def _format_date(moment):
     if not moment:
         return _("never")
-    ago, exact = wording.relative(moment), wording.exact(moment)
+    ago, exact = wording.relative_time(moment), wording.format_datetime(moment)
     return format_html("<span>{} <small>{}</small></span>", ago, exact)
 
 
-class Ticked(KnownLookups):
+class AccountAdminMixin(AllowedLookupsMixin):
     """Groups and permissions are ticked: Django's two lists need a mouse and a wide screen.
 
     Only a superuser changes people and groups, whatever permissions somebody has: who could give
@@ -177,7 +177,7 @@ class Ticked(KnownLookups):
             ours = Q(content_type__app_label="connections")
             people = Q(codename__in=("view_user", "view_group"))
             field.queryset = field.queryset.filter(ours | people)
-            field.label_from_instance = _name_of
+            field.label_from_instance = _permission_label
         return field
 
     def get_deleted_objects(self, objs, request):
@@ -189,25 +189,25 @@ class Ticked(KnownLookups):
         return [str(obj) for obj in objs], counts, lacking, protected
 
 
-class WordedFilter(admin.BooleanFieldListFilter):
+class LabelledBooleanFilter(admin.BooleanFieldListFilter):
     def __init__(self, field, request, params, model, model_admin, field_path):
         super().__init__(field, request, params, model, model_admin, field_path)
-        self.title = PersonForm.Meta.labels[field_path]
+        self.title = UserForm.Meta.labels[field_path]
 
 
 @admin.register(User)
-class PersonAdmin(Ticked, UserAdmin):
-    form = LimitedForm
-    add_form = NewPersonForm
-    change_password_form = PasswordForm
-    list_display = ("user_name", "full_name", "mail", "may", "second_step", "seen")
+class LatchkeyUserAdmin(AccountAdminMixin, UserAdmin):
+    form = ScopedUserForm
+    add_form = UserAddForm
+    change_password_form = UserPasswordForm
+    list_display = ("user_name", "full_name", "mail", "access_summary", "second_step", "seen")
     list_filter = (
-        ("is_active", WordedFilter),
-        ("is_staff", WordedFilter),
-        ("is_superuser", WordedFilter),
+        ("is_active", LabelledBooleanFilter),
+        ("is_staff", LabelledBooleanFilter),
+        ("is_superuser", LabelledBooleanFilter),
         "groups",
     )
-    readonly_fields = ("seen", "joined")
+    readonly_fields = ("seen", "date_added")
     fieldsets = (
         (None, {"fields": ("username", "password")}),
         (_("Personal info"), {"fields": ("first_name", "last_name", "email")}),
@@ -215,13 +215,13 @@ class PersonAdmin(Ticked, UserAdmin):
             _("Permissions"),
             {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")},
         ),
-        (_("Dates"), {"fields": ("seen", "joined")}),
+        (_("Dates"), {"fields": ("seen", "date_added")}),
     )
     lookups = ("is_staff__exact", "is_superuser__exact", "is_active__exact", "groups__id__exact")
 
     def get_queryset(self, request):
         second = Authenticator.objects.filter(user=OuterRef("pk"), type__in=SECOND_FACTORS)
-        return super().get_queryset(request).annotate(has_second=Exists(second))
+        return super().get_queryset(request).annotate(has_second_factor=Exists(second))
 
     def get_changelist_instance(self, request):
         """With the groups of all who are listed, in one query."""
@@ -242,7 +242,7 @@ class PersonAdmin(Ticked, UserAdmin):
         return obj.email
 
     @admin.display(description=_("Allowed"))
-    def may(self, obj):
+    def access_summary(self, obj):
         """Groups, or what outweighs them."""
         if not obj.is_active:
             return _("no sign-in")
@@ -250,17 +250,17 @@ class PersonAdmin(Ticked, UserAdmin):
             return _("everything")
         return ", ".join(sorted(group.name for group in obj.groups.all()))
 
-    @admin.display(description=_("Second step"), ordering="has_second")
+    @admin.display(description=_("Second step"), ordering="has_second_factor")
     def second_step(self, obj):
-        return _("set up") if obj.has_second else _("not set up")
+        return _("set up") if obj.has_second_factor else _("not set up")
 
     @admin.display(description=_("Last signed in"), ordering="last_login")
     def seen(self, obj):
-        return _dated(obj.last_login)
+        return _format_date(obj.last_login)
 
     @admin.display(description=_("Added"))
-    def joined(self, obj):
-        return _dated(obj.date_joined)
+    def date_added(self, obj):
+        return _format_date(obj.date_joined)
 
     def user_change_password(self, request, id, form_url=""):
         """That of others: one's own takes the old one first."""
@@ -270,7 +270,7 @@ class PersonAdmin(Ticked, UserAdmin):
 
     def get_form(self, request, obj=None, **kwargs):
         if obj and not request.user.is_superuser:
-            kwargs["form"] = PersonForm
+            kwargs["form"] = UserForm
         return super().get_form(request, obj, **kwargs)
 
     def get_fieldsets(self, request, obj=None):
@@ -278,7 +278,7 @@ class PersonAdmin(Ticked, UserAdmin):
         if obj is None or not request.user.is_superuser:
             return fieldsets
         scope = {
-            "fields": tuple(LIMITS),
+            "fields": tuple(SCOPE_FIELDS),
             "description": _(
                 "A user with limits sees and touches only the connections inside. "
                 "A superuser has none."
@@ -288,15 +288,15 @@ class PersonAdmin(Ticked, UserAdmin):
 
     def save_model(self, request, obj, form, change):
         super().save_model(request, obj, form, change)
-        if changed := set(LIMITS) & set(form.changed_data):
-            limits = {column: form.cleaned_data[name] for name, column in LIMITS.items()}
+        if changed := set(SCOPE_FIELDS) & set(form.changed_data):
+            limits = {column: form.cleaned_data[name] for name, column in SCOPE_FIELDS.items()}
             UserScope.objects.update_or_create(user=obj, defaults=limits)
-            log.record("permission", request=request, record=obj, fields=changed)
+            log.log_event("permission", request=request, record=obj, fields=changed)
 
 
 @admin.register(Group)
-class RoleAdmin(Ticked, GroupAdmin):
-    list_display = ("role", "members", "allows")
+class LatchkeyGroupAdmin(AccountAdminMixin, GroupAdmin):
+    list_display = ("group_name", "members", "granted_permissions")
 
     def get_queryset(self, request):
         return (
@@ -309,13 +309,13 @@ class RoleAdmin(Ticked, GroupAdmin):
         )
 
     @admin.display(description=_("Group"), ordering="name")
-    def role(self, obj):
+    def group_name(self, obj):
         return obj.name
 
     @admin.display(description=_("Users"), ordering="user_count")
     def members(self, obj):
-        return wording.number(obj.user_count)
+        return wording.format_number(obj.user_count)
 
     @admin.display(description=_("Permissions"), ordering="permission_count")
-    def allows(self, obj):
-        return wording.number(obj.permission_count)
+    def granted_permissions(self, obj):
+        return wording.format_number(obj.permission_count)

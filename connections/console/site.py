@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from connections.audit import log
 from connections.console.dashboard import context as dashboard
 from connections.console.dashboard import keys as dashboard_keys
-from connections.console.mixins import known
+from connections.console.mixins import keep_only
 from connections.console.pages import audit as audit_pages
 from connections.console.pages import bin as bin_pages
 from connections.console.pages import (
@@ -31,7 +31,7 @@ from connections.console.pages import (
 )
 from connections.models import ConnectionAuth
 from connections.records import recycle_bin
-from connections.records.counts import Place
+from connections.records.counts import ConnectionFilter
 
 
 class LatchkeyAdminSite(AdminSite):
@@ -41,14 +41,16 @@ class LatchkeyAdminSite(AdminSite):
     empty_value_display = "\u2013"
 
     def index(self, request, extra_context=None):
-        recycle_bin.throw_away_old()
+        recycle_bin.delete_expired()
         context = dict(extra_context or {})
         if self.get_model_admin(ConnectionAuth).has_view_permission(request):
-            given = known(request.GET, Place._fields)
-            place = Place(*(given.get(name) or None for name in Place._fields))
+            given = keep_only(request.GET, ConnectionFilter._fields)
+            place = ConnectionFilter(
+                *(given.get(name) or None for name in ConnectionFilter._fields)
+            )
             # To the second, which makes for shorter links.
             now = timezone.now().replace(microsecond=0)
-            context["dashboard"] = shown = dashboard.context(request.user, now, place)
+            context["dashboard"] = shown = dashboard.get_context(request.user, now, place)
             context["nav_broken"] = shown["broken_anywhere"]
         return super().index(request, context)
 
@@ -75,9 +77,9 @@ class LatchkeyAdminSite(AdminSite):
             ("import/<uuid:pk>/report/", imports.import_report, "connections_import_report"),
             ("import/integrations/", integrations.import_page, "connections_import_integrations"),
             ("export/", exports.export, "connections_export"),
-            ("views/", saved_views.views, "connections_views"),
+            ("views/", saved_views.views_page, "connections_views"),
             ("changes/", changes.history, "connections_changes"),
-            ("changes/<uuid:pk>/", changes.change, "connections_change_run"),
+            ("changes/<uuid:pk>/", changes.change_run, "connections_change_run"),
             ("changes/<uuid:pk>/progress/", changes.progress, "connections_change_progress"),
             ("find-secret/", find_secret.find_page, "connections_find_secret"),
             ("find-secret/shared/", find_secret.shared_page, "connections_shared_secrets"),
@@ -112,7 +114,7 @@ class LatchkeyAdminSite(AdminSite):
             # Asked when it is shown: the dashboard knows it already.
             "nav_broken": SimpleLazyObject(partial(_broken_count, request.user)),
             "reads_audit": log.may_read(request.user),
-            "sees_keys": dashboard_keys.may_see(request.user),
+            "sees_keys": dashboard_keys.may_view(request.user),
         }
 
 

@@ -7,14 +7,14 @@ from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 
-COOKIE = "time_zone"
+COOKIE_NAME = "time_zone"
 
 
 def middleware(get_response):
     """Show a request's times in its browser's zone; in TIME_ZONE where it told none we know."""
 
     def show(request):
-        with timezone.override(_zone(request.COOKIES.get(COOKIE))):
+        with timezone.override(_zone(request.COOKIES.get(COOKIE_NAME))):
             return get_response(request)
 
     return show

@@ -36,25 +36,25 @@ UNITS = (
 )
 
 # How moments are written (Django's letters for dates). Languages differ in that, too.
-MOMENT = gettext_noop("D j M Y, H:i")
-SECOND = gettext_noop("D j M Y, H:i:s T")
-SHORT = gettext_noop("D j M, H:i")
-ENTRY = gettext_noop("j M Y, H:i")
-DAY = gettext_noop("j M Y")
-SHORT_DAY = gettext_noop("j M")
+DATETIME_FORMAT = gettext_noop("D j M Y, H:i")
+DATETIME_SECONDS_FORMAT = gettext_noop("D j M Y, H:i:s T")
+SHORT_DATETIME_FORMAT = gettext_noop("D j M, H:i")
+AUDIT_DATETIME_FORMAT = gettext_noop("j M Y, H:i")
+DATE_FORMAT = gettext_noop("j M Y")
+SHORT_DATE_FORMAT = gettext_noop("j M")
 
 # Control characters other than blanks, and those that turn the direction of the text after them.
-CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+CONTROL_CHARACTERS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def visible(text):
     """Stored text for a page: what would be invisible or turn the page round is spelled out."""
-    return CONTROLS.sub(lambda found: f"\\u{ord(found.group()):04x}", str(text))
+    return CONTROL_CHARACTERS.sub(lambda found: f"\\u{ord(found.group()):04x}", str(text))
 
 
 # Also behind a semicolon or a tab: where a comma is decimal, spreadsheets part cells there. Wide
 # signs count in East Asian ones.
-FORMULA = re.compile(r'(^|[;\t][ "]*)([=+\-@\t\r\n＝＋－＠])')  # noqa: RUF001
+FORMULA_PREFIX = re.compile(r'(^|[;\t][ "]*)([=+\-@\t\r\n＝＋－＠])')  # noqa: RUF001
 
 
 def csv_cell(value):
@@ -62,33 +62,33 @@ def csv_cell(value):
     if isinstance(value, bool):
         return "true" if value else "false"
     text = "" if value is None else str(value)
-    return FORMULA.sub(r"\1'\2", text)
+    return FORMULA_PREFIX.sub(r"\1'\2", text)
 
 
-def place(issue):
+def issue_location(issue):
     """Where in a record an issue is, such as `line 7 expiryDate`; of an issue as JSON."""
     line = _("line %s") % issue["line"] if issue["line"] else ""
     return visible(f"{line} {issue['path']}").strip()
 
 
-def number(count, digits=0):
+def format_number(count, digits=0):
     """`1,234`: with the separators of the reader."""
     return number_format(count, digits, use_l10n=True, force_grouping=True)
 
 
-def within(text):
+def mid_sentence(text):
     """A label as it stands within a sentence: English begins it small, German leaves it."""
     text = str(text)
     is_english = translation.get_language() == settings.LANGUAGE_CODE
     return text if not is_english or text[1:2].isupper() else text[:1].lower() + text[1:]
 
 
-def changed(names):
+def changed_fields_text(names):
     """What was different, as a sentence; `names` as the API spells them."""
     return _("Changed: %s.") % ", ".join(names) if names else _("Nothing was different.")
 
 
-def local(moment):
+def localtime(moment):
     """`moment` in the current time zone; in UTC where that would leave the calendar."""
     try:
         return django_timezone.localtime(moment)
@@ -96,12 +96,12 @@ def local(moment):
         return moment.astimezone(timezone.utc)
 
 
-def exact(moment, pattern=MOMENT):
+def format_datetime(moment, pattern=DATETIME_FORMAT):
     """`Thu 26 Nov 2026, 14:20` in the current time zone; "" for None."""
-    return "" if moment is None else format_date(local(moment), _(pattern))
+    return "" if moment is None else format_date(localtime(moment), _(pattern))
 
 
-def relative(moment, now=None):
+def relative_time(moment, now=None):
     """`in 3 days`, `2 hours ago`, `now`; "" for None. Rounded down to the largest unit."""
     if moment is None:
         return ""
@@ -109,7 +109,7 @@ def relative(moment, now=None):
     for length, ahead, ago in UNITS:
         if abs(seconds) >= length:
             count = int(abs(seconds) // length)
-            return (ahead if seconds > 0 else ago)(count) % number(count)
+            return (ahead if seconds > 0 else ago)(count) % format_number(count)
     return _("now")
 
 
@@ -126,15 +126,15 @@ def duration(seconds):
             "seconds": seconds % 60,
         }
     return _("%(hours)s h %(minutes)s min") % {
-        "hours": number(seconds // 3600),
+        "hours": format_number(seconds // 3600),
         "minutes": seconds % 3600 // 60,
     }
 
 
-def size(count):
+def approximate_size(count):
     """`about 1.2 KB`; below 100 bytes a rough step, so that the length of a key stays private."""
     if count < 100:
-        return _("under %s KB") % number(0.1, 1)
+        return _("under %s KB") % format_number(0.1, 1)
     if count < 1000 * 1000:
-        return _("about %s KB") % number(count / 1000, 1)
-    return _("about %s MB") % number(count / 1000 / 1000, 1)
+        return _("about %s KB") % format_number(count / 1000, 1)
+    return _("about %s MB") % format_number(count / 1000 / 1000, 1)

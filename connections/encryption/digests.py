@@ -6,15 +6,15 @@ from connections.expiry import deadlines as expiry_deadlines
 from connections.expiry import token_facts
 from connections.json_format import schema, serialize
 
-SHORTEST = 8  # characters of a text inside an object, to count as a secret
+MIN_SECRET_LENGTH = 8  # characters of a text inside an object, to count as a secret
 # Addresses of people are no secrets.
-SECRETS = {*schema.SEALED_FIELDS, "extra"} - {"emails"}
+SECRET_FIELDS = {*schema.SEALED_FIELDS, "extra"} - {"emails"}
 
 
-def derived(auth, *, issued_at, received_at):
+def derived_columns(auth, *, issued_at, received_at):
     """What is derived from an opened auth object alone, by column name."""
     told = token_facts.facts_of(auth)
-    deadlines = expiry_deadlines.deadlines(
+    deadlines = expiry_deadlines.derive_deadlines(
         auth, told, issued_at=issued_at, received_at=received_at
     )
     return {
@@ -33,12 +33,12 @@ def content_digest(auth, digest_key):
         auth = {**auth, "extra": auth["extra"].get("auth", {})}
         if not auth["extra"]:
             del auth["extra"]
-    return hmac.digest(digest_key, serialize.canonical(auth), "sha256").hex()
+    return hmac.digest(digest_key, serialize.canonical_json(auth), "sha256").hex()
 
 
 def identity_digest(digest, integration, environment, digest_key):
     """Keyed digest (hex) that stands for a record without a connection_id."""
-    place = serialize.canonical([digest, integration, environment])
+    place = serialize.canonical_json([digest, integration, environment])
     return hmac.digest(digest_key, place, "sha256").hex()
 
 
@@ -46,7 +46,7 @@ def token_url_digest(integration, digest_key):
     """Keyed digest (hex) of the token address of an integration; None where it has none."""
     if not integration.token_url:
         return None
-    place = serialize.canonical(["token_url", integration.type, integration.token_url])
+    place = serialize.canonical_json(["token_url", integration.type, integration.token_url])
     return hmac.digest(digest_key, place, "sha256").hex()
 
 
@@ -66,13 +66,13 @@ def fingerprints_of(auth, key):
     """
     found = set()
     for name, value in auth.items():
-        if name not in SECRETS:
+        if name not in SECRET_FIELDS:
             continue
         if isinstance(value, str):
             if value.strip():
                 found.add((name, fingerprint(value, key)))
         else:
-            least = SHORTEST if name in ("meta", "extra") else 1
+            least = MIN_SECRET_LENGTH if name in ("meta", "extra") else 1
             texts = (text for text in _texts(value) if len(text.strip()) >= least)
             found.update((name, fingerprint(text, key)) for text in texts)
     return found

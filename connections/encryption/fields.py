@@ -153,7 +153,7 @@ class SealedTextField(EncryptedTextField):
 
     def get_db_prep_value(self, value, connection, prepared=False):
         if value is None or hasattr(value, "as_sql"):
-            return self._without_columns(value)
+            return self._check_expression(value)
         if not isinstance(value, Sealed) or value.record is None:
             raise FieldError(
                 f"{self.name} is sealed: assign it on a record and save that, "
@@ -164,7 +164,7 @@ class SealedTextField(EncryptedTextField):
     def get_db_prep_save(self, value, connection):
         return self.get_db_prep_value(value, connection)
 
-    def _without_columns(self, value):
+    def _check_expression(self, value):
         """Let bulk_update's Case/Value through; an expression that could copy a column, never.
 
         The package would encrypt the expression's repr, other records' secrets included.
@@ -195,7 +195,7 @@ class SealedTextField(EncryptedTextField):
         return None
 
 
-_json_text = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 class SealedJSONField(SealedTextField):
@@ -205,7 +205,7 @@ class SealedJSONField(SealedTextField):
 
     def encode(self, value):
         try:
-            return _json_text(value)
+            return _encode_json(value)
         except (TypeError, ValueError):
             raise SealError(f"{self.name} takes JSON values only.") from None
 
@@ -220,7 +220,7 @@ class IsToken(Func):
     output_field = IntegerField()
     template = (
         "CASE WHEN %(expressions)s IS NULL THEN NULL "
-        f"WHEN substr(%(expressions)s, 1, {len(tokens.BEGIN)}) = '{tokens.BEGIN}' "
-        f"AND length(%(expressions)s) >= {tokens.LEAST} "
+        f"WHEN substr(%(expressions)s, 1, {len(tokens.PREFIX)}) = '{tokens.PREFIX}' "
+        f"AND length(%(expressions)s) >= {tokens.MIN_LENGTH} "
         "AND mod(length(%(expressions)s), 4) = 0 THEN 1 ELSE 0 END"
     )

@@ -20,7 +20,7 @@ from django.db import IntegrityError, OperationalError, ProgrammingError, transa
 from connections.encryption import tokens
 
 KEYLESS_COMMANDS = {"help", "version", "generate_key", "makemigrations", "collectstatic"}
-MAKE_ONE = "make one with `python manage.py generate_key`"
+GENERATE_KEY_HINT = "make one with `python manage.py generate_key`"
 
 
 class KeyringError(Exception):
@@ -62,10 +62,10 @@ def _check_key(key, position):
         raw = b""
     if len(raw) != 32 or base64.urlsafe_b64encode(raw).decode() != key or _is_weak(raw):
         what = f"Key {position} in FERNET_KEYS is not a key that `generate_key` made"
-        raise KeyringError(what, MAKE_ONE)
+        raise KeyringError(what, GENERATE_KEY_HINT)
 
 
-def _spellings(secret_key):
+def _keys_from_secret_key(secret_key):
     """SECRET_KEY as a key: as it is, from the other alphabet, and hashed as in many recipes."""
     other = secret_key.translate(str.maketrans("+/", "-_")).rstrip("=") + "="
     hashed = hashlib.sha256(secret_key.encode(errors="surrogateescape")).digest()
@@ -73,18 +73,18 @@ def _spellings(secret_key):
 
 
 @lru_cache(maxsize=8)
-def _ring(keys, secret_key):
+def _build_ring(keys, secret_key):
     """The checked MultiFernet for a tuple of keys. Cached by value: a changed setting counts."""
     if not keys:
-        raise KeyringError("FERNET_KEYS is not set", f"{MAKE_ONE} and put it there")
-    forbidden = _spellings(secret_key)
+        raise KeyringError("FERNET_KEYS is not set", f"{GENERATE_KEY_HINT} and put it there")
+    forbidden = _keys_from_secret_key(secret_key)
     for position, key in enumerate(keys, 1):
         if not key:
             what = f"Key {position} in FERNET_KEYS is empty"
             raise KeyringError(what, "put a key there, or take the comma out")
         if key in forbidden:
             what = f"Key {position} in FERNET_KEYS equals SECRET_KEY or is made of it"
-            raise KeyringError(what, MAKE_ONE)
+            raise KeyringError(what, GENERATE_KEY_HINT)
         _check_key(key, position)
     if len(set(keys)) != len(keys):
         raise KeyringError("FERNET_KEYS names one key twice", "leave each key in once")
@@ -104,13 +104,13 @@ def _current_ring():
             "SECRET_KEY is not set",
             "put a long random text there; `python manage.py generate_key` prints one",
         )
-    return _ring(tuple(keys), secret_key)
+    return _build_ring(tuple(keys), secret_key)
 
 
-_proven = {}  # ring -> the stored proof that it opened (or made) in this process
+_verified = {}  # ring -> the stored proof that it opened (or made) in this process
 
 
-def require():
+def require_keys():
     """Raise KeyringError unless the keys are there, well-made, and fit what is stored.
 
     The first time keys are used with a database, a proof is sealed and stored; from then on,
@@ -118,11 +118,11 @@ def require():
     `migrate`) or without a database there is nothing to compare with, and the keys pass.
     """
     ring = _current_ring()
-    if ring in _proven:
+    if ring in _verified:
         return
     try:
         with transaction.atomic():
-            token = _stored_key("proof", lambda: "proof")
+            token = _get_or_create_stored_key("proof", lambda: "proof")
     except (OperationalError, ProgrammingError):
         return
     try:
@@ -132,21 +132,21 @@ def require():
             "None of the keys in FERNET_KEYS opens what is stored in this database",
             "bring back the key that sealed it, after the newer ones",
         ) from None
-    _proven[ring] = token
+    _verified[ring] = token
 
 
-def newest_since():
+def newest_key_since():
     """When the newest key came into use (aware datetime, UTC): the proof is sealed under it then.
 
     That is at the first start, or at the rotation that brought the key in; None before that.
     """
-    newest, token = key_ids()[0], _proven.get(_usable_ring())
-    if token is None or key_of(token) != newest:  # another process may have rotated since
-        token = _stored_key("proof", lambda: "proof")
-    return tokens.sealed_at(token) if key_of(token) == newest else None
+    newest, token = key_ids()[0], _verified.get(_verified_ring())
+    if token is None or key_id_for(token) != newest:  # another process may have rotated since
+        token = _get_or_create_stored_key("proof", lambda: "proof")
+    return tokens.sealed_at(token) if key_id_for(token) == newest else None
 
 
-def is_keyless(argv):
+def may_run_without_keys(argv):
     """Whether a command line may run without keys: to get some, and to make the database.
 
     `migrate` may until keys were used with the database; from then on it takes the right ones.
@@ -165,7 +165,7 @@ def _has_proof():
         return False
 
 
-def _stored_key(name, make):
+def _get_or_create_stored_key(name, make):
     """The token of a row in StoredKey; the row is sealed and stored first where there is none."""
     rows = apps.get_model("connections", "StoredKey").objects
     found = rows.filter(name=name).values_list("token", flat=True).first()
@@ -196,8 +196,8 @@ def audit_key():
 
 
 def _random_key(name):
-    token = _stored_key(name, lambda: secrets.token_hex(32))
-    return bytes.fromhex(_open(token, f"key/{name}"))
+    token = _get_or_create_stored_key(name, lambda: secrets.token_hex(32))
+    return bytes.fromhex(_unseal(token, f"key/{name}"))
 
 
 @lru_cache(maxsize=16)
@@ -211,9 +211,9 @@ def key_ids():
     return [key_id(key) for key in settings.FERNET_KEYS]
 
 
-def key_of(token):
+def key_id_for(token):
     """The name of the key that made a token, by its signature; None where none of ours did."""
-    _usable_ring()
+    _verified_ring()
     for key in settings.FERNET_KEYS:
         try:
             _fernet(key).extract_timestamp(token)
@@ -223,12 +223,12 @@ def key_of(token):
     return None
 
 
-def oldest_key(tokens):
+def oldest_key_id_for(tokens):
     """The name of the oldest of our keys that made any of these tokens; "" where none did any."""
-    return oldest_of({key_of(token) for token in tokens})
+    return oldest_key_id({key_id_for(token) for token in tokens})
 
 
-def oldest_of(names):
+def oldest_key_id(names):
     """Which of these names of keys is the oldest; "" where none is ours."""
     return next((name for name in reversed(key_ids()) if name in names), "")
 
@@ -247,7 +247,7 @@ class Resealer:
     """reseal() of many tokens, with the keys of now."""
 
     def __init__(self):
-        _usable_ring()
+        _verified_ring()
         self._keys = [(key_id(key), _fernet(key)) for key in settings.FERNET_KEYS]
         self._newest = self._keys[0]
 
@@ -281,7 +281,7 @@ def reseal_stored_keys(dry_run=False):
     newest, old, bad = key_ids()[0], [], []
     with transaction.atomic():
         for row in rows.select_for_update().order_by("name"):
-            if key_of(row.token) == newest:
+            if key_id_for(row.token) == newest:
                 continue
             try:
                 row.token = reseal(row.token, f"key/{row.name}")
@@ -309,23 +309,23 @@ def _decrypt(ring, token):
         raise InvalidToken from None
 
 
-def _usable_ring():
+def _verified_ring():
     ring = _current_ring()
-    if ring not in _proven:
-        require()
+    if ring not in _verified:
+        require_keys()
     return ring
 
 
 def seal(text, binding):
     """Seal `text` for the place that `binding` names. Returns a Fernet token as text."""
-    return _encrypt(_usable_ring(), binding, text)
+    return _encrypt(_verified_ring(), binding, text)
 
 
 class Sealer:
     """seal() of many values, with the keys of now."""
 
     def __init__(self):
-        self._ring = _usable_ring()
+        self._ring = _verified_ring()
 
     def __call__(self, text, binding):
         return _encrypt(self._ring, binding, text)
@@ -333,12 +333,12 @@ class Sealer:
 
 def unseal(token, binding):
     """Open a token. Raises SealError where no key fits, it is damaged, or belongs elsewhere."""
-    return _open(token, binding)
+    return _unseal(token, binding)
 
 
-def _open(token, binding):
+def _unseal(token, binding):
     """What unseal() does, for keys of our own too: those are nobody's secret to account for."""
-    ring = _usable_ring()
+    ring = _verified_ring()
     try:
         plaintext = _decrypt(ring, token)
     except InvalidToken:
@@ -351,13 +351,13 @@ def _open(token, binding):
 
 def seal_bytes(data, binding):
     """Seal bytes (a chunk of a file); `unseal_bytes` opens them."""
-    return _usable_ring().encrypt(binding.encode() + b"\n" + data)
+    return _verified_ring().encrypt(binding.encode() + b"\n" + data)
 
 
 def unseal_bytes(token, binding):
     """Open what `seal_bytes` made. Raises SealError."""
     try:
-        plaintext = _decrypt(_usable_ring(), bytes(token))
+        plaintext = _decrypt(_verified_ring(), bytes(token))
     except InvalidToken:
         raise SealError("No key that we have opens this chunk, or it is damaged.") from None
     bound, _, data = plaintext.partition(b"\n")
@@ -369,7 +369,7 @@ def unseal_bytes(token, binding):
 def is_authentic(token):
     """Whether one of our keys made this token. Checks its signature; opens nothing."""
     try:
-        _usable_ring().extract_timestamp(token)
+        _verified_ring().extract_timestamp(token)
     except (InvalidToken, TypeError, ValueError):
         return False
     return True

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 OVERHEAD = 1 + 8 + 16 + 32
 # What every token begins with (version 0x80, a time before 2106), and its least length. fields
 # asks the database the same.
-BEGIN, LEAST = "gAAAAA", 100
+PREFIX, MIN_LENGTH = "gAAAAA", 100
 
 
 def is_canonical(token):
@@ -23,7 +23,7 @@ def is_canonical(token):
 
 def is_token(token):
     """Whether a text has the form of a token: its beginning, and whole groups of base64."""
-    return token.startswith(BEGIN) and len(token) >= LEAST and len(token) % 4 == 0
+    return token.startswith(PREFIX) and len(token) >= MIN_LENGTH and len(token) % 4 == 0
 
 
 def sealed_at(token):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from connections.expiry import token_facts
 
 BUCKETS = ("broken", "day", "week", "month", "later", "no_end")
-LAST_MOMENT = datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=timezone.utc)
+MAX_DATETIME = datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=timezone.utc)
 
 
 class Deadlines(NamedTuple):
@@ -49,7 +49,7 @@ def bucket_of(breaks_at, now):
     return "later"
 
 
-def deadlines(auth, told, *, issued_at, received_at):
+def derive_deadlines(auth, told, *, issued_at, received_at):
     """Derive the deadlines of an auth object; `told` is what facts.facts_of() says about it.
 
     `issued_at` is the API's `updated_at` or `created_at` (None where unknown), `received_at`
@@ -58,7 +58,7 @@ def deadlines(auth, told, *, issued_at, received_at):
     access, source = _access_expiry(auth, told, issued_at, received_at)
     refresh = auth.get("refresh_token_expires_date")
     if refresh is None:
-        refresh = _after(issued_at or received_at, auth.get("refresh_token_expires_in"))
+        refresh = _add_lifetime(issued_at or received_at, auth.get("refresh_token_expires_in"))
     renewable = is_renewable(auth)
     if not renewable:
         breaks = access
@@ -73,26 +73,26 @@ def _access_expiry(auth, told, issued_at, received_at):
     if auth.get("expiry_date") is not None:
         return auth["expiry_date"], "expiry_date"
     expires_in = auth.get("expires_in")
-    if issued_at and (moment := _after(issued_at, expires_in)):
+    if issued_at and (moment := _add_lifetime(issued_at, expires_in)):
         return moment, "expires_in"
-    if moment := _after(received_at, expires_in):
+    if moment := _add_lifetime(received_at, expires_in):
         return moment, "expires_in_estimate"
     for field in ("access_token", "token"):
         if "exp" in (known := told.get(field, ())):
-            return token_facts.moment(known["exp"]), "jwt"
+            return token_facts.parse_numeric_date(known["exp"]), "jwt"
     if "pem" in told:
         return datetime.fromisoformat(told["pem"]["not_after"]), "certificate"
     return None, ""
 
 
-def _after(start, seconds):
+def _add_lifetime(start, seconds):
     """`start` plus a lifetime; None for none or one that is not above zero, up to year 9999."""
     if start is None or seconds is None or seconds <= 0:
         return None
     try:
-        return min(start + timedelta(seconds=seconds), LAST_MOMENT)
+        return min(start + timedelta(seconds=seconds), MAX_DATETIME)
     except OverflowError:
-        return LAST_MOMENT
+        return MAX_DATETIME
 
 
 def is_renewable(auth):

@@ -16,11 +16,11 @@ from cryptography import x509
 
 from connections.json_format.issues import printable
 
-TOKENS = ("access_token", "token", "refresh_token")
-HEADER, TIMES = ("alg", "kid", "typ"), ("iat", "nbf", "exp")
-LONGEST = 255  # characters of a text of a header; a longer one is left out
-LONGEST_NAME = 500  # of whose a certificate is; what is longer is cut
-BEGIN, END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+JWT_FIELDS = ("access_token", "token", "refresh_token")
+JWT_HEADER_NAMES, JWT_TIME_CLAIMS = ("alg", "kid", "typ"), ("iat", "nbf", "exp")
+MAX_HEADER_LENGTH = 255  # characters of a text of a header; a longer one is left out
+MAX_NAME_LENGTH = 500  # of whose a certificate is; what is longer is cut
+PEM_BEGIN, PEM_END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 
 
 def facts_of(auth):
@@ -31,18 +31,18 @@ def facts_of(auth):
     certificate. A value that is no text (one that does not open) tells nothing.
     """
     found = {}
-    for field in TOKENS:
+    for field in JWT_FIELDS:
         token = auth.get(field)
         if isinstance(token, str) and token.startswith("ey") and token.count(".") == 2:
-            if told := _of_jwt(token):
+            if told := _jwt_facts(token):
                 found[field] = told
     pem = auth.get("pem")
-    if isinstance(pem, str) and (told := _of_certificate(pem)):
+    if isinstance(pem, str) and (told := _certificate_facts(pem)):
         found["pem"] = told
     return found
 
 
-def moment(seconds):
+def parse_numeric_date(seconds):
     """The moment of a NumericDate (RFC 7519, 2); None where it is none in the calendar."""
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         return None
@@ -52,25 +52,25 @@ def moment(seconds):
         return None
 
 
-def _of_jwt(token):
+def _jwt_facts(token):
     header, claims = token.split(".")[:2]
-    told, claims = _of_header(header), _decoded(claims)
-    times = {name: claims.get(name) for name in TIMES}
-    return told | {name: time for name, time in times.items() if moment(time)}
+    told, claims = _jwt_header_facts(header), _decode_part(claims)
+    times = {name: claims.get(name) for name in JWT_TIME_CLAIMS}
+    return told | {name: time for name, time in times.items() if parse_numeric_date(time)}
 
 
 @lru_cache(maxsize=64)  # all tokens of an issuer have the same few
-def _of_header(part):
-    header = _decoded(part)
+def _jwt_header_facts(part):
+    header = _decode_part(part)
     return {
         name: text
-        for name in HEADER
+        for name in JWT_HEADER_NAMES
         if isinstance(text := header.get(name), str) and text.isprintable()
-        if 0 < len(text) <= LONGEST
+        if 0 < len(text) <= MAX_HEADER_LENGTH
     }
 
 
-def _decoded(part):
+def _decode_part(part):
     try:
         value = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
     except (ValueError, RecursionError, binascii.Error):
@@ -78,9 +78,9 @@ def _decoded(part):
     return value if isinstance(value, dict) else {}
 
 
-def _of_certificate(pem):
-    _, begin, rest = pem.partition(BEGIN)
-    body, end, _ = rest.partition(END)
+def _certificate_facts(pem):
+    _, begin, rest = pem.partition(PEM_BEGIN)
+    body, end, _ = rest.partition(PEM_END)
     told = {}
     # A parser of foreign bytes: whatever it trips over, the rest is not known.
     with suppress(Exception):
@@ -88,8 +88,8 @@ def _of_certificate(pem):
             found = x509.load_pem_x509_certificate(f"{begin}{body}{end}".encode())
             told["not_after"] = found.not_valid_after_utc.isoformat()
             told["not_before"] = found.not_valid_before_utc.isoformat()
-            told["subject"] = printable(found.subject.rfc4514_string(), LONGEST_NAME)
-            told["issuer"] = printable(found.issuer.rfc4514_string(), LONGEST_NAME)
+            told["subject"] = printable(found.subject.rfc4514_string(), MAX_NAME_LENGTH)
+            told["issuer"] = printable(found.issuer.rfc4514_string(), MAX_NAME_LENGTH)
             serial = found.serial_number
             told["serial"] = serial.to_bytes(serial.bit_length() // 8 + 1, "big").hex(":")
     return told

@@ -9,12 +9,12 @@ from functools import partial
 
 from connections.json_format import entry as json_format_entry
 from connections.json_format import serialize
-from connections.json_format.stream.reader import entries
+from connections.json_format.stream.reader import read_entries
 
-BITS_64 = 2**64 - 1
+UINT64_MAX = 2**64 - 1
 
 
-class Numbers:
+class Uint64Set:
     """A set of 64-bit numbers that takes 8 bytes for each, where Python's takes 100."""
 
     def __init__(self):
@@ -32,7 +32,7 @@ class Numbers:
         return place < len(bucket) and bucket[place] == number
 
 
-class Repeats:
+class Duplicates:
     """Finds ids, and texts of entries without one, that a source holds more than once.
 
     `repeated` holds the numbers (64-bit keyed hashes) that occur again, `conflicting` those of
@@ -47,28 +47,28 @@ class Repeats:
     def clear(self):
         """Forget what was observed."""
         self._buckets = [array("Q") for _ in range(256)]
-        self.has_nameless = False
+        self.has_entry_without_id = False
 
-    def number_of(self, raw):
+    def entry_hash(self, raw):
         """The number that stands for the id of an entry, or for its text where it has none."""
-        return self._number(_id_of(raw.value), raw.text)
+        return self._hash(_connection_id(raw.value), raw.text)
 
-    def observe(self, value, text):
+    def add(self, value, text):
         """Take note of an entry: what is known of it at least, and its text (str or bytes)."""
-        connection_id = _id_of(value)
-        number = self._number(connection_id, text)
+        connection_id = _connection_id(value)
+        number = self._hash(connection_id, text)
         self._buckets[number & 255].append(number)
         if connection_id is None:
-            self.has_nameless = True
+            self.has_entry_without_id = True
 
     @staticmethod
-    def _number(connection_id, text):
+    def _hash(connection_id, text):
         # Python's own hash is keyed anew for each process, and the same in those it forks.
         if connection_id is not None:
-            return hash((True, connection_id)) & BITS_64
+            return hash((True, connection_id)) & UINT64_MAX
         if isinstance(text, str):
             text = text.encode()
-        return hash((False, text.strip())) & BITS_64
+        return hash((False, text.strip())) & UINT64_MAX
 
     def finish(self, source, layout):
         """After the first pass: find what repeats, and read again only if something does."""
@@ -77,11 +77,11 @@ class Repeats:
                 self.repeated.update(n for n, count in Counter(bucket).items() if count > 1)
         if self.repeated:
             contents = {}
-            for raw in entries(source, layout):
-                if not raw.fault and (number := self.number_of(raw)) in self.repeated:
+            for raw in read_entries(source, layout):
+                if not raw.fault and (number := self.entry_hash(raw)) in self.repeated:
                     entry = json_format_entry.read_entry(raw.value)
                     if not entry.is_refused:
-                        contents.setdefault(number, set()).add(self._content(entry))
+                        contents.setdefault(number, set()).add(self._content_digest(entry))
             self.conflicting = {n for n, found in contents.items() if len(found) > 1}
 
     @staticmethod
@@ -98,12 +98,14 @@ class Repeats:
             repeats._buckets = None
         return shared
 
-    def _content(self, entry):
+    def _content_digest(self, entry):
         parts = [entry.auth, entry.connection, entry.auth_extra, entry.connection_extra]
-        return hashlib.blake2b(serialize.canonical(parts), digest_size=8, key=self._key).digest()
+        return hashlib.blake2b(
+            serialize.canonical_json(parts), digest_size=8, key=self._key
+        ).digest()
 
 
-def _id_of(value):
+def _connection_id(value):
     if isinstance(value, dict) and json_format_entry.is_connection(value):
         connection_id = value.get("id")
         return connection_id if isinstance(connection_id, str) else None

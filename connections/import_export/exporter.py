@@ -19,14 +19,14 @@ from connections.models import SEALED_COLUMNS, ConnectionAuth
 SHAPES = ("auth", "connection")
 NAMINGS = ("camel", "snake")
 FORMATS = ("json", "ndjson")
-SECRETS = ("include", "mask", "omit")
-CHUNK = 500  # records that are read and written as one text
-ARRAYS = {"emails", "other_auth_info"}
-WHOLE_MASKED = {"secret", "state", "pem", "object"}  # kinds whose masks tell nothing of them
+SECRET_MODES = ("include", "mask", "omit")
+BATCH_SIZE = 500  # records that are read and written as one text
+ARRAY_FIELDS = {"emails", "other_auth_info"}
+FULLY_MASKED_KINDS = {"secret", "state", "pem", "object"}  # kinds whose masks tell nothing of them
 
 
 @dataclass(frozen=True)
-class Options:
+class ExportOptions:
     """What to write (docs/json-format.md). `secrets`: include, mask or omit sealed values."""
 
     shape: str = "auth"
@@ -37,7 +37,7 @@ class Options:
 
 
 @dataclass
-class Tally:
+class ExportTally:
     """Counts what an export wrote, and names the records that it had to leave out."""
 
     exported: int = 0
@@ -53,20 +53,20 @@ def stream(queryset, options, tally, jobs=1, request=None):
     """
     count = queryset.count()
     chosen = (options.shape, options.naming, options.format, f"secrets: {options.secrets}")
-    log.record("export", request=request, count=count, reason=", ".join(chosen))
-    return _pieces(queryset, options, tally, lib_processes.processes(jobs, count))
+    log.log_event("export", request=request, count=count, reason=", ".join(chosen))
+    return _iter_text(queryset, options, tally, lib_processes.worker_count(jobs, count))
 
 
-def _pieces(queryset, options, tally, processes):
+def _iter_text(queryset, options, tally, processes):
     opening, separator, closing = ("[\n", ",\n", "\n]\n")
     if options.format == "ndjson":
         opening, separator, closing = ("", "\n", "\n")
-    writer = _Writer(queryset, options, separator)
+    writer = _RangeWriter(queryset, options, separator)
     with lib_processes.workers(writer.write, processes) as in_order:
-        for text, count, unreadable in in_order(lib_processes.id_ranges(queryset, CHUNK)):
+        for text, count, unreadable in in_order(lib_processes.id_ranges(queryset, BATCH_SIZE)):
             for pk, name, fields in unreadable:
                 tally.left_out.append((name, fields))
-                ConnectionAuth.all_objects.get(pk=pk).note_unreadable(fields)
+                ConnectionAuth.all_objects.get(pk=pk).mark_unreadable(fields)
             if count:
                 yield (separator if tally.exported else opening) + text
                 tally.exported += count
@@ -76,7 +76,7 @@ def _pieces(queryset, options, tally, processes):
         yield "[]\n"
 
 
-class _Writer:
+class _RangeWriter:
     """Writes the JSON of a range of records. Opens values; stores nothing."""
 
     def __init__(self, queryset, options, separator):
@@ -84,13 +84,18 @@ class _Writer:
         self.sealed = () if options.secrets == "omit" else SEALED_COLUMNS
         kinds = schema.AUTH_FIELDS.items() if options.secrets == "mask" else ()
         self.masks = {
-            name: serialize.mask(name, ()) for name, kind in kinds if kind in WHOLE_MASKED
+            name: serialize.mask_value(name, ())
+            for name, kind in kinds
+            if kind in FULLY_MASKED_KINDS
         }
         plain = (*schema.CONNECTION_COLUMNS, *schema.PLAIN_FIELDS)
         self.columns = ("id", "unreadable_fields", *plain, *self.sealed)
         # Of what is masked whole, only whether it is there.
         asked = [IsToken(name) if name in self.masks else name for name in self.columns]
-        self.rows, self.converters = queryset.values_list(*asked), rows.converters(self.columns)
+        self.rows, self.converters = (
+            queryset.values_list(*asked),
+            rows.from_db_converters(self.columns),
+        )
         self.encode = json.JSONEncoder(
             ensure_ascii=options.ascii, allow_nan=False, separators=(", ", ": ")
         ).encode
@@ -101,13 +106,13 @@ class _Writer:
         That is a list of `(id, name, names of fields)`.
         """
         texts, unreadable = [], []
-        for row in rows.raw(lib_processes.in_range(self.rows, *ids)):
+        for row in rows.fetch_raw(lib_processes.filter_id_range(self.rows, *ids)):
             values = self._values(row)
             sealed, faults = self._open(values)
             if faults:
                 name = values["connection_id"] or str(values["id"])
                 unreadable.append((values["id"], name, faults))
-            elif written := self._written(values, sealed):
+            elif written := self._serialize(values, sealed):
                 texts.append(self.encode(written))
             elif self.options.secrets == "omit":
                 texts.append("{}")
@@ -135,18 +140,18 @@ class _Writer:
                     faults.append(name)
                 continue
             try:
-                is_json = rows.SEALED[name].is_json
+                is_json = rows.SEALED_MODEL_FIELDS[name].is_json
                 opened[name] = Sealed(values[name], name, str(values["id"]), is_json).reveal()
             except SealError:
                 faults.append(name)
         return opened, faults
 
-    def _written(self, values, sealed):
+    def _serialize(self, values, sealed):
         """The dict to write; empty where an auth object is asked for and the record has none."""
         extra = sealed.pop("extra", {})
         if self.options.secrets == "mask":
-            for name in ARRAYS & sealed.keys():
-                sealed[name] = serialize.mask(name, sealed[name])
+            for name in ARRAY_FIELDS & sealed.keys():
+                sealed[name] = serialize.mask_value(name, sealed[name])
             extra = {part: {serialize.MASK: True} for part in extra}
         naming = self.options.naming
         values.update(sealed)
@@ -156,7 +161,7 @@ class _Writer:
         return serialize.connection_json(values, written, extra.get("connection"), naming)
 
 
-def left_out_message(tally):
+def left_out_messages(tally):
     """One sentence a record, for stderr or a page; names places, no values."""
     return [
         f"{printable(name)}: {COMMAND_ERRORS['unreadable']} ({', '.join(fields)})"
@@ -165,7 +170,7 @@ def left_out_message(tally):
 
 
 @contextmanager
-def whole_file(path, overwrite):
+def atomic_file(path, overwrite):
     """A text file that appears, 0600, only when it is complete. Raises FileExistsError."""
     folder, name = os.path.split(os.path.abspath(path))
     if os.path.lexists(path) and not os.path.isfile(path):

@@ -16,28 +16,28 @@ from uuid_utils import uuid7
 
 from connections.audit import log
 from connections.import_export import rows
-from connections.import_export.duplicates import Repeats
+from connections.import_export.duplicates import Duplicates
 from connections.import_export.judge import Judge
 from connections.import_export.writer import Writer
 from connections.json_format.issues import (
+    CHANGES_KEPT,
     COMMAND_ERRORS,
     NOTHING_STORED,
-    STORED_STAYS,
     FileRefused,
 )
 from connections.json_format.stream.reader import scan
 from connections.lib import processes as lib_processes
-from connections.models import EVERYTHING, Scope
+from connections.models import UNLIMITED, Scope
 
-TOGETHER = 16  # pieces that are written in one transaction
-POLICIES = ("update", "replace", "skip", "fail")
-ACTIONS = ("created", "updated", "unchanged", "skipped", "rejected")
+PIECES_PER_TRANSACTION = 16  # pieces that are written in one transaction
+CONFLICT_POLICIES = ("update", "replace", "skip", "fail")
+VERDICT_ACTIONS = ("created", "updated", "unchanged", "skipped", "rejected")
 
 
 @dataclass(frozen=True)
-class Options:
-    """How to import. `integration` and `environment` are for entries that name none; `run` and
-    `by` are the ids of an ImportRun and of a user: what is stored remembers them.
+class ImportOptions:
+    """How to import. `integration` and `environment` are for entries that name none; `run_id` and
+    `user_id` are the ids of an ImportRun and of a user: what is stored remembers them.
     """
 
     on_conflict: str = "update"
@@ -46,15 +46,15 @@ class Options:
     atomic: bool = False
     integration: str | None = None
     environment: str | None = None
-    scope: Scope = EVERYTHING  # what lies outside is neither written nor told of
+    scope: Scope = UNLIMITED  # what lies outside is neither written nor told of
     may_add: bool = True
     may_change: bool = True
-    run: UUID | None = None
-    by: int | None = None
+    run_id: UUID | None = None
+    user_id: int | None = None
 
 
 @dataclass
-class Result:
+class ImportResult:
     """The outcome of a run; `read` is the sum of the five verdicts, `seconds` wall time."""
 
     created: int = 0
@@ -71,7 +71,7 @@ class Result:
 
     @property
     def read(self):
-        return sum(getattr(self, action) for action in ACTIONS)
+        return sum(getattr(self, action) for action in VERDICT_ACTIONS)
 
     def count(self, verdict):
         setattr(self, verdict.action, getattr(self, verdict.action) + 1)
@@ -91,7 +91,7 @@ class Result:
         if atomic:
             self.store_nothing()
         stays = (self.created or self.updated) and not self.dry_run
-        rest = STORED_STAYS if stays else NOTHING_STORED
+        rest = CHANGES_KEPT if stays else NOTHING_STORED
         self.error = {"code": code, "message": f"{message} {rest}"}
 
     def as_json(self):
@@ -107,15 +107,15 @@ class Cancelled(Exception):
     """Raised by `on_progress` to stop a run after the batch that is stored."""
 
 
-class _NothingStored(Exception):
+class RollBackAtomic(Exception):
     """Rolls an atomic run back."""
 
 
-class _Rehearsed(Exception):
+class RollBackPreview(Exception):
     """Rolls a preview back that had to write."""
 
 
-def run(sources, options=None, on_verdict=None, on_progress=None, jobs=1, user=None):
+def run_import(sources, options=None, on_verdict=None, on_progress=None, jobs=1, user=None):
     """Import sources (see reader) and return a Result.
 
     The syntax of all sources is checked first: where one is refused, nothing of any is stored.
@@ -124,10 +124,10 @@ def run(sources, options=None, on_verdict=None, on_progress=None, jobs=1, user=N
     one writes. It is audited as of `user` (see audit.record): an entry before anything is stored,
     which stays alone where the process is killed, and one with the counts at the end.
     """
-    options = options or Options()
-    result = Result(dry_run=options.dry_run)
+    options = options or ImportOptions()
+    result = ImportResult(dry_run=options.dry_run)
     if not options.dry_run:
-        log.record("import", user=user, reason=_said(sources, options), result="started")
+        log.log_event("import", user=user, reason=_describe(sources, options), result="started")
     is_inside = connection.in_atomic_block
     try:
         _run(result, sources, options, on_verdict, on_progress, jobs)
@@ -135,14 +135,14 @@ def run(sources, options=None, on_verdict=None, on_progress=None, jobs=1, user=N
         if options.atomic:
             result.store_nothing()
         if isinstance(error, KeyboardInterrupt) and not is_inside:
-            _connect_anew()
+            _reset_connection()
         _audit(result, sources, options, user, "failed")
         raise
     _audit(result, sources, options, user, "failed" if result.error else "done")
     return result
 
 
-def _connect_anew():
+def _reset_connection():
     """Leave a connection that Ctrl-C may have met within a BEGIN or COMMIT: what Django believes
     of it need not be so. What was not committed is rolled back.
     """
@@ -157,16 +157,16 @@ def _audit(result, sources, options, user, outcome):
         f"{result.created} created, {result.updated} updated, {result.unchanged} unchanged, "
         f"{result.skipped} skipped, {result.rejected} refused"
     )
-    log.record(
+    log.log_event(
         "import",
         user=user,
         count=result.created + result.updated,
-        reason=f"{counts} {_said(sources, options)}",
+        reason=f"{counts} {_describe(sources, options)}",
         result=outcome,
     )
 
 
-def _said(sources, options):
+def _describe(sources, options):
     return f"({options.on_conflict}): {', '.join(source.name for source in sources)}"
 
 
@@ -178,13 +178,13 @@ def _run(result, sources, options, on_verdict, on_progress, jobs):
         # Where files share records, what one says depends on what became of another: they are
         # taken piece after piece, and a preview does all of it and rolls it back.
         found = [repeats for _, _, repeats in scanned]
-        is_shared = Repeats.is_shared(found)
+        is_shared = Duplicates.is_shared(found)
         # Without an id, equal content may be spelled in two ways: only the store can tell.
-        is_unsure = sum(repeats.has_nameless for repeats in found) > 1
+        is_unsure = sum(repeats.has_entry_without_id for repeats in found) > 1
         rehearses = options.dry_run and (is_shared or is_unsure)
         if rehearses:
             options = replace(options, dry_run=False)
-        processes = 1 if is_shared or rehearses else lib_processes.processes(jobs, total)
+        processes = 1 if is_shared or rehearses else lib_processes.worker_count(jobs, total)
         judge = Judge(scanned, options, timezone.now())
         writer = Writer(judge, result, on_verdict, one_by_one=is_shared or rehearses)
         is_one = rehearses or (options.atomic and not options.dry_run)
@@ -193,15 +193,15 @@ def _run(result, sources, options, on_verdict, on_progress, jobs):
             transaction.atomic() if is_one else nullcontext(),
         ):
             if not result.dry_run:
-                rows.keep_pages()
-            _take_all(writer, in_order, total, on_progress)
+                rows.enlarge_page_cache()
+            _write_all(writer, in_order, total, on_progress)
             if options.atomic and result.rejected:
-                raise _NothingStored
+                raise RollBackAtomic
             if rehearses:
-                raise _Rehearsed
-    except _Rehearsed:
+                raise RollBackPreview
+    except RollBackPreview:
         pass
-    except _NothingStored:
+    except RollBackAtomic:
         result.error = {"code": "nothing_stored", "message": COMMAND_ERRORS["nothing_stored"]}
         result.store_nothing()
     except Cancelled:
@@ -219,7 +219,7 @@ def _run(result, sources, options, on_verdict, on_progress, jobs):
 
 
 def _scan(source):
-    repeats = Repeats()
+    repeats = Duplicates()
     layout = scan(source, repeats)
     repeats.finish(source, layout)
     return source, layout, repeats
@@ -234,7 +234,7 @@ def _tasks(scanned):
             yield index, piece, uuid7().int
 
 
-def _take_all(writer, in_order, total, on_progress):
+def _write_all(writer, in_order, total, on_progress):
     """Write what the processes judge, some pieces at a time: a commit costs as much as many rows.
 
     They are gathered outside the transaction, so that others get to write in between.
@@ -242,8 +242,8 @@ def _take_all(writer, in_order, total, on_progress):
     done, given = 0, deque()
     if on_progress:
         on_progress(done, total)
-    judged = in_order(_remember(_tasks(writer.judge.scanned), given))
-    together = 1 if writer.one_by_one else TOGETHER
+    judged = in_order(_track_tasks(_tasks(writer.judge.scanned), given))
+    together = 1 if writer.one_by_one else PIECES_PER_TRANSACTION
     while group := [(given.popleft(), piece) for piece in islice(judged, together)]:
         writer.take(group)
         done += sum(task[1].count for task, _ in group)
@@ -251,7 +251,7 @@ def _take_all(writer, in_order, total, on_progress):
             on_progress(done, total)
 
 
-def _remember(tasks, given):
+def _track_tasks(tasks, given):
     for task in tasks:
         given.append(task)
         yield task

@@ -9,7 +9,7 @@ from connections.json_format import entry as json_format_entry
 from connections.json_format import schema
 from connections.json_format.issues import RECORD_ERRORS, Issue, printable
 from connections.json_format.issues import gettext_noop as _
-from connections.json_format.stream.reader import entries, scan
+from connections.json_format.stream.reader import read_entries, scan
 from connections.json_format.values import MAX_SHORT_TEXT
 from connections.models import Integration
 
@@ -23,7 +23,7 @@ FIELDS = {
 
 
 @dataclass
-class Result:
+class IntegrationImportResult:
     created: int = 0
     updated: int = 0
     unchanged: int = 0
@@ -43,14 +43,14 @@ def url_errors(value):
 
 
 @transaction.atomic
-def store(source):
+def import_integrations(source):
     """Store every good entry of a source (see reader); what the list lacks stays as it is.
 
     Returns a Result. Raises FileRefused where the source is no JSON.
     """
-    result = Result()
-    for raw in entries(source, scan(source)):
-        kind, values, problem = _read(raw)
+    result = IntegrationImportResult()
+    for raw in read_entries(source, scan(source)):
+        kind, values, problem = _parse_entry(raw)
         if problem:
             result.issues.append(Issue(problem[0], problem[2], problem[1], raw.number, raw.line))
             continue
@@ -65,7 +65,7 @@ def store(source):
             result.updated += 1
         else:
             result.unchanged += 1
-    log.record(
+    log.log_event(
         "import",
         record="integrations",
         count=result.created + result.updated,
@@ -75,7 +75,7 @@ def store(source):
     return result
 
 
-def _read(raw):
+def _parse_entry(raw):
     """`(type, values, None)`, or `(None, None, (code, path, sentence))`."""
     if raw.fault:
         return None, None, (raw.fault, "", raw.message)
@@ -98,7 +98,7 @@ def _read(raw):
     for name, is_list in FIELDS.items():
         given = value.get(name)
         if given is None:
-            given = value.get(schema.camel(name))
+            given = value.get(schema.to_camel_case(name))
         if given is None:
             continue
         items = given if is_list else [given]

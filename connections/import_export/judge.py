@@ -13,16 +13,16 @@ from django.db.models import BooleanField, ExpressionWrapper, Q
 from connections.encryption import keyring
 from connections.encryption.digests import (
     content_digest,
-    derived,
+    derived_columns,
     fingerprints_of,
     identity_digest,
 )
 from connections.expiry import deadlines
 from connections.import_export import rows
-from connections.import_export.merge import fresh_auth, written_alike
+from connections.import_export.merge import auth_for_new_record, equal_when_serialized
 from connections.json_format import entry as json_format_entry
 from connections.json_format import schema
-from connections.json_format.issues import OUTSIDE, Issue
+from connections.json_format.issues import OUT_OF_SCOPE, Issue
 from connections.json_format.issues import gettext_noop as _
 from connections.json_format.stream.reader import read_piece
 from connections.json_format.values import MASKED
@@ -47,7 +47,7 @@ class Verdict:
     def __reduce__(self):  # many of them pass between processes: the short way
         return Verdict, tuple(vars(self).values())
 
-    def say(self, code, message, path=""):
+    def add_issue(self, code, message, path=""):
         self.issues.append(Issue(code, message, path))
 
     def has_issue(self, code):
@@ -55,7 +55,7 @@ class Verdict:
 
 
 @dataclass
-class Judged:
+class JudgedPiece:
     """A piece, judged. What is keyed by `position` is keyed by the place in `verdicts`."""
 
     verdicts: list = field(default_factory=list)
@@ -86,7 +86,7 @@ class Judge:
         self.digest_key, self.fingerprint_key = keyring.digest_key(), keyring.fingerprint_key()
         self.newest_key, self.seal = keyring.key_ids()[0], keyring.Sealer()
         dates = dict.fromkeys(("created_at", "updated_at", "received_at"), now)
-        self.maker = rows.RowMaker({"made_by_run": options.run, **dates})
+        self.row_maker = rows.RowMaker({"made_by_run": options.run_id, **dates})
 
     def judge(self, task, moved=None):
         """Judge a task: (index of the source, Piece, number of the first id). Gives a Judged.
@@ -96,21 +96,21 @@ class Judge:
         """
         index, piece, first_id = task
         source, layout, repeats = self.scanned[index]
-        judged, entries = Judged(), {}
+        judged, entries = JudgedPiece(), {}
         for position, raw in enumerate(read_piece(source, layout, piece)):
             verdict = Verdict(raw.number, raw.line, source.name)
             judged.verdicts.append(verdict)
             if raw.fault:
                 verdict.action = "rejected"
-                verdict.say(raw.fault, raw.message)
+                verdict.add_issue(raw.fault, raw.message)
                 continue
             entry = json_format_entry.read_entry(raw.value)
             verdict.issues = entry.issues
             self._add_defaults(entry)
-            if repeats.repeated and (number := repeats.number_of(raw)) in repeats.repeated:
-                judged.numbers[position] = (number, entry.spelled.get("id", ""))
+            if repeats.repeated and (number := repeats.entry_hash(raw)) in repeats.repeated:
+                judged.numbers[position] = (number, entry.paths.get("id", ""))
                 if number in repeats.conflicting:
-                    entry.say("same_id_twice", entry.spelled.get("id", "id"))
+                    entry.add_issue("same_id_twice", entry.paths.get("id", "id"))
             if entry.is_refused:
                 verdict.action = "rejected"
             else:
@@ -131,7 +131,7 @@ class Judge:
         auths, digests = {}, {}
         for position, entry in entries.items():
             if not has_masks(entry):
-                auths[position] = fresh_auth(entry)
+                auths[position] = auth_for_new_record(entry)
                 # Without an id, none is an empty one: its content is the identity of a record.
                 if entry.auth is not None or entry.connection.get("connection_id") is None:
                     digests[position] = content_digest(auths[position], self.digest_key)
@@ -149,7 +149,7 @@ class Judge:
                 # Whatever is stored there, and whatever else is wrong: the answer is the same.
                 judged.identities.pop(position, None)
                 verdict.action, verdict.issues = "rejected", []
-                verdict.say("not_permitted", OUTSIDE)
+                verdict.add_issue("not_permitted", OUT_OF_SCOPE)
             elif row is None:
                 self._judge_new(judged, position, entry, auths.get(position), digest, first_id)
             elif not self._is_unchanged(row, entry, digest):
@@ -163,8 +163,8 @@ class Judge:
         """Whether the record that is stored, and the place that the entry names, are in scope."""
         stored = (row.integration_id, row.environment) if row else (None, None)
         named = map(entry.connection.get, ("integration_id", "environment"), stored)
-        return self.options.scope.reaches(*named) and (
-            row is None or self.options.scope.reaches(*stored)
+        return self.options.scope.includes(*named) and (
+            row is None or self.options.scope.includes(*stored)
         )
 
     def _identity(self, entry, digest):
@@ -183,7 +183,7 @@ class Judge:
             # Found by its content, which is all the identity it has.
             return not entry.connection_extra
         if not all(
-            written_alike(entry.connection.get(column), stored)
+            equal_when_serialized(entry.connection.get(column), stored)
             for column, stored in zip(schema.CONNECTION_COLUMNS, row, strict=False)
         ):
             return False
@@ -194,14 +194,14 @@ class Judge:
     def _judge_new(self, judged, position, entry, auth, digest, first_id):
         verdict = judged.verdicts[position]
         if auth is None:
-            fresh_auth(entry)  # says what is masked and has nothing to keep
+            auth_for_new_record(entry)  # says what is masked and has nothing to keep
         if not entry.is_refused and not self.options.may_add:
-            entry.say("not_permitted", "", _("You may not add connections."))
+            entry.add_issue("not_permitted", "", _("You may not add connections."))
         if entry.is_refused:
             verdict.action = "rejected"
             return
         verdict.action = "created"
-        values = derived(
+        values = derived_columns(
             auth,
             issued_at=entry.connection.get("source_updated_at")
             or entry.connection.get("source_created_at"),
@@ -213,11 +213,11 @@ class Judge:
         judged.new[position] = ()
         if not self.options.dry_run:
             record_id = uuid.UUID(int=first_id + position)
-            judged.fingerprints[position] = self.maker.fingerprints(
+            judged.fingerprints[position] = self.row_maker.fingerprints(
                 record_id, fingerprints_of(auth, self.fingerprint_key)
             )
             sealed = rows.seal_auth(record_id, auth, self.seal)
-            judged.new[position] = self.maker.row(
+            judged.new[position] = self.row_maker.row(
                 {name: auth[name] for name in schema.PLAIN_FIELDS if name in auth},
                 entry.connection,
                 values,
@@ -242,10 +242,10 @@ def has_masks(entry):
 
 
 # What is looked up of a stored record: its connection columns first.
-OURS = ("id", "content_digest", "binned_at", "created_at", "updated_at")
-Stored = namedtuple(
+OTHER_COLUMNS = ("id", "content_digest", "binned_at", "created_at", "updated_at")
+StoredRow = namedtuple(
     "Stored",
-    (*schema.CONNECTION_COLUMNS, *OURS, "has_extra"),
+    (*schema.CONNECTION_COLUMNS, *OTHER_COLUMNS, "has_extra"),
 )
 
 
@@ -255,9 +255,9 @@ class _StoredRecords:
     HAS_EXTRA = ExpressionWrapper(Q(extra__isnull=False), output_field=BooleanField())
 
     def __init__(self, entries, digests, begun, scope):
-        self.begun = begun
+        self.started_at = begun
         stored = ConnectionAuth.all_objects.values_list(
-            *schema.CONNECTION_COLUMNS, *OURS, self.HAS_EXTRA
+            *schema.CONNECTION_COLUMNS, *OTHER_COLUMNS, self.HAS_EXTRA
         )
         stored = stored.order_by("id")
         ids = {entry.connection.get("connection_id") for entry in entries}
@@ -265,12 +265,12 @@ class _StoredRecords:
         ids.discard(None)
         self.by_id = {}
         if ids:
-            found = map(Stored._make, stored.filter(connection_id__any_of=ids))
+            found = map(StoredRow._make, stored.filter(connection_id__any_of=ids))
             self.by_id = {row.connection_id: row for row in found}
         self.by_digest = {}
         if digests:
             inside = stored.filter(scope.condition())
-            for row in map(Stored._make, inside.filter(content_digest__any_of=digests)):
+            for row in map(StoredRow._make, inside.filter(content_digest__any_of=digests)):
                 self.by_digest.setdefault(row.content_digest, []).append(row)
 
     def find(self, entry, digest, moved):
@@ -279,10 +279,10 @@ class _StoredRecords:
         if connection_id is not None:
             return self.by_id.get(connection_id)
         found = self.by_digest.get(digest, ())
-        found = [row for row in found if row.id not in moved and self._is_meant(row, entry)]
+        found = [row for row in found if row.id not in moved and self._matches(row, entry)]
         return min(found, key=lambda row: row.binned_at is not None, default=None)
 
-    def _is_meant(self, row, entry):
+    def _matches(self, row, entry):
         """Whether a row of equal content is where an entry without an id belongs.
 
         An auth object on its own names neither integration nor environment, and means any. But
@@ -291,9 +291,9 @@ class _StoredRecords:
         """
         # Content that is all the identity of a record stays, whatever is written around it.
         since = row.updated_at if row.connection_id else row.created_at
-        if not entry.connection and since < self.begun:
+        if not entry.connection and since < self.started_at:
             return True
         place = (entry.connection.get("integration_id"), entry.connection.get("environment"))
         if (row.integration_id, row.environment) != place:
             return False
-        return row.connection_id is None or row.updated_at < self.begun
+        return row.connection_id is None or row.updated_at < self.started_at

@@ -8,14 +8,17 @@ from connections.json_format.issues import gettext_noop as _
 from connections.json_format.values import MASKED
 
 # A new host must not get these without whoever changes it knowing them.
-CREDENTIALS = tuple(name for name in schema.SEALED_FIELDS if name not in ("emails", "state"))
+CREDENTIAL_FIELDS = tuple(name for name in schema.SEALED_FIELDS if name not in ("emails", "state"))
 # What `received_at` follows: the tokens and how long they last.
-TOKENS = {"access_token", "refresh_token", "token", "expires_in", "refresh_token_expires_in"}
-PLAIN_TYPES = (str, datetime)  # where equal values of one type are equal as they are written
+TOKEN_FIELDS = {"access_token", "refresh_token", "token", "expires_in", "refresh_token_expires_in"}
+DIRECTLY_COMPARABLE_TYPES = (
+    str,
+    datetime,
+)  # where equal values of one type are equal as they are written
 
 
 @dataclass
-class Merge:
+class MergeResult:
     """The outcome: `changes` maps attributes to new values (None clears)."""
 
     changes: dict = field(default_factory=dict)
@@ -34,7 +37,7 @@ class Merge:
             self.unreadable.remove(name)
 
 
-def fresh_auth(entry):
+def auth_for_new_record(entry):
     """The auth object (with `extra`) of an entry that nothing stored belongs to.
 
     Masked values have nothing to keep: they become issues of the entry.
@@ -42,18 +45,18 @@ def fresh_auth(entry):
     auth = {}
     for name, value in (entry.auth or {}).items():
         if value is MASKED or (isinstance(value, list) and MASKED in value):
-            entry.say("nothing_to_keep", entry.spelled[name])
+            entry.add_issue("nothing_to_keep", entry.paths[name])
         else:
             auth[name] = value
     for target in ("auth_extra", "connection_extra"):
         if getattr(entry, target) is MASKED:
-            entry.say("nothing_to_keep", entry.spelled[target])
-    if extra := joined_extra(entry.auth_extra, entry.connection_extra):
+            entry.add_issue("nothing_to_keep", entry.paths[target])
+    if extra := combine_extra(entry.auth_extra, entry.connection_extra):
         auth["extra"] = extra
     return auth
 
 
-def joined_extra(auth_extra, connection_extra):
+def combine_extra(auth_extra, connection_extra):
     """The stored form of unknown keys: `{"auth": {...}, "connection": {...}}`, or {}."""
     parts = {"auth": auth_extra, "connection": connection_extra}
     return {name: part for name, part in parts.items() if part and part is not MASKED}
@@ -66,10 +69,10 @@ def merge(record, entry, *, replace):
     that it lacks stay. Masked values keep what is stored, in both.
     """
     auth, unreadable = record.open_auth()
-    outcome = Merge(auth=dict(auth), former=auth, unreadable=list(unreadable))
+    outcome = MergeResult(auth=dict(auth), former=auth, unreadable=list(unreadable))
     if entry.auth is not None:
         for name in schema.PLAIN_FIELDS:
-            if not written_alike(entry.auth.get(name), auth.get(name)):
+            if not equal_when_serialized(entry.auth.get(name), auth.get(name)):
                 outcome.set(name, entry.auth.get(name))
         for name in schema.SEALED_FIELDS:
             _merge_sealed(outcome, entry, name, auth, unreadable, replace)
@@ -78,16 +81,16 @@ def merge(record, entry, *, replace):
         return outcome  # what is found by its content keeps what surrounds it
     for column in schema.CONNECTION_COLUMNS:
         value = entry.connection.get(column)
-        if not written_alike(value, getattr(record, column)):
+        if not equal_when_serialized(value, getattr(record, column)):
             outcome.changes[column] = value
     return outcome
 
 
-def written_alike(one, other):
+def equal_when_serialized(one, other):
     """Whether two values are equal once written: dates to the millisecond, 1 and true apart."""
-    if one is other or (one == other and type(one) is type(other) in PLAIN_TYPES):
+    if one is other or (one == other and type(one) is type(other) in DIRECTLY_COMPARABLE_TYPES):
         return True
-    return serialize.canonical(one) == serialize.canonical(other)
+    return serialize.canonical_json(one) == serialize.canonical_json(other)
 
 
 def _merge_sealed(outcome, entry, name, auth, unreadable, replace):
@@ -95,27 +98,27 @@ def _merge_sealed(outcome, entry, name, auth, unreadable, replace):
     if name not in entry.auth:
         if stored is not None and replace:
             outcome.set(name, None)
-        elif stored is not None and name in CREDENTIALS:
+        elif stored is not None and name in CREDENTIAL_FIELDS:
             outcome.keeps_secret = True
         return
     value = entry.auth[name]
     if isinstance(value, list) and MASKED in value:
-        value = _fill(value, stored)
-        outcome.keeps_secret = outcome.keeps_secret or name in CREDENTIALS
+        value = _fill_masked_items(value, stored)
+        outcome.keeps_secret = outcome.keeps_secret or name in CREDENTIAL_FIELDS
         if value is None:
-            entry.say(
-                "nothing_to_keep", entry.spelled[name], _("Masked items need as many stored.")
+            entry.add_issue(
+                "nothing_to_keep", entry.paths[name], _("Masked items need as many stored.")
             )
             return
     if value is MASKED:
         if stored is None:
-            entry.say("nothing_to_keep", entry.spelled[name])
-        outcome.keeps_secret = outcome.keeps_secret or name in CREDENTIALS
-    elif name in unreadable or not written_alike(value, stored):
+            entry.add_issue("nothing_to_keep", entry.paths[name])
+        outcome.keeps_secret = outcome.keeps_secret or name in CREDENTIAL_FIELDS
+    elif name in unreadable or not equal_when_serialized(value, stored):
         outcome.set(name, value)
 
 
-def _fill(items, stored):
+def _fill_masked_items(items, stored):
     """Masked items among new ones keep what is stored at their place. None where nothing is."""
     if not isinstance(stored, list) or len(stored) != len(items):
         return None
@@ -130,39 +133,39 @@ def _merge_extra(outcome, entry, auth, unreadable, replace):
         given = getattr(entry, target)
         if given is MASKED:
             if not wanted.get(part) and "extra" not in unreadable:
-                entry.say("nothing_to_keep", entry.spelled[target])
+                entry.add_issue("nothing_to_keep", entry.paths[target])
         elif given:
             wanted[part] = given
         elif replace and is_given[part]:
             wanted.pop(part, None)
     if "extra" in unreadable:
         # What does not open can't be kept beside something new: the file's mends it.
-        if joined_extra(entry.auth_extra, entry.connection_extra) or replace:
+        if combine_extra(entry.auth_extra, entry.connection_extra) or replace:
             outcome.set("extra", wanted or None)
-    elif not written_alike(wanted or None, stored or None):
+    elif not equal_when_serialized(wanted or None, stored or None):
         outcome.set("extra", wanted or None)
 
 
-def guard_endpoints(record, entry, outcome):
+def check_endpoints(record, entry, outcome):
     """Refuse (an issue) a new host for an endpoint while a stored secret is kept."""
     if outcome.keeps_secret:
-        for name in moved_endpoints(record, outcome.changes):
-            entry.say("endpoint_changed", entry.spelled.get(name, name))
+        for name in changed_endpoints(record, outcome.changes):
+            entry.add_issue("endpoint_changed", entry.paths.get(name, name))
 
 
-def moved_endpoints(record, changes):
+def changed_endpoints(record, changes):
     """The names of the endpoints that `changes` (name -> new value) lead to another host."""
     return [
         name
-        for name in schema.ENDPOINTS
-        if urls.leads_elsewhere(changes.get(name), getattr(record, name))
+        for name in schema.ENDPOINT_FIELDS
+        if urls.endpoint_changed(changes.get(name), getattr(record, name))
     ]
 
 
-def guard_age(record, entry):
+def check_age(record, entry):
     """Refuse (an issue) data that is older than what is stored or was changed here."""
     updated_at = entry.connection.get("source_updated_at")
     known = [moment for moment in (record.source_updated_at, record.locally_changed_at) if moment]
     # To the millisecond, as it is written: a record's own export is never older than itself.
     if updated_at and known and dates.iso(updated_at) < dates.iso(max(known)):
-        entry.say("older", entry.spelled.get("updated_at", "updated_at"))
+        entry.add_issue("older", entry.paths.get("updated_at", "updated_at"))

@@ -19,14 +19,14 @@ from connections.models import ConnectionAuth, SecretFingerprint
 
 IMPORT_LOCK = 0x6C6174636B  # any number that nothing else in the database uses
 TABLE = ConnectionAuth._meta.db_table
-FINGERPRINTS = SecretFingerprint._meta.db_table
+FINGERPRINT_TABLE = SecretFingerprint._meta.db_table
 FIELDS = ConnectionAuth._meta.concrete_fields
-NAMES = [field.attname for field in FIELDS]
-BLANK = tuple(
+ATTNAMES = [field.attname for field in FIELDS]
+DEFAULT_ROW = tuple(
     None if field.default is NOT_PROVIDED or callable(field.default) else field.default
     for field in FIELDS
 )
-SEALED = {field.name: field for field in FIELDS if isinstance(field, SealedTextField)}
+SEALED_MODEL_FIELDS = {field.name: field for field in FIELDS if isinstance(field, SealedTextField)}
 
 
 def seal_auth(record_id, auth, seal):
@@ -36,15 +36,15 @@ def seal_auth(record_id, auth, seal):
     """
     record = str(record_id)
     return {
-        name: seal(SEALED[name].encode(value), f"{record}/{name}")
+        name: seal(SEALED_MODEL_FIELDS[name].encode(value), f"{record}/{name}")
         for name, value in auth.items()
-        if name in SEALED
+        if name in SEALED_MODEL_FIELDS
     }
 
 
-def _kinds():
+def _to_db_converters():
     """What makes of the value of a field, by its class, what the driver takes."""
-    kinds = {models.JSONField: _json}
+    kinds = {models.JSONField: _dump_json}
     if connection.vendor == "sqlite":
         # What the backend writes, see adapt_datetimefield_value: naive, in UTC.
         kinds[models.DateTimeField] = _utc_text
@@ -58,10 +58,10 @@ class RowMaker:
 
     def __init__(self, common):
         self.is_sqlite = connection.vendor == "sqlite"
-        kinds = _kinds()
+        kinds = _to_db_converters()
         # Where each value goes, and what makes of it what the driver takes (None: as it is).
         self.places = {f.attname: (n, kinds.get(type(f))) for n, f in enumerate(FIELDS)}
-        self.common = BLANK
+        self.common = DEFAULT_ROW
         self.common = self.row(common)
 
     def row(self, *parts):
@@ -83,7 +83,7 @@ class RowMaker:
         return [(pk, field, number) for field, number in found]
 
 
-def raw(rows):
+def fetch_raw(rows):
     """The tuples of a `values_list` as the driver gives them."""
     with connection.cursor() as cursor:
         cursor.execute(*rows.query.sql_with_params())
@@ -91,7 +91,7 @@ def raw(rows):
 
 
 @contextmanager
-def any_text():
+def tolerate_invalid_utf8():
     """Read also what is no UTF-8, with U+FFFD for it: SQLite keeps that in a column of texts."""
     if connection.vendor != "sqlite":
         yield
@@ -106,19 +106,19 @@ def any_text():
         database.text_factory = before
 
 
-def converters(names):
+def from_db_converters(names):
     """What makes of what the driver gives what the model would: `(position, converter)` of those
     names (of attributes) that need one. Sealed columns stay tokens.
     """
     kinds = {models.JSONField: _loads}
     if connection.vendor == "sqlite":
-        kinds[models.DateTimeField] = _in_utc
+        kinds[models.DateTimeField] = _as_utc
         kinds[models.UUIDField] = uuid.UUID
     needed = {field.attname: kinds[type(field)] for field in FIELDS if type(field) in kinds}
     return [(n, needed[name]) for n, name in enumerate(names) if name in needed]
 
 
-def _in_utc(moment):
+def _as_utc(moment):
     return moment.replace(tzinfo=timezone.utc)
 
 
@@ -134,27 +134,30 @@ def _utc_text(moment):
     return moment.isoformat(" ")[:-6]
 
 
-def _json(value):
-    return json.dumps(value) if isinstance(value, dict) else _json_of(tuple(value))
+def _dump_json(value):
+    return json.dumps(value) if isinstance(value, dict) else _dump_json_list(tuple(value))
 
 
 @lru_cache(maxsize=1024)  # the same few categories and permissions, over and over
-def _json_of(names):
+def _dump_json_list(names):
     return json.dumps(names)
 
 
 COLUMNS = [f'"{field.column}"' for field in FIELDS]
-CONNECTION_ID, IDENTITY = NAMES.index("connection_id"), NAMES.index("identity_digest")
+CONNECTION_ID_INDEX, IDENTITY_DIGEST_INDEX = (
+    ATTNAMES.index("connection_id"),
+    ATTNAMES.index("identity_digest"),
+)
 
 
-def keep_pages():
+def enlarge_page_cache():
     """Let SQLite keep 16 MB of pages in memory where it keeps 2: for one process, which writes."""
     if connection.vendor == "sqlite":
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA cache_size=-16384")
 
 
-def lock():
+def lock_imports():
     """Let one import write at a time, until the end of the transaction.
 
     Two that lock the same records in different orders would end in a deadlock. SQLite has one
@@ -171,7 +174,13 @@ def insert(rows):
     They go in in one order, whatever the file's: two imports of the same records wait for each
     other and don't end in a deadlock.
     """
-    rows = sorted(rows, key=lambda values: (values[CONNECTION_ID] or "", values[IDENTITY] or ""))
+    rows = sorted(
+        rows,
+        key=lambda values: (
+            values[CONNECTION_ID_INDEX] or "",
+            values[IDENTITY_DIGEST_INDEX] or "",
+        ),
+    )
     # A NULL costs the driver half a microsecond, and half of the columns are.
     used = [n for n, column in enumerate(zip(*rows, strict=True)) if _any_set(column)]
     _insert(TABLE, [COLUMNS[n] for n in used], map(itemgetter(*used), rows))
@@ -184,7 +193,7 @@ def _any_set(values):
 def insert_fingerprints(rows):
     """Insert fingerprints of many records, in the order of their index."""
     rows = sorted(rows, key=lambda values: values[2])
-    _insert(FINGERPRINTS, ("record_id", "field", "number"), rows)
+    _insert(FINGERPRINT_TABLE, ("record_id", "field", "number"), rows)
 
 
 def update(records, names):
@@ -193,7 +202,10 @@ def update(records, names):
     The caller has locked the records, derived what is derived, and counted their versions.
     """
     chosen = [field for field in FIELDS if field.attname in names]
-    kinds = {**_kinds(), **dict.fromkeys(map(type, SEALED.values()), attrgetter("token"))}
+    kinds = {
+        **_to_db_converters(),
+        **dict.fromkeys(map(type, SEALED_MODEL_FIELDS.values()), attrgetter("token")),
+    }
     key = kinds.get(models.UUIDField, _as_it_is)
     getters = [(field.attname, kinds.get(type(field), _as_it_is)) for field in chosen]
     rows = (

@@ -23,23 +23,26 @@ from connections.audit import log
 from connections.encryption import keyring
 from connections.encryption.digests import identity_digest
 from connections.jobs import runs
-from connections.json_format.schema import field_name
+from connections.json_format.schema import json_name
 from connections.models import (
     PRODUCTION,
     ChangeRun,
     ConnectionAuth,
+    FormerVersion,
     Integration,
-    ReplacedAuth,
     scope_of,
 )
 from connections.records import recycle_bin, versions
 
-BATCH = 500  # records of one transaction
-AT_ONCE = 500  # up to so many are changed within the request
-FIRST = 20  # records that a preview shows
-JUDGED = ("pk", "version", "is_paused", "environment", "integration_id")  # columns
-WIDTH = 20  # bytes that a record takes in a chunk: its id, and its version
-DELETE, EDIT = "connections.delete_connectionauth", "connections.change_connectionauth"
+BATCH_SIZE = 500  # records of one transaction
+MAX_IN_REQUEST = 500  # up to so many are changed within the request
+PREVIEW_SIZE = 20  # records that a preview shows
+JUDGED_COLUMNS = ("pk", "version", "is_paused", "environment", "integration_id")  # columns
+ENTRY_SIZE = 20  # bytes that a record takes in a chunk: its id, and its version
+DELETE_PERMISSION, CHANGE_PERMISSION = (
+    "connections.delete_connectionauth",
+    "connections.change_connectionauth",
+)
 
 
 @dataclass(frozen=True)
@@ -49,13 +52,13 @@ class Action:
     title: str
     column: str = ""
     value: object = None
-    permission: str = EDIT
+    permission: str = CHANGE_PERMISSION
 
     @property
-    def asks(self):
+    def needs_value(self):
         return bool(self.column) and self.value is None
 
-    def is_so(self, record, value):
+    def is_applied_to(self, record, value):
         """Whether a record is already as the action would make it."""
         if self.column == "environment":
             return (record.environment or PRODUCTION) == value
@@ -69,7 +72,7 @@ ACTIONS = {
     "resume": Action(_("Resume"), "is_paused", False),
     "environment": Action(_("Set the environment"), "environment"),
     "integration": Action(_("Set the integration"), "integration_id"),
-    "bin": Action(_("Move to the bin"), permission=DELETE),
+    "bin": Action(_("Move to the bin"), permission=DELETE_PERMISSION),
 }
 REFUSALS = {
     "gone": _("Not there any more, or outside what you may reach."),
@@ -87,16 +90,16 @@ def prepare(user, action, records):
         run = ChangeRun.objects.create(
             kind=ChangeRun.KIND, user=user, size=0, options={"action": action, "value": None}
         )
-        counted = _Counted(chosen.iterator(chunk_size=BATCH))
-        runs.keep_chunks(run, counted.pieces())
+        counted = _ChunkEncoder(chosen.iterator(chunk_size=BATCH_SIZE))
+        runs.store_chunks(run, counted.pieces())
         run.total = counted.count
         run.save(update_fields=["total"])
-    if not action_of(run).asks:
-        look(run)
+    if not action_of(run).needs_value:
+        preview(run)
     return run
 
 
-class _Counted:
+class _ChunkEncoder:
     """Pairs of an id and a version as pieces of bytes, and how many they were."""
 
     def __init__(self, pairs):
@@ -107,7 +110,7 @@ class _Counted:
         for pk, version in self.pairs:
             piece += pk.bytes + version.to_bytes(4, "big")
             self.count += 1
-            if len(piece) == BATCH * WIDTH:
+            if len(piece) == BATCH_SIZE * ENTRY_SIZE:
                 yield piece
                 piece = b""
         if piece:
@@ -124,51 +127,51 @@ def title_of(run):
     return f"{title}: {value}" if value else str(title)
 
 
-def _kept_title(run):
+def _title_for_log(run):
     """The same in English: the next reader of the audit log may have another language."""
     with translation.override(settings.LANGUAGE_CODE):
         return title_of(run)
 
 
-def look(run, value=None):
+def preview(run, value=None):
     """Judge what a run would do (with a value, where its action asks for one), and remember it."""
     run.options["value"] = value
-    judge, found, first = _Judge(run), Counter(), []
-    for piece in runs.StoredUpload(run).chunks():
-        records = _records(run, piece).values_list(*JUDGED, named=True)
+    judge, found, first = _ChangeJudge(run), Counter(), []
+    for piece in runs.ChunkSource(run).chunks():
+        records = _records(run, piece).values_list(*JUDGED_COLUMNS, named=True)
         for record, verdict in judge.verdicts(piece, records):
             found[verdict] += 1
-            if verdict == "changed" and len(first) < FIRST:
+            if verdict == "changed" and len(first) < PREVIEW_SIZE:
                 first.append(str(record.pk))
-    run.result = {**_told(found), "first": first}
+    run.result = {**_result_counts(found), "first": first}
     # Whoever has started it meanwhile is not disturbed.
     ChangeRun.objects.filter(pk=run.pk, status=ChangeRun.Status.UPLOADED).update(
         options=run.options, result=run.result
     )
 
 
-def _told(found):
+def _result_counts(found):
     refused = {name: found[name] for name in REFUSALS if found[name]}
     return {"changed": found["changed"], "already": found["already"], "refused": refused}
 
 
 def _records(run, piece):
     """The records of a piece that its user may reach, by id."""
-    ids = [UUID(bytes=piece[at : at + 16]) for at in range(0, len(piece), WIDTH)]
+    ids = [UUID(bytes=piece[at : at + 16]) for at in range(0, len(piece), ENTRY_SIZE)]
     reachable = ConnectionAuth.objects.visible_to(run.user).filter(pk__in=ids)
     return reachable.order_by("pk")
 
 
-class _Judge:
+class _ChangeJudge:
     """Says of each record of a run what is to become of it."""
 
     def __init__(self, run):
         self.action, self.value = action_of(run), run.options["value"]
-        if not self.action.asks:
+        if not self.action.needs_value:
             self.value = self.action.value
-        self.is_allowed = permissions.may(run.user, self.action.permission)
+        self.is_allowed = permissions.has_staff_permission(run.user, self.action.permission)
         self.scope = scope_of(run.user)
-        self.is_there = (
+        self.target_exists = (
             self.action.column != "integration_id"
             or Integration.objects.visible_to(run.user).filter(type=self.value).exists()
         )
@@ -176,26 +179,29 @@ class _Judge:
     def verdicts(self, piece, records):
         """Pairs of a record (None where it is gone) and `changed`, `already` or a refusal."""
         found = {record.pk: record for record in records}
-        for at in range(0, len(piece), WIDTH):
+        for at in range(0, len(piece), ENTRY_SIZE):
             record = found.get(UUID(bytes=piece[at : at + 16]))
-            yield record, self._verdict(record, int.from_bytes(piece[at + 16 : at + WIDTH], "big"))
+            yield (
+                record,
+                self._verdict(record, int.from_bytes(piece[at + 16 : at + ENTRY_SIZE], "big")),
+            )
 
     def _verdict(self, record, version):
         if record is None:
             return "gone"
         if not self.is_allowed:
             return "forbidden"
-        if self.action.is_so(record, self.value):
+        if self.action.is_applied_to(record, self.value):
             return "already"
         if record.version != version:
             return "newer"
-        return "changed" if self._stays_in_reach(record) else "outside"
+        return "changed" if self._stays_in_scope(record) else "outside"
 
-    def _stays_in_reach(self, record):
+    def _stays_in_scope(self, record):
         place = {"integration_id": record.integration_id, "environment": record.environment}
         if self.action.column in place:
             place[self.action.column] = self.value
-        return self.is_there and self.scope.reaches(*place.values())
+        return self.target_exists and self.scope.includes(*place.values())
 
 
 # Doing it
@@ -209,61 +215,61 @@ def start(run):
     options = dict(run.options)
     if options["action"] == "bin":
         options["binned_at"] = timezone.now().isoformat()
-    by = (lambda run: work(run.pk)) if run.total <= AT_ONCE else None
-    nothing_yet = {**_told(Counter()), "seconds": 0}  # what was there was a forecast
+    by = (lambda run: execute(run.pk)) if run.total <= MAX_IN_REQUEST else None
+    nothing_yet = {**_result_counts(Counter()), "seconds": 0}  # what was there was a forecast
     try:
         return runs.start(run, options, by, result=nothing_yet)
     except runs.CannotStart:
-        look(run, run.options["value"])
+        preview(run, run.options["value"])
         raise
 
 
-class _Lost(Exception):
+class LostOwnership(Exception):
     """Another process does the run now."""
 
 
-def work(pk):
+def execute(pk):
     """Do a run that waits for a process, batch by batch. Its result; None where none waits."""
-    run = runs.take_over(ChangeRun, pk)
+    run = runs.claim(ChangeRun, pk)
     if run is None:
         return None
-    with runs.given_back(run):
+    with runs.mark_interrupted_on_error(run):
         if not run.done:
-            _tell(run, "started", run.total)
+            _log_run(run, "started", run.total)
         began, before = time.monotonic(), run.result["seconds"]
         status = ChangeRun.Status.DONE
         for position in run.chunks.order_by("position").values_list("position", flat=True):
-            if runs.own(run).filter(cancel_requested=True).exists():
+            if runs.owned_row(run).filter(cancel_requested=True).exists():
                 status = ChangeRun.Status.CANCELLED
                 break
             _do_batch(run, position, lambda: before + time.monotonic() - began)
-        _end(run, status)
+        _finish(run, status)
     return run.result
 
 
 @transaction.atomic
 def _do_batch(run, position, seconds):
-    permissions.ask_anew(run)  # a batch before may have been long ago
-    piece = runs.StoredUpload(run).piece(position)
-    judge, found, chosen = _Judge(run), Counter(), []
-    locked = _records(run, piece).select_for_update(of=("self",)).listed()
+    permissions.reload_user(run)  # a batch before may have been long ago
+    piece = runs.ChunkSource(run).read_chunk(position)
+    judge, found, chosen = _ChangeJudge(run), Counter(), []
+    locked = _records(run, piece).select_for_update(of=("self",)).defer_sealed()
     for record, verdict in judge.verdicts(piece, locked):
         found[verdict] += 1
         if verdict == "changed":
             chosen.append(record)
     if chosen:
-        taken = _change(run, judge, chosen)
+        taken = _apply(run, judge, chosen)
         found.update(changed=-taken, taken=taken)
-    run.result = _added(run.result, _told(found), seconds())
+    run.result = _add_results(run.result, _result_counts(found), seconds())
     run.chunks.filter(position=position).delete()
-    told = runs.own(run).update(
-        done=F("done") + len(piece) // WIDTH, heartbeat_at=timezone.now(), result=run.result
+    told = runs.owned_row(run).update(
+        done=F("done") + len(piece) // ENTRY_SIZE, heartbeat_at=timezone.now(), result=run.result
     )
     if not told:
-        raise _Lost
+        raise LostOwnership
 
 
-def _added(result, more, seconds):
+def _add_results(result, more, seconds):
     refused = Counter(result["refused"]) + Counter(more["refused"])
     return {
         "changed": result["changed"] + more["changed"],
@@ -273,20 +279,20 @@ def _added(result, more, seconds):
     }
 
 
-def _change(run, judge, records):
+def _apply(run, judge, records):
     """Write a batch; all are locked, judged, and reachable. How many another one has taken."""
     if run.options["action"] == "bin":
         chosen = ConnectionAuth.objects.filter(pk__in=[record.pk for record in records])
-        recycle_bin.put_in(chosen, run.user, run.options["binned_at"])
-        tell_each(run, "delete", records, [], run.user)
+        recycle_bin.mark_binned(chosen, run.user, run.options["binned_at"])
+        log_each_record(run, "delete", records, [], run.user)
         return 0
     column = judge.action.column
     done, taken = set_column(column, {record: judge.value for record in records}, run.user, run)
-    tell_each(run, "change", done, [field_of(column)], run.user)
+    log_each_record(run, "change", done, [model_field_name(column)], run.user)
     return len(taken)
 
 
-def field_of(column):
+def model_field_name(column):
     """The name of the field of a column, as entries of logs have it: `integration`."""
     return ConnectionAuth._meta.get_field(column).name
 
@@ -300,25 +306,26 @@ def set_column(column, values, user, run=None):
     done, taken, by_value = [], [], defaultdict(list)
     origin = {"by": user and user.pk, "run": run and run.pk}
     for record, value in values.items():
-        if _moves(record, column, value):
+        if _update_identity(record, column, value):
             done.append(record)
             by_value[value].append(record.pk)
         else:
             taken.append(record)
-    ReplacedAuth.objects.bulk_create(
-        versions.former(record, [field_of(column)], **origin) for record in done
+    FormerVersion.objects.bulk_create(
+        versions.build_former_version(record, [model_field_name(column)], **origin)
+        for record in done
     )
     for value, ids in by_value.items():
         ConnectionAuth.objects.filter(pk__in=ids).update(
             **{column: value}, updated_at=timezone.now(), version=F("version") + 1
         )
     if user and done:
-        changed = json.dumps([{"changed": {"fields": [field_name(field_of(column))]}}])
+        changed = json.dumps([{"changed": {"fields": [json_name(model_field_name(column))]}}])
         LogEntry.objects.log_actions(user.pk, done, CHANGE, changed)
     return done, taken
 
 
-def _moves(record, column, value):
+def _update_identity(record, column, value):
     """Where a record without an id moves, its identity does so too. False where that is taken."""
     place = {"integration_id": record.integration_id, "environment": record.environment}
     has_identity = record.connection_id is None and record.content_digest is not None
@@ -334,23 +341,27 @@ def _moves(record, column, value):
     return True
 
 
-def _end(run, status):
+def _finish(run, status):
     with transaction.atomic():
-        if runs.own(run).update(status=status, finished_at=timezone.now(), result=run.result):
+        if runs.owned_row(run).update(
+            status=status, finished_at=timezone.now(), result=run.result
+        ):
             run.chunks.all().delete()
-            _tell(run, "done", run.result["changed"], status)
+            _log_run(run, "done", run.result["changed"], status)
 
 
-def tell_each(run, action, records, fields, user):
+def log_each_record(run, action, records, fields, user):
     """Few are told of by name, as in the bin; many by their number, at the start and the end."""
-    if run.total <= recycle_bin.NAMED:
+    if run.total <= recycle_bin.MAX_LOGGED_BY_NAME:
         for record in records:
-            log.record(action, user=user, record=record, fields=fields, reason=_kept_title(run))
+            log.log_event(
+                action, user=user, record=record, fields=fields, reason=_title_for_log(run)
+            )
 
 
-def _tell(run, result, count, status=None):
-    if run.total > recycle_bin.NAMED:
+def _log_run(run, result, count, status=None):
+    if run.total > recycle_bin.MAX_LOGGED_BY_NAME:
         action = "delete" if run.options["action"] == "bin" else "change"
         stopped = ", cancelled" if status == ChangeRun.Status.CANCELLED else ""
-        reason = f"{_kept_title(run)} (change {run.pk}{stopped})"
-        log.record(action, user=run.user, count=count, reason=reason, result=result)
+        reason = f"{_title_for_log(run)} (change {run.pk}{stopped})"
+        log.log_event(action, user=run.user, count=count, reason=reason, result=result)

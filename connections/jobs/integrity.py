@@ -19,19 +19,19 @@ from connections.encryption.digests import (
     token_url_digest,
 )
 from connections.encryption.keyring import MisplacedError, SealError
-from connections.import_export.rows import any_text
+from connections.import_export.rows import tolerate_invalid_utf8
 from connections.lib import processes as lib_processes
 from connections.models import (
     SEALED_COLUMNS,
     ConnectionAuth,
+    FormerVersion,
     Integration,
-    ReplacedAuth,
     SecretFingerprint,
 )
 from connections.records import versions
 
-CHUNK = 500  # records that are checked at a time
-CODES = {
+CHUNK_SIZE = 500  # records that are checked at a time
+FAULT_MESSAGES = {
     "does_not_open": "No key that we have opens this value, or it is damaged.",
     "misplaced": "This value was sealed for another record or field.",
     "altered": "This value opens, but its token is not written as it was made.",
@@ -61,7 +61,7 @@ class Fault:
 
 
 @dataclass
-class Result:
+class IntegrityResult:
     checked: int = 0
     bad: list = field(default_factory=list)  # of Faults
 
@@ -71,20 +71,20 @@ class TamperedError(Exception):
 
     def __init__(self, faults):
         self.faults = faults
-        super().__init__("; ".join(f"{name}: {CODES[code]}" for name, code in faults))
+        super().__init__("; ".join(f"{name}: {FAULT_MESSAGES[code]}" for name, code in faults))
 
 
-class Keys(NamedTuple):
+class DigestKeys(NamedTuple):
     """The keys that digests and fingerprints are made with."""
 
     digest: bytes
     fingerprint: bytes
 
 
-def own_keys():
+def load_digest_keys():
     """The Keys of this store. Raises KeyringError where they don't open."""
     try:
-        return Keys(keyring.digest_key(), keyring.fingerprint_key())
+        return DigestKeys(keyring.digest_key(), keyring.fingerprint_key())
     except SealError:
         raise keyring.KeyringError(
             "The key of the digests or that of the fingerprints does not open",
@@ -92,25 +92,27 @@ def own_keys():
         ) from None
 
 
-def require(record):
+def require_intact(record):
     """Raise TamperedError unless a record is what was stored.
 
     To be asked before anything of it is sent to one of its endpoints.
     """
-    if faults := faults_of(record, _fingerprints(record=record)[record.pk], own_keys()):
+    if faults := record_faults(
+        record, _stored_fingerprints(record=record)[record.pk], load_digest_keys()
+    ):
         raise TamperedError(faults)
     if record.integration and (faults := integration_faults(record.integration)):
         raise TamperedError(faults)
 
 
-def faults_of(record, fingerprints, keys):
+def record_faults(record, fingerprints, keys):
     """What is wrong with a record: a list of `(field, code)`. Opens all its values.
 
     `fingerprints` are its stored ones, a set of `(field, number)`.
     """
     auth, unreadable = record.open_auth()
     if unreadable:
-        return [(name, _why_closed(getattr(record, name))) for name in unreadable]
+        return [(name, _unreadable_code(getattr(record, name))) for name in unreadable]
     values = {name: getattr(record, name) for name in SEALED_COLUMNS}
     if altered := [name for name, value in values.items() if value and not value.is_canonical]:
         return [(name, "altered") for name in altered]
@@ -130,7 +132,7 @@ def faults_of(record, fingerprints, keys):
     return [] if record.identity_digest == identity else [("identity_digest", "identity_changed")]
 
 
-def _fingerprints(**chosen):
+def _stored_fingerprints(**chosen):
     """The stored fingerprints of some records: id -> set of `(field, number)`."""
     found = defaultdict(set)
     rows = SecretFingerprint.objects.filter(**chosen)
@@ -139,7 +141,7 @@ def _fingerprints(**chosen):
     return found
 
 
-def _why_closed(sealed):
+def _unreadable_code(sealed):
     try:
         sealed.reveal()
     except MisplacedError:
@@ -149,10 +151,10 @@ def _why_closed(sealed):
     return "does_not_open"
 
 
-def _former_fault(held):
-    """What is wrong with a former version (a ReplacedAuth): a code, or None."""
+def _former_version_fault(held):
+    """What is wrong with a former version (a FormerVersion): a code, or None."""
     try:
-        versions.content_of(held)
+        versions.open_content(held)
     except MisplacedError:
         return "misplaced"
     except SealError:
@@ -176,17 +178,17 @@ def verify(jobs=1, on_progress=None):
 
     `jobs` processes open and compare; `on_progress(checked)` is called now and then.
     """
-    keys = own_keys()
-    result = Result()
-    with any_text():
+    keys = load_digest_keys()
+    result = IntegrityResult()
+    with tolerate_invalid_utf8():
         integrations = list(Integration.objects.order_by("pk"))
     for integration in integrations:
         for name, code in integration_faults(integration, keys.digest):
             result.bad.append(Fault(str(integration.pk), integration.type, name, code))
     records = ConnectionAuth.all_objects.order_by("id")
-    processes = lib_processes.processes(jobs, records.count()) if jobs > 1 else 1
+    processes = lib_processes.worker_count(jobs, records.count()) if jobs > 1 else 1
     with lib_processes.workers(_Checker(keys), processes) as in_order:
-        for checked, bad in in_order(lib_processes.id_ranges(records, CHUNK)):
+        for checked, bad in in_order(lib_processes.id_ranges(records, CHUNK_SIZE)):
             result.checked += checked
             result.bad += bad
             if on_progress:
@@ -204,35 +206,35 @@ class _Checker:
         try:
             return self._check(ids)
         except OperationalError:  # not even text, or a passing trouble
-            with any_text():
+            with tolerate_invalid_utf8():
                 return self._check(ids)
 
     def _check(self, ids):
-        records = list(lib_processes.in_range(ConnectionAuth.all_objects.all(), *ids))
+        records = list(lib_processes.filter_id_range(ConnectionAuth.all_objects.all(), *ids))
         if not records:
             return 0, []
         around = {"record__gte": records[0].pk, "record__lte": records[-1].pk}
-        fingerprints, former = _fingerprints(**around), defaultdict(list)
-        for held in ReplacedAuth.objects.filter(**around).order_by("version"):
+        fingerprints, former = _stored_fingerprints(**around), defaultdict(list)
+        for held in FormerVersion.objects.filter(**around).order_by("version"):
             former[held.record_id].append(held)
         bad = []
         for record in records:
-            faults = faults_of(record, fingerprints[record.pk], self.keys)
+            faults = record_faults(record, fingerprints[record.pk], self.keys)
             if faults:  # or it was saved after it was read, and before its fingerprints were
-                faults = self._look_again(record.pk)
+                faults = self._recheck(record.pk)
             faults += [
                 (f"former version {held.version}", code)
                 for held in former[record.pk]
-                if (code := _former_fault(held))
+                if (code := _former_version_fault(held))
             ]
             bad += [Fault(str(record.pk), record.connection_id, *fault) for fault in faults]
         return len(records), bad
 
-    def _look_again(self, pk):
+    def _recheck(self, pk):
         """The faults of a record that nobody saved while we looked."""
         records = ConnectionAuth.all_objects.filter(pk=pk)
         while record := records.first():
-            fingerprints = _fingerprints(record=pk)[pk]
+            fingerprints = _stored_fingerprints(record=pk)[pk]
             if records.filter(version=record.version).exists():
-                return faults_of(record, fingerprints, self.keys)
+                return record_faults(record, fingerprints, self.keys)
         return []

@@ -16,18 +16,18 @@ from connections.audit import log
 from connections.encryption import keyring
 from connections.encryption.fields import SealedTextField, canonical_id
 from connections.encryption.keyring import SealError
-from connections.import_export.rows import keep_pages, raw
+from connections.import_export.rows import enlarge_page_cache, fetch_raw
 from connections.jobs import runs
 from connections.lib import processes as lib_processes
-from connections.models import ImportChunk, ReplacedAuth, StoredKey
+from connections.models import FormerVersion, ImportChunk, StoredKey
 from connections.records import versions
 
-CHUNK = 1000  # rows that are read and sealed at a time
-MOST_NAMED = 1000  # unreadable values that are named
+CHUNK_SIZE = 1000  # rows that are read and sealed at a time
+MAX_NAMED_VALUES = 1000  # unreadable values that are named
 
 
 @dataclass
-class Result:
+class RotationResult:
     """Counts of rows with sealed values, pieces of uploads too; `bad` names what does not open."""
 
     total: int = 0
@@ -42,12 +42,12 @@ class Result:
         """Count a row with values that do not open, and name them."""
         self.unreadable += 1
         self.bad += [(model._meta.label, pk, name) for name in names]
-        self.unnamed += len(self.bad[MOST_NAMED:])
-        del self.bad[MOST_NAMED:]
+        self.unnamed += len(self.bad[MAX_NAMED_VALUES:])
+        del self.bad[MAX_NAMED_VALUES:]
 
 
 @dataclass
-class Leftovers:
+class OldKeyUsage:
     """What still needs an old key: rows with such values, our own keys, chunks of uploads."""
 
     rows: int = 0
@@ -80,29 +80,29 @@ def rotate(jobs=1, dry_run=False, on_progress=None):
 
     `on_progress(rows)` is called with how many of count_rows() were read since the last call.
     """
-    result = Result()
-    _each_row(result, jobs, dry_run, on_progress)
-    _each_factor(result, dry_run)
-    _each_chunk(result, dry_run, on_progress)
+    result = RotationResult()
+    _rotate_rows(result, jobs, dry_run, on_progress)
+    _rotate_second_factors(result, dry_run)
+    _rotate_chunks(result, dry_run, on_progress)
     # Last: what our own keys protect is under the newest key by now. All of them and the entry of
     # the audit log are one transaction, so that a kill leaves them all under one key.
     with transaction.atomic():
         _, bad = keyring.reseal_stored_keys(dry_run)
-        _count_bad_keys(result, bad)
+        _count_unreadable_keys(result, bad)
         if not dry_run and "audit" not in bad:
             outcome = "failed" if result.unreadable else "done"
-            log.record("rotate", count=result.under_old, result=outcome)
+            log.log_event("rotate", count=result.under_old, result=outcome)
     return result
 
 
-def leftovers(jobs=1):
+def old_key_usage(jobs=1):
     """What still needs an old key, as Leftovers. Changes nothing."""
-    rows, chunks = Result(), Result()
-    _each_row(rows, jobs, dry_run=True)
-    _each_factor(rows, dry_run=True)
-    _each_chunk(chunks, dry_run=True)
+    rows, chunks = RotationResult(), RotationResult()
+    _rotate_rows(rows, jobs, dry_run=True)
+    _rotate_second_factors(rows, dry_run=True)
+    _rotate_chunks(chunks, dry_run=True)
     old_keys, bad_keys = keyring.reseal_stored_keys(dry_run=True)
-    return Leftovers(
+    return OldKeyUsage(
         rows=rows.under_old,
         stored_keys=len(old_keys),
         uploads=chunks.under_old,
@@ -110,26 +110,30 @@ def leftovers(jobs=1):
     )
 
 
-def _count_bad_keys(result, names):
+def _count_unreadable_keys(result, names):
     for name in names:
         result.total += 1
         result.name(StoredKey, name, ["token"])
 
 
-def _each_row(result, jobs, dry_run, on_progress=None):
+def _rotate_rows(result, jobs, dry_run, on_progress=None):
     for model, names in sealed_models():
-        resealer = _Resealer(model, names)
-        processes = lib_processes.processes(jobs, model._base_manager.count()) if jobs > 1 else 1
+        resealer = _RowResealer(model, names)
+        processes = (
+            lib_processes.worker_count(jobs, model._base_manager.count()) if jobs > 1 else 1
+        )
         with lib_processes.workers(resealer, processes) as in_order:
-            keep_pages()  # of the rows that are compared, for writing them
-            for read, rows in in_order(lib_processes.id_ranges(model._base_manager.all(), CHUNK)):
+            enlarge_page_cache()  # of the rows that are compared, for writing them
+            for read, rows in in_order(
+                lib_processes.id_ranges(model._base_manager.all(), CHUNK_SIZE)
+            ):
                 for row in rows if dry_run else resealer.store(rows):
-                    _count(result, model, row)
+                    _count_row(result, model, row)
                 if on_progress:
                     on_progress(read)
 
 
-def _each_chunk(result, dry_run, on_progress=None):
+def _rotate_chunks(result, dry_run, on_progress=None):
     """Pieces of uploads that wait: 1.4 MB each, so one at a time."""
     chunks = ImportChunk.objects
     newest = keyring.key_ids()[0]
@@ -139,10 +143,10 @@ def _each_chunk(result, dry_run, on_progress=None):
         if not (chunk := chunks.select_related("run").filter(pk=pk).first()):
             continue  # imported meanwhile, or thrown away
         result.total += 1
-        if keyring.key_of(bytes(chunk.token)) == newest:
+        if keyring.key_id_for(bytes(chunk.token)) == newest:
             result.current += 1
             continue
-        place = runs.chunk_place(chunk.run, chunk.position)
+        place = runs.chunk_binding(chunk.run, chunk.position)
         try:
             token = keyring.seal_bytes(keyring.unseal_bytes(chunk.token, place), place)
         except SealError:
@@ -154,14 +158,14 @@ def _each_chunk(result, dry_run, on_progress=None):
             chunks.filter(pk=pk).update(token=token)  # nobody else ever changes one
 
 
-def _each_factor(result, dry_run):
+def _rotate_second_factors(result, dry_run):
     """Second factors: few rows, and each has its secret inside JSON, where no sealed field is."""
     newest = keyring.key_ids()[0]
     with transaction.atomic():
-        for row in mfa.with_secret().select_for_update():
-            name = mfa.SEALED[row.type]
+        for row in mfa.authenticators_with_secret().select_for_update():
+            name = mfa.SECRET_DATA_KEYS[row.type]
             result.total += 1
-            if keyring.key_of(row.data[name]) == newest:
+            if keyring.key_id_for(row.data[name]) == newest:
                 result.current += 1
                 continue
             try:
@@ -175,12 +179,12 @@ def _each_factor(result, dry_run):
                 row.save(update_fields=["data"])
 
 
-def _count(result, model, row):
+def _count_row(result, model, row):
     result.total += 1
-    result.under_old += row.is_old
+    result.under_old += row.needs_resealing
     if row.bad:
         result.name(model, canonical_id(row.pk), row.bad)
-    elif row.is_old:
+    elif row.needs_resealing:
         result.rotated += 1
     else:
         result.current += 1
@@ -193,47 +197,49 @@ class _Row(NamedTuple):
     read: tuple  # the tokens that were read, None where a field is not set
     new: tuple  # the same, under the newest key as far as they open
     bad: list  # fields that don't open, or `field.name` of a value inside
-    under: str  # for its column `sealed_under`
-    is_noted: bool  # whether that column says so already
+    sealed_under: str  # for its column `sealed_under`
+    is_key_recorded: bool  # whether that column says so already
 
     @property
-    def is_old(self):
+    def needs_resealing(self):
         return self.new != self.read
 
 
-class _Resealer:
+class _RowResealer:
     """Reads rows of a model and seals anew what needs it; writes one where nobody was faster."""
 
     def __init__(self, model, names):
         self.model, self.names = model, names
         self.newest, self.reseal = keyring.key_ids()[0], keyring.Resealer()
         fields = model._meta.concrete_fields
-        self.notes_key = any(field.name == "sealed_under" for field in fields)
+        self.has_sealed_under = any(field.name == "sealed_under" for field in fields)
         # A former version holds, inside, what did not open when it was replaced.
-        self.has_closed = model is ReplacedAuth
-        self.beside = ["sealed_under"] * self.notes_key + ["record_id"] * self.has_closed
+        self.is_former_version = model is FormerVersion
+        self.extra_columns = ["sealed_under"] * self.has_sealed_under + [
+            "record_id"
+        ] * self.is_former_version
 
     def __call__(self, ids):
         """For a range of ids: how many rows it has, and the _Rows among them."""
-        return self._read(lib_processes.in_range(self.model._base_manager.all(), *ids))
+        return self._read(lib_processes.filter_id_range(self.model._base_manager.all(), *ids))
 
     def _read(self, rows):
         count, found = 0, []
-        for pk, *values in raw(rows.values_list("pk", *self.names, *self.beside)):
+        for pk, *values in fetch_raw(rows.values_list("pk", *self.names, *self.extra_columns)):
             count += 1
             tokens = tuple(values[: len(self.names)])
             if tokens.count(None) < len(tokens):
-                found.append(self._row(pk, tokens, values[-1]))
+                found.append(self._resealed_row(pk, tokens, values[-1]))
         return count, found
 
-    def _row(self, pk, tokens, beside):
+    def _resealed_row(self, pk, tokens, beside):
         new, bad, under, record = list(tokens), [], set(), canonical_id(pk)
         for number, token in enumerate(tokens):
             if token is None:
                 continue
             place = f"{record}/{self.names[number]}"
-            if self.has_closed:
-                made_by, resealed, closed = self._reseal_former(token, place, beside)
+            if self.is_former_version:
+                made_by, resealed, closed = self._reseal_former_version(token, place, beside)
                 bad += [f"{self.names[number]}.{inner}" for inner in closed]
             else:
                 made_by, resealed = self.reseal(token, place)
@@ -243,11 +249,11 @@ class _Resealer:
             else:
                 new[number] = resealed
                 under.add(self.newest)
-        under = self.newest if under == {self.newest} else keyring.oldest_of(under)
-        is_noted = not self.notes_key or beside == under
+        under = self.newest if under == {self.newest} else keyring.oldest_key_id(under)
+        is_noted = not self.has_sealed_under or beside == under
         return _Row(pk, tokens, tuple(new), bad, under, is_noted)
 
-    def _reseal_former(self, token, place, record):
+    def _reseal_former_version(self, token, place, record):
         """The token of a former version of a record under the newest key, and all inside it too.
 
         Returns it (None: it does not open) behind the name of its key, and the names of values
@@ -257,7 +263,7 @@ class _Resealer:
         if token is None:
             return made_by, None, []
         text = keyring.unseal(token, place)
-        new_text, closed = versions.reseal_closed(text, canonical_id(record))
+        new_text, closed = versions.reseal_unreadable(text, canonical_id(record))
         return made_by, token if new_text == text else keyring.seal(new_text, place), closed
 
     def store(self, rows):
@@ -288,8 +294,11 @@ class _Resealer:
         due = [row for row in rows if self._needs_writing(row)]
         held = self._lock([row.pk for row in due], wait) if due else {}
         free = [row for row in due if held.get(row.pk) == row.read]
-        fields = [*self.names, *(["sealed_under"] if self.notes_key else [])]
-        values = [[*row.new, *([row.under] if self.notes_key else []), row.pk] for row in free]
+        fields = [*self.names, *(["sealed_under"] if self.has_sealed_under else [])]
+        values = [
+            [*row.new, *([row.sealed_under] if self.has_sealed_under else []), row.pk]
+            for row in free
+        ]
         if values:
             meta, quote = self.model._meta, connection.ops.quote_name
             sets = ", ".join(f"{quote(meta.get_field(name).column)} = %s" for name in fields)
@@ -297,13 +306,15 @@ class _Resealer:
             with connection.cursor() as cursor:
                 cursor.executemany(f"UPDATE {place}", values)
         for row in free:
-            if row.bad and hasattr(self.model, "note_unreadable"):
+            if row.bad and hasattr(self.model, "mark_unreadable"):
                 # The row is ours until the transaction ends: nobody has mended it meanwhile.
-                self.model._base_manager.get(pk=row.pk).note_unreadable(row.bad)
+                self.model._base_manager.get(pk=row.pk).mark_unreadable(row.bad)
         return [row.pk for row in due if held.get(row.pk) != row.read]
 
     def _needs_writing(self, row):
-        return row.is_old or (self.notes_key and bool(row.bad or not row.is_noted))
+        return row.needs_resealing or (
+            self.has_sealed_under and bool(row.bad or not row.is_key_recorded)
+        )
 
     def _lock(self, ids, wait):
         """What rows hold now, by id: nobody else changes these until the transaction ends.
@@ -314,4 +325,6 @@ class _Resealer:
         rows = self.model._base_manager.filter(pk__gte=min(ids), pk__lte=max(ids)).order_by("pk")
         if connection.features.has_select_for_update_skip_locked:
             rows = rows.select_for_update(skip_locked=not wait, no_key=True)
-        return {pk: tuple(tokens) for pk, *tokens in raw(rows.values_list("pk", *self.names))}
+        return {
+            pk: tuple(tokens) for pk, *tokens in fetch_raw(rows.values_list("pk", *self.names))
+        }

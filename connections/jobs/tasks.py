@@ -7,13 +7,13 @@ from project.celery import app
 @app.task(name="import_run", ignore_result=True)
 def import_run(pk):
     """Do an import that was confirmed. A worker's process starts no others."""
-    runs.work(pk)
+    runs.execute(pk)
 
 
 @app.task(name="change_run", ignore_result=True)
 def change_run(pk):
     """Do a change of many that was confirmed."""
-    bulk_change.work(pk)
+    bulk_change.execute(pk)
 
 
-BY_KIND = {"import": import_run, "change": change_run}
+TASKS_BY_KIND = {"import": import_run, "change": change_run}

@@ -3,7 +3,7 @@
 import re
 from datetime import datetime, timedelta, timezone
 
-DATE = re.compile(
+DATE_PATTERN = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)"
     r"(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?"
     r"\s?(Z|z|[+-]\d\d(?::?\d\d)?)?)?",
@@ -19,7 +19,7 @@ def parse_date(text):
     """
     if len(text) == 24 and text[10] == "T" and text[19] == "." and text[23] == "Z":
         return datetime.fromisoformat(text), True  # as the API writes them; strict about the rest
-    found = DATE.fullmatch(text)
+    found = DATE_PATTERN.fullmatch(text)
     if not found:
         raise ValueError
     year, month, day, hour, minute, second, fraction, zone = found.groups()

@@ -6,15 +6,15 @@ places by the spelling of the file and never hold a value.
 
 from dataclasses import dataclass, field
 
-from connections.json_format.issues import CODES, Issue, printable
+from connections.json_format.issues import MESSAGES, Issue, printable
 from connections.json_format.issues import gettext_noop as _
-from connections.json_format.schema import AUTH_FIELDS, CONNECTION_FIELDS, camel
-from connections.json_format.serialize import MASK, same
+from connections.json_format.schema import AUTH_FIELDS, CONNECTION_FIELDS, to_camel_case
+from connections.json_format.serialize import MASK, strictly_equal
 from connections.json_format.values import (
-    LONELY_MASK,
+    MASK_NOT_ALONE,
     MASKED,
     MAX_KEYS,
-    MAX_NAMED_KEYS,
+    MAX_REPORTED_KEYS,
     READERS,
     Masked,
     check_value,
@@ -35,21 +35,21 @@ class Entry:
     auth_extra: dict | Masked = field(default_factory=dict)
     connection_extra: dict | Masked = field(default_factory=dict)
     issues: list = field(default_factory=list)
-    spelled: dict = field(default_factory=dict)
+    paths: dict = field(default_factory=dict)
 
     @property
     def is_refused(self):
         return bool(self.issues) and any(issue.level == "error" for issue in self.issues)
 
-    def say(self, code, path="", message=None):
-        self.issues.append(Issue(code, message or CODES[code], path))
+    def add_issue(self, code, path="", message=None):
+        self.issues.append(Issue(code, message or MESSAGES[code], path))
 
 
 def read_entry(raw):
     """Judge one decoded entry of a file. Returns an Entry; never raises for odd input."""
     entry = Entry()
     if not isinstance(raw, dict):
-        entry.say("not_an_object")
+        entry.add_issue("not_an_object")
         return entry
     _check_conflicts(entry, raw, "")
     if is_connection(raw):
@@ -58,7 +58,7 @@ def read_entry(raw):
         entry.auth = {}
         _read_object(entry, raw, AUTH_KEYS, "", entry.auth)
     if not entry.is_refused and not entry.auth and not entry.connection:
-        entry.say("no_known_field")
+        entry.add_issue("no_known_field")
     return entry
 
 
@@ -75,7 +75,7 @@ def _read_connection(entry, raw):
     if auth is None:
         return
     if not isinstance(auth, dict):
-        entry.say("wrong_type", "auth", _("An object belongs here."))
+        entry.add_issue("wrong_type", "auth", _("An object belongs here."))
         return
     _check_conflicts(entry, auth, "auth")
     entry.auth = {}
@@ -94,12 +94,12 @@ def _read_object(entry, raw, keys, prefix, known):
         name, column, path, read = keys[key]
         if name not in spelled:
             spelled[name] = key
-            entry.spelled[name] = path
+            entry.paths[name] = path
             value = read(entry, value, path)
             if value is not None:
                 known[column] = value
-        elif not same(raw[spelled[name]], value):
-            entry.say("conflicting_keys", path, _("Both spellings are there and differ."))
+        elif not strictly_equal(raw[spelled[name]], value):
+            entry.add_issue("conflicting_keys", path, _("Both spellings are there and differ."))
     if extra:
         _read_extra(entry, extra, prefix)
 
@@ -107,36 +107,36 @@ def _read_object(entry, raw, keys, prefix, known):
 def _read_extra(entry, extra, prefix):
     target = "auth_extra" if prefix or entry.auth is not None else "connection_extra"
     if extra.get(MASK) is True:
-        entry.spelled[target] = f"{prefix}.{MASK}".lstrip(".")
+        entry.paths[target] = f"{prefix}.{MASK}".lstrip(".")
         if len(extra) > 1:
-            entry.say("wrong_type", entry.spelled[target], LONELY_MASK)
+            entry.add_issue("wrong_type", entry.paths[target], MASK_NOT_ALONE)
         setattr(entry, target, MASKED)
         return
     if len(extra) > MAX_KEYS:
-        entry.say("too_many_keys", prefix)
+        entry.add_issue("too_many_keys", prefix)
         return
     faults = 0
     for position, (key, value) in enumerate(extra.items()):
         path = f"{prefix}.{printable(key, 100)}" if prefix else printable(key, 100)
         if not (check_value(entry, key, path) and check_value(entry, value, path)):
             faults += 1
-            if faults == MAX_NAMED_KEYS:
+            if faults == MAX_REPORTED_KEYS:
                 return
-        if position < MAX_NAMED_KEYS:
-            entry.say("unknown_key", path)
-    if len(extra) > MAX_NAMED_KEYS:
-        more = len(extra) - MAX_NAMED_KEYS
-        entry.say("unknown_key", prefix, f"{more} more unknown keys, kept and sealed.")
+        if position < MAX_REPORTED_KEYS:
+            entry.add_issue("unknown_key", path)
+    if len(extra) > MAX_REPORTED_KEYS:
+        more = len(extra) - MAX_REPORTED_KEYS
+        entry.add_issue("unknown_key", prefix, f"{more} more unknown keys, kept and sealed.")
     getattr(entry, target).update(extra)
 
 
 def _check_conflicts(entry, raw, path):
-    for name in getattr(raw, "names", [])[:MAX_NAMED_KEYS]:
+    for name in getattr(raw, "names", [])[:MAX_REPORTED_KEYS]:
         name = printable(name, 100)
-        entry.say("conflicting_keys", f"{path}.{name}" if path else name)
+        entry.add_issue("conflicting_keys", f"{path}.{name}" if path else name)
 
 
-def _keys(fields, prefix=""):
+def _key_table(fields, prefix=""):
     """How each key is read, in both spellings: `(name, column, path, reader)`.
 
     `fields` maps names to `(column, kind)`.
@@ -144,10 +144,10 @@ def _keys(fields, prefix=""):
     return {
         spelling: (name, column, prefix + spelling, READERS[kind])
         for name, (column, kind) in fields.items()
-        for spelling in (name, camel(name))
+        for spelling in (name, to_camel_case(name))
     }
 
 
-AUTH_KEYS = _keys({name: (name, kind) for name, kind in AUTH_FIELDS.items()})
-NESTED_AUTH_KEYS = _keys({name: (name, kind) for name, kind in AUTH_FIELDS.items()}, "auth.")
-CONNECTION_KEYS = _keys({**CONNECTION_FIELDS, "auth": ("auth", "auth")})
+AUTH_KEYS = _key_table({name: (name, kind) for name, kind in AUTH_FIELDS.items()})
+NESTED_AUTH_KEYS = _key_table({name: (name, kind) for name, kind in AUTH_FIELDS.items()}, "auth.")
+CONNECTION_KEYS = _key_table({**CONNECTION_FIELDS, "auth": ("auth", "auth")})

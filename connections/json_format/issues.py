@@ -82,7 +82,7 @@ WARNINGS = {
     "restored": _("Was in the bin, and is restored."),
 }
 
-OUTSIDE = _("This is outside what you may reach.")  # not_permitted, where a scope says so
+OUT_OF_SCOPE = _("This is outside what you may reach.")  # not_permitted, where a scope says so
 
 # A command could not do its work at all.
 COMMAND_ERRORS = {
@@ -91,18 +91,18 @@ COMMAND_ERRORS = {
     "unreadable": _("A stored record does not open and was left out."),
 }
 
-CODES = {**FILE_ERRORS, **RECORD_ERRORS, **WARNINGS, **COMMAND_ERRORS}
+MESSAGES = {**FILE_ERRORS, **RECORD_ERRORS, **WARNINGS, **COMMAND_ERRORS}
 
-PLACE = _("line {}, column {}")  # of what a file is refused for
-PLACE_SAID = re.compile(r"line (\d+), column (\d+)")
+LINE_AND_COLUMN = _("line {}, column {}")  # of what a file is refused for
+LINE_AND_COLUMN_PATTERN = re.compile(r"line (\d+), column (\d+)")
 
 # How the sentence of what ended half way goes on.
-STORED_STAYS, NOTHING_STORED = _("What was stored stays."), _("Nothing was stored.")
+CHANGES_KEPT, NOTHING_STORED = _("What was stored stays."), _("Nothing was stored.")
 # What may be part of a longer text: beside the name of a file, or the place in it.
-PARTS = (*FILE_ERRORS.values(), *COMMAND_ERRORS.values(), STORED_STAYS, NOTHING_STORED)
+MESSAGE_PARTS = (*FILE_ERRORS.values(), *COMMAND_ERRORS.values(), CHANGES_KEPT, NOTHING_STORED)
 
 
-def in_words(message):
+def translate_message(message):
     """A sentence of an issue or of the error of a run, in the language of who reads it.
 
     One with a number in it is looked up with `{}` in its place.
@@ -110,9 +110,11 @@ def in_words(message):
     words = gettext(message) if message else ""
     if words != message:
         return words
-    for part in PARTS:
+    for part in MESSAGE_PARTS:
         message = message.replace(part, gettext(part))
-    message = PLACE_SAID.sub(lambda found: gettext(PLACE).format(*found.groups()), message)
+    message = LINE_AND_COLUMN_PATTERN.sub(
+        lambda found: gettext(LINE_AND_COLUMN).format(*found.groups()), message
+    )
     if words != message:
         return message
     numbers = re.findall(r"\d+", message)
@@ -151,12 +153,12 @@ class FileRefused(Exception):
     """A whole file is refused; nothing of it is stored."""
 
     def __init__(self, code, where="", file=""):
-        self.code, self.where, self.file = code, where, file
+        self.code, self.location, self.file = code, where, file
         super().__init__(code)
 
     @property
     def message(self):
-        return FILE_ERRORS[self.code] + (f" ({self.where})" if self.where else "")
+        return FILE_ERRORS[self.code] + (f" ({self.location})" if self.location else "")
 
     def __str__(self):
         return f"{printable(self.file)}: {self.message}" if self.file else self.message

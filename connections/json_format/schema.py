@@ -33,7 +33,7 @@ AUTH_FIELDS = {
 SEALED_KINDS = {"secret", "state", "pem", "emails", "strings", "object"}
 SEALED_FIELDS = tuple(name for name, kind in AUTH_FIELDS.items() if kind in SEALED_KINDS)
 PLAIN_FIELDS = tuple(name for name, kind in AUTH_FIELDS.items() if kind not in SEALED_KINDS)
-ENDPOINTS = tuple(name for name, kind in AUTH_FIELDS.items() if kind == "url")
+ENDPOINT_FIELDS = tuple(name for name, kind in AUTH_FIELDS.items() if kind == "url")
 
 # What surrounds the auth object: JSON name -> (column, kind).
 CONNECTION_FIELDS = {
@@ -57,21 +57,21 @@ CONNECTION_FIELDS = {
 CONNECTION_COLUMNS = tuple(column for column, _ in CONNECTION_FIELDS.values())
 
 
-def camel(name):
+def to_camel_case(name):
     """`refresh_token_expires_date` -> `refreshTokenExpiresDate`."""
     head, *rest = name.split("_")
     return head + "".join(part.capitalize() for part in rest)
 
 
-def field_name(attribute):
+def json_name(attribute):
     """The API's camelCase name of an attribute of the record, such as integrationType."""
     for name, (column, _kind) in CONNECTION_FIELDS.items():
         if column == attribute:
-            return camel(name)
-    return camel(attribute)
+            return to_camel_case(name)
+    return to_camel_case(attribute)
 
 
-AUTH_SPELLINGS = {spelling: n for n in AUTH_FIELDS for spelling in (n, camel(n))}
-CONNECTION_SPELLINGS = {
-    spelling: n for n in (*CONNECTION_FIELDS, "auth") for spelling in (n, camel(n))
+AUTH_NAMES_BY_KEY = {spelling: n for n in AUTH_FIELDS for spelling in (n, to_camel_case(n))}
+CONNECTION_NAMES_BY_KEY = {
+    spelling: n for n in (*CONNECTION_FIELDS, "auth") for spelling in (n, to_camel_case(n))
 }

@@ -4,17 +4,17 @@ import json
 from datetime import datetime
 
 from connections.json_format.dates import iso
-from connections.json_format.schema import AUTH_FIELDS, CONNECTION_FIELDS, camel
+from connections.json_format.schema import AUTH_FIELDS, CONNECTION_FIELDS, to_camel_case
 
 MASK = "********"
 
 
-def plain_number(value):
+def normalize_number(value):
     """3600.0 -> 3600; 3599.9 stays."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def canonical(value):
+def canonical_json(value):
     """The canonical JSON (bytes) of any value here: sorted keys, dates to the millisecond."""
     return _encode(value).encode()
 
@@ -28,25 +28,25 @@ _encode = json.JSONEncoder(
 ).encode
 
 
-def same(one, other):
+def strictly_equal(one, other):
     """Equality that tells 1, 1.0 and true apart."""
-    return one == other and canonical(one) == canonical(other)
+    return one == other and canonical_json(one) == canonical_json(other)
 
 
 def auth_json(auth, extra=None, naming="camel"):
     """An auth object (wire names to plain values) as the dict to write, in the API's order."""
-    return _written(auth, WRITTEN_AUTH[naming], extra)
+    return _serialize(auth, AUTH_OUTPUT_FIELDS[naming], extra)
 
 
 def connection_json(columns, auth, extra=None, naming="camel"):
     """A Connection around `auth` (what auth_json made, or None) as the dict to write."""
-    written = _written(columns, WRITTEN_CONNECTION[naming], {})
+    written = _serialize(columns, CONNECTION_OUTPUT_FIELDS[naming], {})
     if auth or "integration_id" not in columns or columns["integration_id"] is None:
         written["auth"] = auth or {}  # an `auth` or an integration makes it a Connection
     return {**written, **(extra or {})}
 
 
-def _written(values, table, extra):
+def _serialize(values, table, extra):
     written = {
         spelled: convert(value) if convert else value
         for column, spelled, convert in table
@@ -55,20 +55,22 @@ def _written(values, table, extra):
     return {**written, **extra} if extra else written
 
 
-def _table(columns):
+def _output_fields(columns):
     """How to write `(name, column, kind)`, by naming: lists of (column, spelling, converter)."""
-    converters = {"date": iso, "number": plain_number}
+    converters = {"date": iso, "number": normalize_number}
     return {
         naming: [(column, spell(name), converters.get(kind)) for name, column, kind in columns]
-        for naming, spell in (("camel", camel), ("snake", str))
+        for naming, spell in (("camel", to_camel_case), ("snake", str))
     }
 
 
-WRITTEN_AUTH = _table([(name, name, kind) for name, kind in AUTH_FIELDS.items()])
-WRITTEN_CONNECTION = _table([(name, *rest) for name, rest in CONNECTION_FIELDS.items()])
+AUTH_OUTPUT_FIELDS = _output_fields([(name, name, kind) for name, kind in AUTH_FIELDS.items()])
+CONNECTION_OUTPUT_FIELDS = _output_fields(
+    [(name, *rest) for name, rest in CONNECTION_FIELDS.items()]
+)
 
 
-def mask(name, value):
+def mask_value(name, value):
     """What stands for a sealed value in a masked export: arrays keep their length."""
     kind = AUTH_FIELDS.get(name, "object")
     if kind in ("emails", "strings"):

@@ -9,14 +9,14 @@ from urllib.parse import urlsplit
 from connections.json_format.issues import gettext_noop as _
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
-TEMPLATE = re.compile(r"[{}<>]|\$\(|%7B", re.IGNORECASE)
+PLACEHOLDER = re.compile(r"[{}<>]|\$\(|%7B", re.IGNORECASE)
 HOST_AND_PORT = re.compile(r"(localhost|[A-Za-z0-9\-]+(\.[A-Za-z0-9\-]+)+):\d{1,5}(?![^/?#])")
 
 
 @lru_cache(maxsize=4096)  # the connections of one integration share their addresses
-def url_faults(value):
+def url_issues(value):
     """What is odd or wrong about a URL: a list of `(code, sentence or None)`."""
-    plain = _plain(value)
+    plain = _strip_ignored_characters(value)
     scheme = None if HOST_AND_PORT.match(plain) else SCHEME.match(plain)
     if scheme and scheme.group(1).lower() not in ("http", "https"):
         return [("bad_url", None)]
@@ -28,9 +28,9 @@ def url_faults(value):
     if "\\" in parts.netloc:  # some programs see the host before it, and some the one after
         return [("bad_url", _("Not a well-formed address."))]
     faults = []
-    if TEMPLATE.search(plain):
+    if PLACEHOLDER.search(plain):
         faults.append(("url_template", None))
-        if host and TEMPLATE.search(host):
+        if host and PLACEHOLDER.search(host):
             host = None  # what will stand there is not known
     elif not scheme:
         faults.append(("url_without_scheme", None))
@@ -43,7 +43,7 @@ def url_faults(value):
     return faults
 
 
-def _plain(value):
+def _strip_ignored_characters(value):
     """Without what browsers and the WHATWG URL standard drop: "java\\nscript:" is a scheme too."""
     return re.sub(r"[\t\r\n]", "", value).lstrip("".join(map(chr, range(33))))
 
@@ -70,7 +70,7 @@ def url_host(value):
 
     What can't be taken apart is its own host, so that no change of it goes unseen.
     """
-    value = _plain(value or "").strip()
+    value = _strip_ignored_characters(value or "").strip()
     if "\\" in value:  # some programs read it as "/", others do not
         return value
     if not value or re.match(r"/(?!/)|[?#]", value):  # a path has no host
@@ -85,14 +85,14 @@ def url_host(value):
     return host.removesuffix({"https": ":443", "http": ":80"}.get(parts.scheme, ":")) or value
 
 
-def leads_elsewhere(url, before):
+def endpoint_changed(url, before):
     """Whether a URL leads to another host than `before`, or to the same one unencrypted."""
     host = url_host(url)
     if not host:
         return False
-    is_weaker = _begins(url, "http:") and _begins(before, "https:")
+    is_weaker = _has_scheme(url, "http:") and _has_scheme(before, "https:")
     return is_weaker or host != url_host(before)
 
 
-def _begins(url, scheme):
-    return _plain(url or "").lower().startswith(scheme)
+def _has_scheme(url, scheme):
+    return _strip_ignored_characters(url or "").lower().startswith(scheme)

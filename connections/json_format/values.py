@@ -10,17 +10,17 @@ from datetime import datetime, timedelta, timezone
 
 from connections.json_format.dates import parse_date
 from connections.json_format.issues import gettext_noop as _
-from connections.json_format.serialize import MASK, plain_number
-from connections.json_format.urls import url_faults
+from connections.json_format.serialize import MASK, normalize_number
+from connections.json_format.urls import url_issues
 
 MAX_TEXT = 128 * 1024  # bytes of UTF-8
 MAX_SHORT_TEXT = 255  # characters of what is indexed or listed
 MAX_KEYS = 10_000  # of one object of any content: what has more is no credential but a bomb
 MAX_SECONDS = 1e11
 LONG_LIFETIME = 50 * 365.25 * 24 * 3600
-MAX_NAMED_KEYS = 20
-LONELY_MASK = _("A mask stands for the whole object: nothing else can be beside it.")
-MASK_TEXT = re.compile(r"[*•]+|REDACTED")
+MAX_REPORTED_KEYS = 20
+MASK_NOT_ALONE = _("A mask stands for the whole object: nothing else can be beside it.")
+MASK_PATTERN = re.compile(r"[*•]+|REDACTED")
 
 
 class ConflictingKeys(dict):
@@ -52,24 +52,24 @@ def check_value(entry, value, path):
     Stops at the first fault and never names an inner key: it is part of a sealed value.
     """
     if isinstance(value, str):
-        return is_good_text(entry, value, path, MAX_TEXT)
+        return check_text(entry, value, path, MAX_TEXT)
     if isinstance(value, float) and not math.isfinite(value):
-        entry.say("bad_number", path)
+        entry.add_issue("bad_number", path)
         return False
     if isinstance(value, OversizedNumber):
-        entry.say("bad_number", path, _("A number with too many digits."))
+        entry.add_issue("bad_number", path, _("A number with too many digits."))
         return False
     if isinstance(value, ConflictingKeys):
-        entry.say(
+        entry.add_issue(
             "conflicting_keys", path, _("Inside it, a key is there twice with other values.")
         )
         return False
     if isinstance(value, dict):
         if len(value) > MAX_KEYS:
-            entry.say("too_many_keys", path)
+            entry.add_issue("too_many_keys", path)
             return False
         return all(
-            is_good_text(entry, key, path, MAX_TEXT) and check_value(entry, inner, path)
+            check_text(entry, key, path, MAX_TEXT) and check_value(entry, inner, path)
             for key, inner in value.items()
         )
     if isinstance(value, list):
@@ -77,51 +77,51 @@ def check_value(entry, value, path):
     return True
 
 
-def _is_plain(value):
+def _is_short_ascii(value):
     """Whether a text is short and ASCII, as most are: nothing can be wrong with it."""
     return len(value) <= MAX_SHORT_TEXT and value.isascii() and "\0" not in value
 
 
-def is_good_text(entry, value, path, limit):
+def check_text(entry, value, path, limit):
     if not isinstance(value, str):
-        entry.say("wrong_type", path, _("Text belongs here."))
+        entry.add_issue("wrong_type", path, _("Text belongs here."))
         return False
-    if _is_plain(value):
+    if _is_short_ascii(value):
         return True
     try:
         size = len(value) if value.isascii() else len(value.encode())
     except UnicodeEncodeError:
-        entry.say("bad_text", path, _("The text holds half a surrogate pair."))
+        entry.add_issue("bad_text", path, _("The text holds half a surrogate pair."))
         return False
     if "\0" in value:
-        entry.say("bad_text", path, _("The text holds U+0000."))
+        entry.add_issue("bad_text", path, _("The text holds U+0000."))
         return False
     if limit == MAX_SHORT_TEXT and len(value) > limit:
-        entry.say("too_long", path, _("Over {} characters.").format(limit))
+        entry.add_issue("too_long", path, _("Over {} characters.").format(limit))
         return False
     if size > MAX_TEXT:
-        entry.say("too_long", path, _("Over 128 KiB."))
+        entry.add_issue("too_long", path, _("Over 128 KiB."))
         return False
     return True
 
 
 def _read_text(entry, value, path):
-    return value if is_good_text(entry, value, path, MAX_TEXT) else None
+    return value if check_text(entry, value, path, MAX_TEXT) else None
 
 
-def _read_short(entry, value, path):
-    return value if is_good_text(entry, value, path, MAX_SHORT_TEXT) else None
+def _read_short_text(entry, value, path):
+    return value if check_text(entry, value, path, MAX_SHORT_TEXT) else None
 
 
 def _read_id(entry, value, path):
-    value = _read_short(entry, value, path)
+    value = _read_short_text(entry, value, path)
     if value == "":
-        entry.say("blank_id", path)
+        entry.add_issue("blank_id", path)
     return value or None
 
 
 def _read_type(entry, value, path):
-    value = _read_short(entry, value, path)
+    value = _read_short_text(entry, value, path)
     if value == "":
         entry.connection_extra["integration_type"] = ""  # no integration, but not absent either
     return value or None
@@ -132,16 +132,16 @@ def _read_auth(entry, value, path):
 
 
 def _read_sealed_text(entry, value, path):
-    if not is_good_text(entry, value, path, MAX_TEXT):
+    if not check_text(entry, value, path, MAX_TEXT):
         return None
-    return MASKED if MASK_TEXT.fullmatch(value) else value
+    return MASKED if MASK_PATTERN.fullmatch(value) else value
 
 
 def _read_secret(entry, value, path):
     value = _read_sealed_text(entry, value, path)
     if isinstance(value, str) and value and "-----BEGIN" not in value:
         if value != value.strip() or "\n" in value or "\r" in value:
-            entry.say("outer_blanks", path)
+            entry.add_issue("outer_blanks", path)
     return value
 
 
@@ -151,27 +151,27 @@ def _read_pem(entry, value, path):
         # Each certificate of a chain has one: what is cut off is the last.
         ends = re.findall(r"-----END [^-\n]+-----", value)
         if len(ends) < max(1, value.count("-----BEGIN ")):
-            entry.say("pem_without_end", path)
+            entry.add_issue("pem_without_end", path)
     return value
 
 
 def _read_url(entry, value, path):
-    if not is_good_text(entry, value, path, MAX_TEXT):
+    if not check_text(entry, value, path, MAX_TEXT):
         return None
     if value:
-        for code, message in url_faults(value):
-            entry.say(code, path, message)
+        for code, message in url_issues(value):
+            entry.add_issue(code, path, message)
     return value
 
 
 def _read_strings(entry, value, path):
     if not isinstance(value, list):
-        entry.say("wrong_type", path, _("An array of texts belongs here."))
+        entry.add_issue("wrong_type", path, _("An array of texts belongs here."))
         return None
     for position, item in enumerate(value):
-        if isinstance(item, str) and _is_plain(item):
+        if isinstance(item, str) and _is_short_ascii(item):
             continue
-        if not is_good_text(entry, item, f"{path}[{position}]", MAX_TEXT):
+        if not check_text(entry, item, f"{path}[{position}]", MAX_TEXT):
             return None
     return value
 
@@ -180,7 +180,7 @@ def _read_sealed_strings(entry, value, path):
     value = _read_strings(entry, value, path)
     if not value:
         return value
-    masked = [MASKED if MASK_TEXT.fullmatch(item) else item for item in value]
+    masked = [MASKED if MASK_PATTERN.fullmatch(item) else item for item in value]
     return MASKED if all(item is MASKED for item in masked) else masked
 
 
@@ -188,12 +188,12 @@ def _read_emails(entry, value, path):
     value = _read_sealed_strings(entry, value, path)
     if isinstance(value, list):
         others = [n for n, item in enumerate(value) if item is not MASKED and not _is_email(item)]
-        for position in others[:MAX_NAMED_KEYS]:
-            entry.say("no_email", f"{path}[{position}]")
-        if len(others) > MAX_NAMED_KEYS:
-            more = len(others) - MAX_NAMED_KEYS
+        for position in others[:MAX_REPORTED_KEYS]:
+            entry.add_issue("no_email", f"{path}[{position}]")
+        if len(others) > MAX_REPORTED_KEYS:
+            more = len(others) - MAX_REPORTED_KEYS
             text = _("{} more that are no e-mail addresses, kept.")
-            entry.say("no_email", path, text.format(more))
+            entry.add_issue("no_email", path, text.format(more))
     return value
 
 
@@ -203,72 +203,74 @@ def _is_email(text):
 
 def _read_object_value(entry, value, path):
     if not isinstance(value, dict):
-        entry.say("wrong_type", path, _("An object belongs here."))
+        entry.add_issue("wrong_type", path, _("An object belongs here."))
         return None
     if value.get(MASK) is True:
         if len(value) > 1:
-            entry.say("wrong_type", path, LONELY_MASK)
+            entry.add_issue("wrong_type", path, MASK_NOT_ALONE)
         return MASKED
     return value if check_value(entry, value, path) else None
 
 
 def _read_bool(entry, value, path):
     if not isinstance(value, bool):
-        entry.say("wrong_type", path, _("true or false belongs here."))
+        entry.add_issue("wrong_type", path, _("true or false belongs here."))
         return None
     return value
 
 
-NUMERIC_TEXT = re.compile(r"\s*[+-]?\d{1,20}(\.\d{1,20})?([eE][+-]?\d{1,3})?\s*")
+NUMBER_PATTERN = re.compile(r"\s*[+-]?\d{1,20}(\.\d{1,20})?([eE][+-]?\d{1,3})?\s*")
 
 
 def _read_number(entry, value, path):
-    if isinstance(value, str) and NUMERIC_TEXT.fullmatch(value) and value.isascii():
-        entry.say("number_as_text", path)
+    if isinstance(value, str) and NUMBER_PATTERN.fullmatch(value) and value.isascii():
+        entry.add_issue("number_as_text", path)
         value = float(value)
     elif isinstance(value, bool) or not isinstance(value, (int, float, OversizedNumber)):
-        entry.say("wrong_type", path, _("A number of seconds belongs here."))
+        entry.add_issue("wrong_type", path, _("A number of seconds belongs here."))
         return None
     if isinstance(value, OversizedNumber) or not abs(value) <= MAX_SECONDS:
-        entry.say("bad_number", path, _("Not a finite number of seconds up to 100000000000."))
+        entry.add_issue(
+            "bad_number", path, _("Not a finite number of seconds up to 100000000000.")
+        )
         return None
     if value < 0:
-        entry.say("negative_number", path)
+        entry.add_issue("negative_number", path)
     elif value > LONG_LIFETIME:
-        entry.say("long_lifetime", path)
-    return plain_number(value)
+        entry.add_issue("long_lifetime", path)
+    return normalize_number(value)
 
 
 def _read_date(entry, value, path):
     if isinstance(value, str):
         if not value.strip():
-            entry.say("empty_date", path)
+            entry.add_issue("empty_date", path)
             return None
         try:
             moment, has_zone = parse_date(value.strip())
         except ValueError:
-            entry.say("bad_date", path)
+            entry.add_issue("bad_date", path)
             return None
         if not has_zone:
-            entry.say("date_without_zone", path)
+            entry.add_issue("date_without_zone", path)
         return moment
     if isinstance(value, bool) or not isinstance(value, (int, float, OversizedNumber)):
-        entry.say("wrong_type", path, _("A date and time belongs here."))
+        entry.add_issue("wrong_type", path, _("A date and time belongs here."))
         return None
     try:
         # Seconds until the year 5138, milliseconds above: no plausible expiry is in both ranges.
         seconds = value if abs(value) < 1e11 else value / 1000
         moment = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=seconds)
     except (OverflowError, ValueError, TypeError):
-        entry.say("bad_date", path)
+        entry.add_issue("bad_date", path)
         return None
-    entry.say("date_as_number", path)
+    entry.add_issue("date_as_number", path)
     return moment
 
 
 READERS = {
     "text": _read_text,
-    "short": _read_short,
+    "short": _read_short_text,
     "secret": _read_secret,
     "state": _read_sealed_text,
     "pem": _read_pem,

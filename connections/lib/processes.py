@@ -15,10 +15,12 @@ from contextlib import contextmanager
 from django.db import connection, connections
 
 # What is allocated here is short-lived, and lives in lists of thousands: look for garbage seldom.
-SELDOM = 50_000, 20, 100
-WORTH_IT = 2000  # records; below, starting processes takes longer than the work
-AHEAD = 18  # items that are computed while others wait to be used
-GIVE_WAY = 10  # what is computed waits for the process that uses it, not the other way round
+GC_THRESHOLDS = 50_000, 20, 100
+MIN_PARALLEL_RECORDS = 2000  # records; below, starting processes takes longer than the work
+PREFETCH_ITEMS = 18  # items that are computed while others wait to be used
+WORKER_NICENESS = (
+    10  # what is computed waits for the process that uses it, not the other way round
+)
 PR_SET_PDEATHSIG = 1
 
 
@@ -27,7 +29,7 @@ def cores():
     return len(os.sched_getaffinity(0))
 
 
-def processes(jobs, records):
+def worker_count(jobs, records):
     """How many processes to use for so many records; 1 where others can't or needn't help.
 
     Processes are forked, which a process with threads must not do; and what is in an open
@@ -35,7 +37,7 @@ def processes(jobs, records):
     """
     can_fork = threading.active_count() == 1 and not connection.in_atomic_block
     is_shared = connection.vendor != "sqlite" or not connection.is_in_memory_db()
-    return jobs if can_fork and is_shared and records >= WORTH_IT else 1
+    return jobs if can_fork and is_shared and records >= MIN_PARALLEL_RECORDS else 1
 
 
 def id_ranges(rows, size):
@@ -49,7 +51,7 @@ def id_ranges(rows, size):
         after = until
 
 
-def in_range(rows, after, until):
+def filter_id_range(rows, after, until):
     """The rows with an id above `after` (None: from the first one) up to `until`, in order."""
     chosen = rows.order_by("pk").filter(pk__lte=until)
     return chosen if after is None else chosen.filter(pk__gt=after)
@@ -67,14 +69,14 @@ def workers(function, jobs):
     fork, items and results by pickle. Enter it outside any transaction. Raises ProcessDied.
     """
     if jobs == 1:
-        with _garbage_looked_for_seldom():
+        with _infrequent_garbage_collection():
             yield lambda items: map(function, items)
         return
     connections.close_all()  # a forked process must not go on with this one's
     # Before there are threads; and deaf to Ctrl-C from the first moment on: we answer to that.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        started = [_start(function) for _ in range(jobs)]
+        started = [_start_worker(function) for _ in range(jobs)]
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     free = queue.SimpleQueue()
@@ -83,8 +85,8 @@ def workers(function, jobs):
     # One thread more than processes: it gives out work while another reads a result.
     threads = ThreadPoolExecutor(jobs + 1)
     try:
-        with _garbage_looked_for_seldom():
-            yield lambda items: _in_order(threads, free, items, AHEAD + jobs)
+        with _infrequent_garbage_collection():
+            yield lambda items: _results_in_order(threads, free, items, PREFETCH_ITEMS + jobs)
     finally:
         for process, _ in started:
             process.kill()  # it holds nothing; and whoever waits for it sees its pipe end
@@ -95,16 +97,16 @@ def workers(function, jobs):
 
 
 @contextmanager
-def _garbage_looked_for_seldom():
+def _infrequent_garbage_collection():
     before = gc.get_threshold()
-    gc.set_threshold(*SELDOM)
+    gc.set_threshold(*GC_THRESHOLDS)
     try:
         yield
     finally:
         gc.set_threshold(*before)
 
 
-def _start(function):
+def _start_worker(function):
     """A process that computes `function`, and our end of the pipe to it.
 
     Each has a pipe of its own: one that is killed in the middle of a word leaves the others, and
@@ -118,17 +120,17 @@ def _start(function):
     return process, ours
 
 
-def _in_order(threads, free, items, most_waiting):
+def _results_in_order(threads, free, items, most_waiting):
     waiting = deque()
     for item in items:
-        waiting.append(threads.submit(_ask, free, item))
+        waiting.append(threads.submit(_call_worker, free, item))
         if len(waiting) > most_waiting:
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
 
 
-def _ask(free, item):
+def _call_worker(free, item):
     pipe = free.get()
     try:
         pipe.send(item)
@@ -146,8 +148,8 @@ def _ask(free, item):
 def _serve(function, pipe, parent):
     """What a forked process does until its parent ends it."""
     gc.freeze()  # what is there already is never garbage: leave its memory shared
-    gc.set_threshold(*SELDOM)
-    os.nice(GIVE_WAY)
+    gc.set_threshold(*GC_THRESHOLDS)
+    os.nice(WORKER_NICENESS)
     # A parent that is killed takes its processes along.
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:

@@ -14,14 +14,14 @@ from connections.json_format.issues import printable
 tqdm.monitor_interval = 0  # a thread of its own would forbid the commands to fork
 
 
-def positive(text):
+def positive_int(text):
     """The type of an option that takes a whole number from 1 up."""
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError("give a whole number from 1 up")
     return int(text)
 
 
-def readable(text):
+def utf8_text(text):
     """The type of an option that takes a text: bytes that are no UTF-8 are none."""
     try:
         text.encode()
@@ -47,7 +47,7 @@ class LatchkeyCommand(BaseCommand):
 
     def execute(self, *args, **options):
         try:
-            keyring.require()
+            keyring.require_keys()
             return super().execute(*args, **options)
         except keyring.KeyringError as error:
             raise CommandError(str(error), returncode=self.failed) from None

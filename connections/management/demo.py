@@ -25,11 +25,11 @@ from connections.json_format.stream.sources import SpooledSource
 from connections.models import ConnectionAuth, Integration
 
 ID_PREFIX = "demo_"
-IN_CHUNK = 200  # entries
+ENTRIES_PER_CHUNK = 200  # entries
 
 # How many of a hundred connections are in each bucket, and how many of the renewable are stale.
-SHARES = {"broken": 1.5, "day": 1, "week": 4, "month": 14, "later": 47, "no_end": 32.5}
-STALE_SHARE = 0.05
+BUCKET_WEIGHTS = {"broken": 1.5, "day": 1, "week": 4, "month": 14, "later": 47, "no_end": 32.5}
+STALE_PROBABILITY = 0.05
 
 
 class StoreInUse(Exception):
@@ -37,7 +37,7 @@ class StoreInUse(Exception):
 
 
 @dataclass(frozen=True)
-class Kind:
+class DemoIntegration:
     """An integration of the demo. `style` names the function that makes its auth objects."""
 
     type: str
@@ -51,35 +51,37 @@ class Kind:
 
 
 # In an order that shows every kind and every bucket in the first records (see _plan).
-KINDS = (
-    Kind("hubspot", "HubSpot", "crm", "refreshed", 25),
-    Kind("salesforce", "Salesforce", "crm", "refreshed", 18),
-    Kind("xero", "Xero", "accounting", "refreshed", 10),
-    Kind("quickbooks", "QuickBooks", "accounting", "refreshed", 8),
-    Kind("docusign", "DocuSign", "storage", "refreshed", 5, has_jwt=True),
-    Kind("workday", "Workday", "hris", "client_credentials", 4),
-    Kind("adp", "ADP", "hris", "certificate", 4, "other"),
-    Kind("zendesk", "Zendesk", "ticketing", "access_only", 8),
-    Kind("bamboohr", "BambooHR", "hris", "api_key", 9, "token"),
-    Kind("netsuite", "NetSuite", "accounting", "oauth1", 6, "oauth1"),
-    Kind("greenhouse", "Greenhouse", "ats", "api_key", 6, "token"),
-    Kind("slack", "Slack", "messaging", "access_only", 4),
-    Kind("ukg", "UKG Pro", "hris", "other", 3, "other", ("User name", "Password", "Tenant")),
-    Kind("github", "GitHub", "repo", "token", 4, "token"),
+DEMO_INTEGRATIONS = (
+    DemoIntegration("hubspot", "HubSpot", "crm", "refreshed", 25),
+    DemoIntegration("salesforce", "Salesforce", "crm", "refreshed", 18),
+    DemoIntegration("xero", "Xero", "accounting", "refreshed", 10),
+    DemoIntegration("quickbooks", "QuickBooks", "accounting", "refreshed", 8),
+    DemoIntegration("docusign", "DocuSign", "storage", "refreshed", 5, has_jwt=True),
+    DemoIntegration("workday", "Workday", "hris", "client_credentials", 4),
+    DemoIntegration("adp", "ADP", "hris", "certificate", 4, "other"),
+    DemoIntegration("zendesk", "Zendesk", "ticketing", "access_only", 8),
+    DemoIntegration("bamboohr", "BambooHR", "hris", "api_key", 9, "token"),
+    DemoIntegration("netsuite", "NetSuite", "accounting", "oauth1", 6, "oauth1"),
+    DemoIntegration("greenhouse", "Greenhouse", "ats", "api_key", 6, "token"),
+    DemoIntegration("slack", "Slack", "messaging", "access_only", 4),
+    DemoIntegration(
+        "ukg", "UKG Pro", "hris", "other", 3, "other", ("User name", "Password", "Tenant")
+    ),
+    DemoIntegration("github", "GitHub", "repo", "token", 4, "token"),
 )
-NEVER_ENDS = {"client_credentials"}
-ALWAYS_ENDS = {"certificate"}
+STYLES_WITHOUT_END = {"client_credentials"}
+STYLES_WITH_END = {"certificate"}
 
-PLACES = (
+COMPANY_PLACES = (
     "Bramblewood Fernhollow Lockhart Ninth-Street Corvid Alder Saltmarsh Quillfeather Mossgate "
     "Harrowgate Pinecrest Copperfield Larkspur Windmere Thistledown Oakhurst Ravensbrook "
     "Juniper Stonebridge Willowmere Ashcombe Foxglove Greywater Hollybush"
 ).split()
-TRADES = (
+COMPANY_TRADES = (
     "Care Homes|Joinery|Pharmacy|Farms|Studios|& Finch LLP|Logistics|Dental|Brewing|Insurance|"
     "Architects|Robotics|Bakeries|Sailing School|Books|Veterinary|Energy|Outfitters"
 ).split("|")
-FAR_NAMES = (
+INTERNATIONAL_NAMES = (
     "Bäckerei Größenwahn",
     "Piekarnia Słoneczna",
     "Пекарня «Ромашка»",
@@ -91,11 +93,11 @@ FAR_NAMES = (
     "מאפיית השקד",
     "गंगा वस्त्रालय",
 )
-ACCESS = ("expiry_date", "expires_in")
-REFRESH = ("refresh_token_expires_date", "refresh_token_expires_in")
+ACCESS_EXPIRY_FIELDS = ("expiry_date", "expires_in")
+REFRESH_EXPIRY_FIELDS = ("refresh_token_expires_date", "refresh_token_expires_in")
 
 ENVIRONMENTS = (None, "Sandbox", "Production", "Staging", "EU Production")
-ENVIRONMENT_SHARES = (70, 15, 6, 5, 4)
+ENVIRONMENT_WEIGHTS = (70, 15, 6, 5, 4)
 
 
 def seed(count, now, on_progress=None):
@@ -111,12 +113,12 @@ def seed(count, now, on_progress=None):
                 token_names=list(kind.token_names),
                 categories=[kind.category],
             )
-            for kind in KINDS
+            for kind in DEMO_INTEGRATIONS
         ],
         ignore_conflicts=True,
     )
-    options = importer.Options(on_conflict="replace", allow_older=True)
-    return importer.run([source(count, now)], options, on_progress=on_progress)
+    options = importer.ImportOptions(on_conflict="replace", allow_older=True)
+    return importer.run_import([source(count, now)], options, on_progress=on_progress)
 
 
 def clear():
@@ -132,7 +134,7 @@ def clear():
         in_use = ConnectionAuth.all_objects.filter(integration__in=used)
         left = used - set(in_use.values_list("integration_id", flat=True))
         Integration.objects.filter(type__in=left).delete()
-        log.record("delete", record="demo connections", count=deleted)
+        log.log_event("delete", record="demo connections", count=deleted)
     return deleted, len(left)
 
 
@@ -140,8 +142,8 @@ def source(count, now):
     """The demo connections as a file that an import reads (see reader)."""
     made = SpooledSource("demo", keyring.seal_bytes, keyring.unseal_bytes)
     made.write(b"[")
-    for start in range(0, count, IN_CHUNK):
-        numbers = range(start, min(start + IN_CHUNK, count))
+    for start in range(0, count, ENTRIES_PER_CHUNK):
+        numbers = range(start, min(start + ENTRIES_PER_CHUNK, count))
         text = ",".join(json.dumps(entry(number, now)) for number in numbers)
         made.write((("," if start else "") + text).encode())
     made.write(b"]")
@@ -152,10 +154,10 @@ def entry(number, now):
     """Connection `number` of the demo at the moment `now`, as the API's JSON (snake_case)."""
     random = Random(f"latchkey demo {number}")  # noqa: S311 (nothing here is secret)
     now = now.replace(microsecond=0)
-    kind, bucket, is_stale = _plan(number, random)
-    ends = _end(random, now, bucket)
-    company = _company(random)
-    changed = _change(random, now, ends, is_stale)
+    kind, bucket, is_stale = _choose_kind(number, random)
+    ends = _choose_expiry(random, now, bucket)
+    company = _company_name(random)
+    changed = _choose_changed_at(random, now, ends, is_stale)
     made = {
         "id": f"{ID_PREFIX}{number:06d}",
         "created_at": iso(changed - timedelta(days=random.randrange(1, 700))),
@@ -167,28 +169,30 @@ def entry(number, now):
         "permissions": [f"{kind.category}_read", f"{kind.category}_write"],
         "categories": [kind.category],
         "is_paused": True if random.random() < 0.04 else None,
-        "environment": random.choices(ENVIRONMENTS, ENVIRONMENT_SHARES)[0],
+        "environment": random.choices(ENVIRONMENTS, ENVIRONMENT_WEIGHTS)[0],
         **_health(random, now, ends if bucket == "broken" else None),
     }
-    maker = _Maker(random, now, kind, changed, ends, is_stale)
-    made["auth"] = _set({"name": company, **STYLES[kind.style](maker), **_trimmings(random)})
-    return _set(made)
+    maker = _AuthBuilder(random, now, kind, changed, ends, is_stale)
+    made["auth"] = _without_none(
+        {"name": company, **AUTH_BUILDERS[kind.style](maker), **_optional_fields(random)}
+    )
+    return _without_none(made)
 
 
-def _plan(number, random):
+def _choose_kind(number, random):
     """The kind, the bucket and whether it is stale: one of each first, by their shares later."""
-    if number < len(KINDS):
-        return KINDS[number], BUCKETS[number % len(BUCKETS)], False
-    if number == len(KINDS):
-        return KINDS[0], "no_end", True
-    bucket = random.choices(list(SHARES), list(SHARES.values()))[0]
-    unfit = ALWAYS_ENDS if bucket == "no_end" else NEVER_ENDS
-    kinds = [kind for kind in KINDS if kind.style not in unfit]
+    if number < len(DEMO_INTEGRATIONS):
+        return DEMO_INTEGRATIONS[number], BUCKETS[number % len(BUCKETS)], False
+    if number == len(DEMO_INTEGRATIONS):
+        return DEMO_INTEGRATIONS[0], "no_end", True
+    bucket = random.choices(list(BUCKET_WEIGHTS), list(BUCKET_WEIGHTS.values()))[0]
+    unfit = STYLES_WITH_END if bucket == "no_end" else STYLES_WITHOUT_END
+    kinds = [kind for kind in DEMO_INTEGRATIONS if kind.style not in unfit]
     kind = random.choices(kinds, [kind.share for kind in kinds])[0]
-    return kind, bucket, bucket != "broken" and random.random() < STALE_SHARE
+    return kind, bucket, bucket != "broken" and random.random() < STALE_PROBABILITY
 
 
-def _end(random, now, bucket):
+def _choose_expiry(random, now, bucket):
     """A moment in the bucket, to the second; None for no known end."""
     hour, day = 3600, 24 * 3600
     return {
@@ -203,16 +207,16 @@ def _end(random, now, bucket):
     }[bucket]()
 
 
-def _change(random, now, ends, is_stale):
+def _choose_changed_at(random, now, ends, is_stale):
     """When the API last changed the connection: before now, and before what its tokens reach."""
     last = min(now, ends) if ends else now
     return last - timedelta(seconds=random.randrange(2 * 3600, 20 * 24 * 3600))
 
 
-def _company(random):
+def _company_name(random):
     if random.random() < 0.08:
-        return random.choice(FAR_NAMES)
-    return f"{random.choice(PLACES).replace('-', ' ')} {random.choice(TRADES)}"
+        return random.choice(INTERNATIONAL_NAMES)
+    return f"{random.choice(COMPANY_PLACES).replace('-', ' ')} {random.choice(COMPANY_TRADES)}"
 
 
 def _health(random, now, broke_at):
@@ -225,7 +229,7 @@ def _health(random, now, broke_at):
     }
 
 
-def _trimmings(random):
+def _optional_fields(random):
     """What only some auth objects have."""
     number = random.randrange(100, 999)
     return {
@@ -237,17 +241,17 @@ def _trimmings(random):
     }
 
 
-def _set(values):
+def _without_none(values):
     return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True)
-class _Maker:
+class _AuthBuilder:
     """What the styles below make an auth object from."""
 
     random: Random
     now: datetime
-    kind: Kind
+    kind: DemoIntegration
     changed: datetime
     ends: datetime | None
     is_stale: bool
@@ -278,7 +282,7 @@ class _Maker:
             last = self.ends or self.now + timedelta(days=60)
             end = first + (last - first) * self.random.uniform(0.3, 1)
         token = self.jwt(end) if self.kind.has_jwt else self.secret("access")
-        return {"access_token": token, **self.lifetime(ACCESS, end)}
+        return {"access_token": token, **self.lifetime(ACCESS_EXPIRY_FIELDS, end)}
 
     def jwt(self, end):
         """A JSON Web Token in form; what stands for its signature says that it is none."""
@@ -304,7 +308,7 @@ class _Maker:
 
 
 def _refreshed(maker):
-    refresh = maker.lifetime(REFRESH, maker.ends) if maker.ends else {}
+    refresh = maker.lifetime(REFRESH_EXPIRY_FIELDS, maker.ends) if maker.ends else {}
     token = {"refresh_token": maker.secret("refresh"), **refresh}
     return {**maker.client(), **maker.access(), **token}
 
@@ -318,7 +322,7 @@ def _access_only(maker):
         "access_token": maker.secret("access"),
         "api_url": maker.url("api", "/v2"),
         "authorize_url": maker.url("login", "/oauth/authorize"),
-        **(maker.lifetime(ACCESS, maker.ends) if maker.ends else {}),
+        **(maker.lifetime(ACCESS_EXPIRY_FIELDS, maker.ends) if maker.ends else {}),
     }
 
 
@@ -388,7 +392,7 @@ def _expiry_date(maker):
     return {"expiry_date": iso(maker.ends)} if maker.ends else {}
 
 
-STYLES = {
+AUTH_BUILDERS = {
     "refreshed": _refreshed,
     "client_credentials": _client_credentials,
     "access_only": _access_only,

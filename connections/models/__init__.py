@@ -1,6 +1,6 @@
 """What is stored: connections and what they held, integrations, imports, views, keys, audit."""
 
-from connections.models.access_event import AccessEvent, AppendOnly
+from connections.models.access_event import AccessEvent, AppendOnlyError
 from connections.models.connection import (
     DERIVED_COLUMNS,
     DERIVED_FROM,
@@ -10,30 +10,30 @@ from connections.models.connection import (
 )
 from connections.models.daily_count import DailyCount
 from connections.models.fingerprint import SecretFingerprint
-from connections.models.former_version import ReplacedAuth
+from connections.models.former_version import FormerVersion
 from connections.models.integration import Integration, in_one_line
 from connections.models.queryset import ConnectionAuthQuerySet, in_bucket, stale_at
 from connections.models.runs import ChangeRun, ImportChunk, ImportRun
 from connections.models.saved_view import SavedView
 from connections.models.stored_key import StoredKey
-from connections.models.user_scope import EVERYTHING, PRODUCTION, Scope, UserScope, scope_of
+from connections.models.user_scope import PRODUCTION, UNLIMITED, Scope, UserScope, scope_of
 
 __all__ = [
     "DERIVED_COLUMNS",
     "DERIVED_FROM",
-    "EVERYTHING",
     "PRODUCTION",
     "SEALED_COLUMNS",
+    "UNLIMITED",
     "AccessEvent",
-    "AppendOnly",
+    "AppendOnlyError",
     "ChangeRun",
     "ConnectionAuth",
     "ConnectionAuthQuerySet",
     "DailyCount",
+    "FormerVersion",
     "ImportChunk",
     "ImportRun",
     "Integration",
-    "ReplacedAuth",
     "SavedView",
     "Scope",
     "SecretFingerprint",

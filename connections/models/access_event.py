@@ -7,13 +7,13 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 
-class AppendOnly(TypeError):
+class AppendOnlyError(TypeError):
     """An entry of the audit log is never changed or deleted."""
 
 
 class _AppendOnlyQuerySet(models.QuerySet):
     def _refuse(self, *args, **kwargs):
-        raise AppendOnly("The audit log is append-only.")
+        raise AppendOnlyError("The audit log is append-only.")
 
     update = delete = bulk_create = bulk_update = _refuse
     aupdate = adelete = abulk_create = abulk_update = _refuse
@@ -88,11 +88,11 @@ class AccessEvent(models.Model):
 
     def save(self, *args, **kwargs):
         if not self._state.adding:
-            raise AppendOnly("The audit log is append-only.")
+            raise AppendOnlyError("The audit log is append-only.")
         super().save(*args, **{**kwargs, "force_insert": True})
 
     def delete(self, *args, **kwargs):
-        raise AppendOnly("The audit log is append-only.")
+        raise AppendOnlyError("The audit log is append-only.")
 
     def shown(self):
         """The entry as a dict of what JSON knows, without `previous` and `mac`."""

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_noop
 from uuid_utils.compat import uuid7
 
 from connections.encryption import keyring
-from connections.encryption.digests import content_digest, derived, identity_digest
+from connections.encryption.digests import content_digest, derived_columns, identity_digest
 from connections.encryption.fields import Sealed, SealedJSONField, SealedTextField
 from connections.encryption.keyring import SealError
 from connections.expiry import deadlines
@@ -228,12 +228,12 @@ class ConnectionAuth(models.Model):
                 except SealError:
                     unreadable.append(name)
             elif schema.AUTH_FIELDS.get(name) == "number":
-                value = serialize.plain_number(value)
+                value = serialize.normalize_number(value)
             if value is not None:
                 auth[name] = value
         return auth, unreadable
 
-    def note_unreadable(self, fields):
+    def mark_unreadable(self, fields):
         """Remember which fields were found not to open, so that lists can say so.
 
         No version is counted: the record itself has not changed.
@@ -245,7 +245,7 @@ class ConnectionAuth(models.Model):
                 unreadable_fields=fields, content_digest=None, identity_digest=None
             )
 
-    def is_as_stored(self, auth, digest_key=None):
+    def matches_digest(self, auth, digest_key=None):
         """Whether this opened auth object of the record is the one that was stored here.
 
         True where something in it does not open, or did not: then nobody can tell.
@@ -264,7 +264,7 @@ class ConnectionAuth(models.Model):
         """
         if auth is None:
             auth, unreadable = self.open_auth()
-        for name, value in derived(
+        for name, value in derived_columns(
             auth,
             issued_at=self.source_updated_at or self.source_created_at,
             received_at=self.received_at,
@@ -273,7 +273,7 @@ class ConnectionAuth(models.Model):
         self.unreadable_fields = list(unreadable) or None
         values = [getattr(self, name) for name in SEALED_COLUMNS]
         tokens = [value.token for value in values if isinstance(value, Sealed)]
-        self.sealed_under = keyring.oldest_key(tokens) if tokens else None
+        self.sealed_under = keyring.oldest_key_id_for(tokens) if tokens else None
         stored, self.content_digest = self.content_digest, None
         self.identity_digest = None
         if not unreadable:
@@ -308,7 +308,7 @@ class ConnectionAuth(models.Model):
 
     def _was_tampered_with(self):
         before = type(self).all_objects.filter(pk=self.pk).first()
-        return before is not None and not before.is_as_stored(before.open_auth()[0])
+        return before is not None and not before.matches_digest(before.open_auth()[0])
 
     def store(self, update_fields=None, **kwargs):
         """Write the record as it is, without deriving anything. See save()."""

@@ -11,7 +11,7 @@ class DailyCount(models.Model):
     taken_at = models.DateTimeField()
     # By place, so that a narrowed page and a user with limits have theirs:
     # [[type of the integration or null, environment, {bucket or "stale": count}], …]
-    places = models.JSONField()
+    counts = models.JSONField()
 
     class Meta:
         default_permissions = ()

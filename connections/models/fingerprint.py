@@ -6,17 +6,17 @@ from connections.encryption.digests import fingerprints_of
 from connections.models.connection import ConnectionAuth
 
 
-class Fingerprints(models.Manager):
+class SecretFingerprintManager(models.Manager):
     def replace(self, opened, key):
         """Store the fingerprints of records in place of those that they have (see forget)."""
-        self.forget(opened)
+        self.clear(opened)
         self.bulk_create(
             self.model(record_id=pk, field=field, number=number)
             for pk, (auth, _) in opened.items()
             for field, number in sorted(fingerprints_of(auth, key))
         )
 
-    def forget(self, opened):
+    def clear(self, opened):
         """Take those of records away, to make room for new ones.
 
         `opened` maps ids to what open_auth() gave. What does not open keeps those that it had.
@@ -37,7 +37,7 @@ class SecretFingerprint(models.Model):
     field = models.CharField(max_length=32)
     number = models.BigIntegerField()
 
-    objects = Fingerprints()
+    objects = SecretFingerprintManager()
 
     class Meta:
         default_permissions = ()

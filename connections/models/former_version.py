@@ -12,16 +12,18 @@ from connections.models.connection import ConnectionAuth
 from connections.models.runs import ImportRun
 
 
-class ReplacedAuth(models.Model):
+class FormerVersion(models.Model):
     """What a record held before a change (see replacing)."""
 
-    KEPT_FOR = timedelta(days=7)
+    RETENTION = timedelta(days=7)
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    record = models.ForeignKey(ConnectionAuth, on_delete=models.CASCADE, related_name="replaced")
+    record = models.ForeignKey(
+        ConnectionAuth, on_delete=models.CASCADE, related_name="former_versions"
+    )
     version = models.PositiveIntegerField()  # the record's, which held this
     replaced_at = models.DateTimeField(default=timezone.now, db_index=True)
-    by = models.ForeignKey(
+    replaced_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
     )
     run = models.ForeignKey(ImportRun, on_delete=models.SET_NULL, null=True, related_name="+")
@@ -30,7 +32,7 @@ class ReplacedAuth(models.Model):
     # {"record": its id, "around": {...}, "was_binned": bool} and, where the auth object changed,
     # {"auth": {...}, "closed": {field: token that does not open}}.
     content = SealedJSONField()
-    put_back_at = models.DateTimeField(null=True)
+    restored_at = models.DateTimeField(null=True)
 
     class Meta:
         default_permissions = ()

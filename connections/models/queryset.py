@@ -34,7 +34,7 @@ class ConnectionAuthQuerySet(models.QuerySet):
         """Those inside the scope of a user: all that pages may count, show or change."""
         return self.filter(scope_of(user).condition())
 
-    def chosen(self, integration=None, environment=None, bucket=None):
+    def filtered_by(self, integration=None, environment=None, bucket=None):
         """The part that an export or a list asks for; None means any."""
         chosen = self
         if integration is not None:
@@ -79,7 +79,7 @@ class ConnectionAuthQuerySet(models.QuerySet):
         """How many are sealed under which key: name of the key -> count."""
         return dict(self.order_by().values_list("sealed_under").annotate(Count("pk")))
 
-    def listed(self):
+    def defer_sealed(self):
         """Without the sealed columns: what lists need."""
         return self.defer(*sealed_columns(self.model)).select_related("integration")
 

@@ -19,7 +19,7 @@ class ImportRunQuerySet(models.QuerySet):
         return self.filter(user=user) if scope_of(user).is_limited else self
 
 
-class _OfKind(models.Manager.from_queryset(ImportRunQuerySet)):
+class _KindManager(models.Manager.from_queryset(ImportRunQuerySet)):
     """The runs of the kind of the class."""
 
     def get_queryset(self):
@@ -35,12 +35,12 @@ class ImportRun(models.Model):
     KIND = "import"
     COMMAND = "import_connections"
     # What a run that was interrupted forgets as it is done again.
-    FORGOTTEN = {"done": 0, "total": 0, "result": None}
+    RESET_ON_RESUME = {"done": 0, "total": 0, "result": None}
 
-    KEPT_FOR = timedelta(hours=1)  # an upload that nobody confirms
-    UNDONE_WITHIN = timedelta(days=7)
-    INTERRUPTED_KEPT_FOR = timedelta(days=1)
-    SILENT_FOR = timedelta(seconds=30)  # after that, look whether the process lives
+    UPLOAD_RETENTION = timedelta(hours=1)  # an upload that nobody confirms
+    UNDO_PERIOD = timedelta(days=7)
+    INTERRUPTED_RETENTION = timedelta(days=1)
+    HEARTBEAT_TIMEOUT = timedelta(seconds=30)  # after that, look whether the process lives
 
     class Status(models.TextChoices):
         UPLOADED = "uploaded", _("Uploaded")
@@ -71,14 +71,14 @@ class ImportRun(models.Model):
     # The result object, of what is done so far or of the whole: counts and issues, never a value.
     result = models.JSONField(null=True)
     # What became of undoing it (see undoing.Undone), once somebody has.
-    undone = models.JSONField(null=True)
+    undo_result = models.JSONField(null=True)
 
-    objects = _OfKind()
-    of_all_kinds = ImportRunQuerySet.as_manager()
+    objects = _KindManager()
+    all_kinds = ImportRunQuerySet.as_manager()
 
     class Meta:
         default_permissions = ()
-        default_manager_name = "of_all_kinds"  # what dumpdata writes
+        default_manager_name = "all_kinds"  # what dumpdata writes
         constraints = [
             models.UniqueConstraint(
                 fields=["user", "kind"],
@@ -88,27 +88,29 @@ class ImportRun(models.Model):
         ]
 
     @property
-    def thrown_away_at(self):
-        return self.created_at + self.KEPT_FOR
+    def expires_at(self):
+        return self.created_at + self.UPLOAD_RETENTION
 
     @property
     def is_interrupted(self):
         """Under way, but nothing was heard of it for a while and its process is gone."""
         return (
             self.status == self.Status.RUNNING
-            and self.heartbeat_at <= timezone.now() - self.SILENT_FOR
+            and self.heartbeat_at <= timezone.now() - self.HEARTBEAT_TIMEOUT
             and not alive.is_alive(self.process)
         )
 
     @property
     def can_be_undone(self):
         """It has ended, and what it replaced is still kept."""
-        if self.finished_at is None or self.finished_at <= timezone.now() - self.UNDONE_WITHIN:
+        if self.finished_at is None or self.finished_at <= timezone.now() - self.UNDO_PERIOD:
             return False
-        return not self.is_counted or bool(self.result["created"] or self.result["updated"])
+        return not self.has_complete_result or bool(
+            self.result["created"] or self.result["updated"]
+        )
 
     @property
-    def is_counted(self):
+    def has_complete_result(self):
         """Whether the result tells all that it stored: not where it was killed, or continued."""
         is_continued = self.options.get("continued") and not self.options["atomic"]
         return self.result is not None and not is_continued
@@ -132,33 +134,33 @@ class ImportRun(models.Model):
         return told.get(self.state) or self.get_status_display()
 
     @classmethod
-    def throw_away_old(cls):
+    def delete_expired(cls):
         """Forget uploads that nobody confirmed within the hour; end what was interrupted long ago.
 
         Nothing is written where there is nothing to do: a page that looks must not wait for one
         that writes.
         """
-        for run in cls.old():
+        for run in cls.expired():
             if run.status == cls.Status.UPLOADED:
                 run.delete()
             else:
-                run.give_up()
+                run.abandon()
 
     @classmethod
-    def old(cls):
+    def expired(cls):
         """The uploads that nobody confirmed in time, and what was silent for a long one."""
         now = timezone.now()
-        return cls.of_all_kinds.filter(
-            Q(status=cls.Status.UPLOADED, created_at__lte=now - cls.KEPT_FOR)
-            | Q(status=cls.Status.RUNNING, heartbeat_at__lte=now - cls.INTERRUPTED_KEPT_FOR)
+        return cls.all_kinds.filter(
+            Q(status=cls.Status.UPLOADED, created_at__lte=now - cls.UPLOAD_RETENTION)
+            | Q(status=cls.Status.RUNNING, heartbeat_at__lte=now - cls.INTERRUPTED_RETENTION)
         )
 
-    def give_up(self):
+    def abandon(self):
         """End an interrupted run: what it stored stays, the upload is thrown away."""
         if not self.is_interrupted:
             return False
         with transaction.atomic():
-            ended = ImportRun.of_all_kinds.filter(
+            ended = ImportRun.all_kinds.filter(
                 pk=self.pk, status=self.Status.RUNNING, heartbeat_at=self.heartbeat_at
             )
             stored = None if self.options.get("atomic") else self.result
@@ -179,9 +181,9 @@ class ChangeRun(ImportRun):
 
     KIND = "change"
     COMMAND = "change_connections"
-    FORGOTTEN = {}
+    RESET_ON_RESUME = {}
 
-    objects = _OfKind()
+    objects = _KindManager()
 
     class Meta:
         proxy = True
@@ -189,7 +191,7 @@ class ChangeRun(ImportRun):
 
     @property
     def can_be_undone(self):
-        is_recent = self.finished_at and self.finished_at > timezone.now() - self.UNDONE_WITHIN
+        is_recent = self.finished_at and self.finished_at > timezone.now() - self.UNDO_PERIOD
         return bool(is_recent and self.result["changed"])
 
 

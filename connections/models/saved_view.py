@@ -10,11 +10,11 @@ from django.utils.translation import gettext_noop
 from connections.models.integration import in_one_line
 from connections.models.user_scope import scope_of
 
-SHARE = "connections.share_views"
+SHARE_PERMISSION = "connections.share_views"
 
 
 class SavedViewQuerySet(models.QuerySet):
-    def offered_to(self, user):
+    def available_to(self, user):
         """One's own and the shared ones, without those that name what lies outside one's scope."""
         views = self.filter(Q(user=user) | Q(is_shared=True)).order_by("is_shared", "name", "pk")
         scope = scope_of(user)
@@ -24,7 +24,7 @@ class SavedViewQuerySet(models.QuerySet):
 class SavedView(models.Model):
     """A filter of the list under a name. It narrows what its reader sees, and widens nothing."""
 
-    MOST = 20  # of one person
+    MAX_PER_USER = 20  # of one person
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     name = models.CharField(max_length=60)
@@ -50,10 +50,10 @@ class SavedView(models.Model):
         asked = QueryDict(self.query)
         if scope.integrations and "other_than" in asked:  # it names those that it leaves out
             return False
-        return scope.reaches(
+        return scope.includes(
             asked.get("integration", next(iter(scope.integrations), None)),
             asked.get("environment", next(iter(scope.environments), None)),
         )
 
-    def may_be_changed_by(self, user):
-        return self.user_id == user.pk or (self.is_shared and user.has_perm(SHARE))
+    def is_editable_by(self, user):
+        return self.user_id == user.pk or (self.is_shared and user.has_perm(SHARE_PERMISSION))

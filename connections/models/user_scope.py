@@ -28,14 +28,14 @@ class Scope(NamedTuple):
             condition &= Q(**{f"{prefix}integration__in": self.integrations})
         return condition
 
-    def reaches(self, integration, environment):
+    def includes(self, integration, environment):
         """The same of one record: the type of its integration, and its environment."""
         return (not self.environments or (environment or PRODUCTION) in self.environments) and (
             not self.integrations or integration in self.integrations
         )
 
 
-EVERYTHING = Scope()
+UNLIMITED = Scope()
 
 
 def in_environments(names, prefix=""):
@@ -62,10 +62,10 @@ class UserScope(models.Model):
 def scope_of(user):
     """The Scope of a user, read once for each user object. A superuser has no limits."""
     if user.is_superuser or user.pk is None:
-        return EVERYTHING
-    if not hasattr(user, "known_scope"):
+        return UNLIMITED
+    if not hasattr(user, "_cached_scope"):
         limits = getattr(user, "scope", None)  # loaded with them at sign-in, see login
-        user.known_scope = (
-            Scope(tuple(limits.environments), tuple(limits.integrations)) if limits else EVERYTHING
+        user._cached_scope = (
+            Scope(tuple(limits.environments), tuple(limits.integrations)) if limits else UNLIMITED
         )
-    return user.known_scope
+    return user._cached_scope

@@ -17,7 +17,7 @@ from connections.models import PRODUCTION, stale_at
 NO_INTEGRATION = "-"  # what filters take for connections without one
 
 
-class Place(NamedTuple):
+class ConnectionFilter(NamedTuple):
     """What a page is narrowed to: the type of an integration, the name of an environment.
 
     None is any of them.
@@ -42,7 +42,7 @@ class Place(NamedTuple):
         """A count with the address of the list of what it counts."""
         return {"count": count, "url": self.url(**params)}
 
-    def holds(self, integration, environment):
+    def includes(self, integration, environment):
         """Whether connections of this integration (None: of none) and environment are in it."""
         return self.integration in (None, integration or NO_INTEGRATION) and (
             self.environment in (None, environment or PRODUCTION)
@@ -57,10 +57,10 @@ class Place(NamedTuple):
         return queryset if self.environment is None else queryset.in_environment(self.environment)
 
 
-EVERYWHERE = Place()
+UNFILTERED = ConnectionFilter()
 
 
-class Cell(NamedTuple):
+class CountGroup(NamedTuple):
     """Connections that are alike in all of this, and their `count`.
 
     `integration` is a type or None, `environment` as it is shown. `until` is the first of the
@@ -84,7 +84,7 @@ class Cell(NamedTuple):
         return self.bucket == "broken" or (self.bucket in ("day", "week") and not self.renewable)
 
 
-def read(queryset, now, edges=()):
+def count_groups(queryset, now, edges=()):
     """The connections of a queryset as a list of Cells: one query, of an index alone.
 
     `edges` are the moments to tell apart beside those of the buckets.
@@ -97,7 +97,7 @@ def read(queryset, now, edges=()):
     newest, *old = keyring.key_ids()
     # One number for five columns: what SQLite groups by it sorts, which is most of the work.
     code = (
-        Case(When(breaks_at=None, then=no_end), default=_number(edges)) * 32
+        Case(When(breaks_at=None, then=no_end), default=_edge_index(edges)) * 32
         + Case(When(renewable=True, then=16), default=0)
         + Case(When(stale_at(now), then=8), default=0)
         + Case(When(unreadable_fields__isnull=False, then=4), default=0)
@@ -115,7 +115,7 @@ def read(queryset, now, edges=()):
         .annotate(count=Count("pk"))
     )
     return [
-        Cell(
+        CountGroup(
             integration=kind or None,
             environment=environment or PRODUCTION,
             bucket=ends[code // 32][1],
@@ -131,20 +131,20 @@ def read(queryset, now, edges=()):
     ]
 
 
-def _number(edges, low=0, high=None):
+def _edge_index(edges, low=0, high=None):
     """The number of the first edge at or after `breaks_at`, in SQL; halved down to."""
     high = len(edges) if high is None else high
     if low == high:
         return Value(low)
     middle = (low + high) // 2
     return Case(
-        When(breaks_at__lte=edges[middle], then=_number(edges, low, middle)),
-        default=_number(edges, middle + 1, high),
+        When(breaks_at__lte=edges[middle], then=_edge_index(edges, low, middle)),
+        default=_edge_index(edges, middle + 1, high),
         output_field=IntegerField(),
     )
 
 
-def tally(cells, key):
+def sum_by(cells, key):
     """The sums of Cells: a Counter by what `key` says of each."""
     counts = Counter()
     for cell in cells:
@@ -152,29 +152,29 @@ def tally(cells, key):
     return counts
 
 
-def other_than(kinds):
+def other_than_param(kinds):
     """The value of the list's `other_than`: types of integrations (None: of none) to leave out."""
     return ",".join(quote(kind or NO_INTEGRATION, safe="") for kind in kinds)
 
 
-def span(after=None, until=None):
+def breaks_param(after=None, until=None):
     """The value of the list's `breaks`: `after` exclusive, `until` inclusive, None is open.
 
     In seconds since 1970: the dashboard has some hundred of these.
     """
-    return f"{_seconds(after)}..{_seconds(until)}"
+    return f"{_timestamp(after)}..{_timestamp(until)}"
 
 
-def _seconds(moment):
+def _timestamp(moment):
     return "" if moment is None else f"{moment.timestamp():.6f}".rstrip("0").rstrip(".")
 
 
-def ends_of(text):
+def parse_breaks_param(text):
     """The two ends that a span (or one of dates as JSON has them) names; None for no moment."""
-    return [_moment(end) for end in text.partition("..")[::2]]
+    return [_parse_moment(end) for end in text.partition("..")[::2]]
 
 
-def _moment(text):
+def _parse_moment(text):
     try:
         if re.fullmatch(r"\d{1,11}(\.\d{1,6})?", text, re.ASCII):
             return datetime.fromtimestamp(float(text), timezone.utc)

@@ -11,7 +11,7 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from connections.models import ConnectionAuth, DailyCount, scope_of
-from connections.records.counts import EVERYWHERE, read
+from connections.records.counts import UNFILTERED, count_groups
 
 ONE_DAY = timedelta(days=1)
 
@@ -21,31 +21,31 @@ def today(now):
     return timezone.localdate(now, timezone.get_default_timezone())
 
 
-def take(now, cells=None):
+def store_today(now, cells=None):
     """Store the counts of today. `cells` are all Cells there are; they are read if not given."""
     by_place = {}
-    for cell in read(ConnectionAuth.objects.all(), now) if cells is None else cells:
+    for cell in count_groups(ConnectionAuth.objects.all(), now) if cells is None else cells:
         counts = by_place.setdefault((cell.integration, cell.environment), Counter())
         counts[cell.bucket] += cell.count
         counts["stale"] += cell.count * cell.is_stale
     day = today(now)
     places = [[*place, +counts] for place, counts in by_place.items()]
-    row = DailyCount(weekday=day.weekday(), day=day, taken_at=now, places=places)
+    row = DailyCount(weekday=day.weekday(), day=day, taken_at=now, counts=places)
     # Two at once write the same row one after the other, and either is right.
     DailyCount.objects.bulk_create(
         [row],
         update_conflicts=True,
         unique_fields=["weekday"],
-        update_fields=["day", "taken_at", "places"],
+        update_fields=["day", "taken_at", "counts"],
     )
     return row
 
 
-def is_taken(now):
+def is_stored_today(now):
     return DailyCount.objects.filter(day=today(now)).exists()
 
 
-def yesterday(user, now, cells, place=EVERYWHERE):
+def yesterday(user, now, cells, place=UNFILTERED):
     """What the counts of a place were yesterday, for a user: a Counter by bucket and "stale".
 
     None where nobody counted then. The first look of a day counts for tomorrow; `cells` are all
@@ -55,20 +55,20 @@ def yesterday(user, now, cells, place=EVERYWHERE):
     rows = {row.day: row for row in DailyCount.objects.filter(day__in=[day, day - ONE_DAY])}
     scope = scope_of(user)
     if day not in rows:
-        with suppress(OperationalError), _without_waiting():
-            take(now, None if scope.is_limited else cells)
+        with suppress(OperationalError), _no_busy_timeout():
+            store_today(now, None if scope.is_limited else cells)
     before = rows.get(day - ONE_DAY)
     if before is None:
         return None
     was = Counter()
-    for integration, environment, counts in before.places:
-        if scope.reaches(integration, environment) and place.holds(integration, environment):
+    for integration, environment, counts in before.counts:
+        if scope.includes(integration, environment) and place.includes(integration, environment):
             was.update(counts)
     return was
 
 
 @contextmanager
-def _without_waiting():
+def _no_busy_timeout():
     """A page that looks must not wait for one that writes: SQLite gives up at once.
 
     Whoever looks next tries again. PostgreSQL has nothing to wait for.

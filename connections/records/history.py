@@ -11,8 +11,8 @@ from django.db.models import Exists, JSONField, OuterRef, Q, Subquery, Value
 from django.utils.translation import gettext as _
 
 from connections.jobs import bulk_change
-from connections.json_format.schema import field_name
-from connections.models import AccessEvent, ChangeRun, ConnectionAuth, ImportRun, ReplacedAuth
+from connections.json_format.schema import json_name
+from connections.models import AccessEvent, ChangeRun, ConnectionAuth, FormerVersion, ImportRun
 from connections.records import recycle_bin
 
 ICONS = {
@@ -27,7 +27,7 @@ ICONS = {
 }
 
 
-class Entry(NamedTuple):
+class HistoryEntry(NamedTuple):
     """One line of a history; `fields` as the API spells them, `result` "" where it was done."""
 
     at: datetime
@@ -39,13 +39,13 @@ class Entry(NamedTuple):
     result: str = ""
 
 
-def rows(record):
+def queryset(record):
     """A queryset of what entries() takes, newest first: to be counted and cut into pages."""
     pk = record.pk
     logged = AccessEvent.objects.filter(record_id=str(pk))
     # Of changes of a few the audit log tells by name.
-    by_run = Q(run__kind=ImportRun.KIND) | Q(run__total__gt=recycle_bin.NAMED)
-    replaced = ReplacedAuth.objects.filter(by_run, record=pk)
+    by_run = Q(run__kind=ImportRun.KIND) | Q(run__total__gt=recycle_bin.MAX_LOGGED_BY_NAME)
+    replaced = FormerVersion.objects.filter(by_run, record=pk)
     made = ConnectionAuth.all_objects.filter(~Exists(logged.filter(action="add")), pk=pk)
     run = ImportRun.objects.filter(pk=OuterRef("made_by_run"))
     done, nothing = Value("done"), Value(None, JSONField())
@@ -53,7 +53,7 @@ def rows(record):
         logged.values_list("at", "id", "action", "result", "user", "fields", "reason", nothing)
         .union(
             replaced.values_list(
-                *("replaced_at", "version", "run__kind", done, "by__username", "fields"),
+                *("replaced_at", "version", "run__kind", done, "replaced_by__username", "fields"),
                 *("run__file_name", "run__options"),
             ),
             made.values_list(
@@ -82,12 +82,12 @@ def _entry(at, _number, action, result, user, fields, why, options):
     elif options:
         what, icon = _("Changed with many others"), "sliders-horizontal"
         why = bulk_change.title_of(ChangeRun(options=options))
-    return Entry(
+    return HistoryEntry(
         at,
         icon,
         what,
         user or "",
-        [field_name(name) for name in fields or ()],
+        [json_name(name) for name in fields or ()],
         why,
         "" if result == "done" else AccessEvent.RESULTS[result],
     )

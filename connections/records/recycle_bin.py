@@ -7,53 +7,53 @@ from django.db.models import CharField, F, Value
 from django.utils import timezone
 
 from connections.audit import log
-from connections.models import ConnectionAuth, ImportRun, ReplacedAuth
+from connections.models import ConnectionAuth, FormerVersion, ImportRun
 
-KEPT_FOR = timedelta(days=7)
-NOBODY = "automatic"  # who purges what is old, whoever happens to visit
-NAMED = 100  # more at once are one entry of the audit log
-BATCH = 500  # records that are purged in one transaction
+RETENTION = timedelta(days=7)
+SYSTEM_USER = "automatic"  # who purges what is old, whoever happens to visit
+MAX_LOGGED_BY_NAME = 100  # more at once are one entry of the audit log
+BATCH_SIZE = 500  # records that are purged in one transaction
 
 
 def move(records, user):
     """Put the records of a queryset into the bin; how many were not in it yet."""
     chosen = ConnectionAuth.objects.filter(pk__in=records.order_by().values("pk"))
     with transaction.atomic():
-        named = list(chosen.listed()[: NAMED + 1])
-        count = put_in(chosen, user, timezone.now())
-        _tell("delete", named, count, user)
+        named = list(chosen.defer_sealed()[: MAX_LOGGED_BY_NAME + 1])
+        count = mark_binned(chosen, user, timezone.now())
+        _log_records("delete", named, count, user)
     return count
 
 
-def put_in(records, user, at):
+def mark_binned(records, user, at):
     """Put the records of a queryset into the bin as of `at`, and audit nothing. How many."""
     return records.update(
         binned_at=at, binned_by=user, updated_at=timezone.now(), version=F("version") + 1
     )
 
 
-def take_out(records):
+def mark_restored(records):
     """Take the records of a queryset out of the bin, and audit nothing. How many."""
     return records.binned().update(
         binned_at=None, binned_by=None, updated_at=timezone.now(), version=F("version") + 1
     )
 
 
-def _tell(action, named, count, user=None):
+def _log_records(action, named, count, user=None):
     """Audit what happened to some records: each by name, or their count where they are many."""
-    if count > NAMED:
-        log.record(action, count=count, user=user)
+    if count > MAX_LOGGED_BY_NAME:
+        log.log_event(action, count=count, user=user)
     else:
         for record in named:
-            log.record(action, record=record, user=user)
+            log.log_event(action, record=record, user=user)
 
 
 @transaction.atomic
 def restore(record):
     """Take a record out of the bin. False where it is not there (any more)."""
-    restored = take_out(ConnectionAuth.all_objects.filter(pk=record.pk))
+    restored = mark_restored(ConnectionAuth.all_objects.filter(pk=record.pk))
     if restored:
-        log.record("restore", record=record)
+        log.log_event("restore", record=record)
     return bool(restored)
 
 
@@ -64,47 +64,47 @@ def purge(records, user=None):
         with transaction.atomic():
             # Held until they are gone: nobody restores what is half deleted.
             found = records.binned().order_by("pk").select_for_update(of=("self",))
-            batch = list(found.listed()[:BATCH])
+            batch = list(found.defer_sealed()[:BATCH_SIZE])
             if not batch:
                 break
             ConnectionAuth.all_objects.filter(pk__in=[record.pk for record in batch]).delete()
-            _tell("purge", batch, len(batch), user)
+            _log_records("purge", batch, len(batch), user)
         purged += len(batch)
     if purged:
-        _empty_the_log()
+        _checkpoint_wal()
     return purged
 
 
-def _empty_the_log():
+def _checkpoint_wal():
     """Write SQLite's log back into the database: it holds copies of pages from before."""
     if connection.vendor == "sqlite" and not connection.in_atomic_block:
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def purged_at(record):
+def purge_due_at(record):
     """When a record in the bin will be gone."""
-    return record.binned_at + KEPT_FOR
+    return record.binned_at + RETENTION
 
 
-def throw_away_old():
+def delete_expired():
     """Purge what was in the bin for a week, forget what was replaced as long ago, and uploads.
 
     Nothing is written where there is nothing to do: a page that looks must not wait for one
     that writes. Whether there is, is one query.
     """
     now = timezone.now()
-    records = ConnectionAuth.all_objects.filter(binned_at__lte=now - KEPT_FOR)
-    replaced = ReplacedAuth.objects.filter(replaced_at__lte=now - ReplacedAuth.KEPT_FOR)
-    kinds = {"runs": ImportRun.old(), "records": records, "replaced": replaced}
+    records = ConnectionAuth.all_objects.filter(binned_at__lte=now - RETENTION)
+    replaced = FormerVersion.objects.filter(replaced_at__lte=now - FormerVersion.RETENTION)
+    kinds = {"runs": ImportRun.expired(), "records": records, "replaced": replaced}
     first, *others = (
         old.values_list(Value(kind, output_field=CharField())) for kind, old in kinds.items()
     )
     due = {kind for (kind,) in first.union(*others)}
     if "runs" in due:
-        ImportRun.throw_away_old()
+        ImportRun.delete_expired()
     if "records" in due:
-        purge(records, NOBODY)
+        purge(records, SYSTEM_USER)
     if "replaced" in due:
         replaced.delete()
-        _empty_the_log()
+        _checkpoint_wal()

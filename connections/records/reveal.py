@@ -25,7 +25,7 @@ def reveal(record, name, *, request, reason):
         value = sealed.reveal()
     except SealError:
         _audit({**entry, "result": "failed"})
-        record.note_unreadable([name])
+        record.mark_unreadable([name])
         raise
     return json.dumps(value, indent=2, ensure_ascii=False) if sealed.is_json else value
 
@@ -34,6 +34,6 @@ def _audit(entry):
     try:
         # Durable: it raises inside another transaction, and is committed when it ends.
         with transaction.atomic(durable=True):
-            log.record("reveal", **entry)
+            log.log_event("reveal", **entry)
     except (DatabaseError, KeyringError, SealError) as error:
         raise NotAudited("The audit log takes no entry.") from error

@@ -16,15 +16,15 @@ from connections.encryption.keyring import SealError
 from connections.fingerprints import Holder
 from connections.json_format import schema
 from connections.lib import processes
-from connections.models import ConnectionAuth, ReplacedAuth, SecretFingerprint
+from connections.models import ConnectionAuth, FormerVersion, SecretFingerprint
 from connections.records import versions
 
-CHUNK = 500  # former versions that are opened at a time
-NAMED = 5  # records that a Group names
+SEARCH_CHUNK_SIZE = 500  # former versions that are opened at a time
+MAX_RECORDS_PER_SECRET = 5  # records that a Group names
 
 
 @dataclass(frozen=True)
-class Former:
+class FormerHolder:
     """A former version of a record that holds a secret, and in which field (API spelling)."""
 
     record: ConnectionAuth
@@ -38,7 +38,7 @@ class Former:
 
 
 @dataclass
-class Found:
+class SearchResult:
     """Where a secret is: Holders, and the Formers where those were asked for, newest first."""
 
     holders: list
@@ -53,42 +53,42 @@ class Found:
         return len({place.record.pk for place in (*self.holders, *self.former)})
 
 
-def look(secret, *, user=None, former=False, jobs=1):
+def search(secret, *, user=None, former=False, jobs=1):
     """Look for a secret among the records that `user` may see (None: all), as a Found.
 
     Opens nothing; with `former` it opens what is kept of former versions, in `jobs` processes.
     """
-    spelled = _spellings(secret)
+    spelled = _line_ending_variants(secret)
     holders = {
         (holder.record.pk, holder.field): holder
         for text in spelled
-        for holder in fingerprints.find(text, _in_reach(user))
+        for holder in fingerprints.find_holders(text, _visible_records(user))
     }
-    found = Found([holders[place] for place in sorted(holders)])
+    found = SearchResult([holders[place] for place in sorted(holders)])
     if former:
-        _look_back(spelled, user, found, jobs)
+        _search_former_versions(spelled, user, found, jobs)
     places = {place.field for place in (*found.holders, *found.former)}
-    log.record(
+    log.log_event(
         "find",
         user=user,
         count=len(found),
-        fields={schema.AUTH_SPELLINGS.get(name, name) for name in places},  # as other entries
+        fields={schema.AUTH_NAMES_BY_KEY.get(name, name) for name in places},  # as other entries
         reason="former versions too" if former else "",
     )
     return found
 
 
-def _in_reach(user):
+def _visible_records(user):
     records = ConnectionAuth.objects.all()
     return records.visible_to(user) if user else records
 
 
-def _of_records(rows, user):
+def _for_visible_records(rows, user):
     """Those whose record a user may see. SQLite would begin a join, or an IN, with all records."""
-    return rows.filter(Exists(_in_reach(user).filter(pk=OuterRef("record_id"))))
+    return rows.filter(Exists(_visible_records(user).filter(pk=OuterRef("record_id"))))
 
 
-def _spellings(secret):
+def _line_ending_variants(secret):
     """A secret of several lines may have come with other line ends than it is stored with."""
     lines = secret.replace("\r\n", "\n")
     return {secret, lines, lines.replace("\n", "\r\n")}
@@ -99,27 +99,27 @@ def _spellings(secret):
 
 def former_versions(user=None):
     """What is kept of the records that a user may see (None: all)."""
-    return _of_records(ReplacedAuth.objects, user)
+    return _for_visible_records(FormerVersion.objects, user)
 
 
-def _look_back(spelled, user, found, jobs):
+def _search_former_versions(spelled, user, found, jobs):
     key = keyring.fingerprint_key()
     numbers = {fingerprint(text, key) for text in spelled}
     kept = former_versions(user)
     places = []
-    look_into = _Opener(kept, numbers, key)
-    with processes.workers(look_into, processes.processes(jobs, kept.count())) as in_order:
-        for some, unopened in in_order(processes.id_ranges(kept, CHUNK)):
+    look_into = _FormerVersionSearcher(kept, numbers, key)
+    with processes.workers(look_into, processes.worker_count(jobs, kept.count())) as in_order:
+        for some, unopened in in_order(processes.id_ranges(kept, SEARCH_CHUNK_SIZE)):
             places += some
             found.unopened += unopened
-    by_id = _in_reach(user).listed().in_bulk([record for record, *_ in places])
+    by_id = _visible_records(user).defer_sealed().in_bulk([record for record, *_ in places])
     found.former = [
-        Former(by_id[record], schema.camel(name), version, replaced_at)
+        FormerHolder(by_id[record], schema.to_camel_case(name), version, replaced_at)
         for record, name, version, replaced_at in reversed(places)
     ]
 
 
-class _Opener:
+class _FormerVersionSearcher:
     """Opens a range of former versions: `(after, until)` in; out come the places (id of the
     record, field, version, when it was replaced) that hold the secret, and how many versions
     have a value that does not open.
@@ -130,9 +130,9 @@ class _Opener:
 
     def __call__(self, ids):
         places, unopened = [], 0
-        for held in processes.in_range(self.kept, *ids):
+        for held in processes.filter_id_range(self.kept, *ids):
             try:
-                content = versions.content_of(held)
+                content = versions.open_content(held)
             except SealError:
                 unopened += 1
                 continue
@@ -149,7 +149,7 @@ class _Opener:
 
 
 @dataclass(frozen=True)
-class Group:
+class SharedSecret:
     """A secret that several records hold: how many, in which fields, and NAMED of the records."""
 
     count: int
@@ -161,25 +161,29 @@ class Group:
         return self.count - len(self.records)
 
 
-def shared(user=None, field=None):
+def shared_numbers_for_user(user=None, field=None):
     """The secrets that several records share, those with most holders first: a queryset of their
     numbers and counts, for groups(). `field` (wire name) looks at one field alone.
     """
-    return fingerprints.shared_numbers(_fingerprints(user, field))
+    return fingerprints.shared_numbers(_visible_fingerprints(user, field))
 
 
-def groups(found, user=None, field=None):
+def shared_secrets(found, user=None, field=None):
     """The Groups of some of what shared() found."""
     held = {}
-    chosen = _fingerprints(user, field).filter(number__in=[row["number"] for row in found])
+    chosen = _visible_fingerprints(user, field).filter(number__in=[row["number"] for row in found])
     for number, record, name in chosen.order_by("record").values_list("number", "record", "field"):
         records, fields = held.setdefault(number, ({}, set()))
         records[record] = None
-        fields.add(schema.camel(name))
-    named = {number: list(records)[:NAMED] for number, (records, _) in held.items()}
-    by_id = _in_reach(user).listed().in_bulk({pk for pks in named.values() for pk in pks})
+        fields.add(schema.to_camel_case(name))
+    named = {
+        number: list(records)[:MAX_RECORDS_PER_SECRET] for number, (records, _) in held.items()
+    }
+    by_id = (
+        _visible_records(user).defer_sealed().in_bulk({pk for pks in named.values() for pk in pks})
+    )
     return [
-        Group(
+        SharedSecret(
             row["records"],
             sorted(held[row["number"]][1]),
             [by_id[pk] for pk in named[row["number"]]],
@@ -188,6 +192,6 @@ def groups(found, user=None, field=None):
     ]
 
 
-def _fingerprints(user, field):
-    chosen = _of_records(SecretFingerprint.objects, user)
+def _visible_fingerprints(user, field):
+    chosen = _for_visible_records(SecretFingerprint.objects, user)
     return chosen.filter(field=field) if field else chosen

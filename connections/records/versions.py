@@ -10,55 +10,57 @@ from connections.audit import log
 from connections.encryption import keyring
 from connections.encryption.fields import Sealed
 from connections.encryption.keyring import MisplacedError, SealError
-from connections.import_export.merge import CREDENTIALS, written_alike
+from connections.import_export.merge import CREDENTIAL_FIELDS, equal_when_serialized
 from connections.json_format import schema
-from connections.models import ConnectionAuth, Integration, ReplacedAuth, scope_of
+from connections.models import ConnectionAuth, FormerVersion, Integration, scope_of
 
-AUTH = (*schema.AUTH_FIELDS, "extra")
-OF_TOKENS = ("received_at", "locally_changed_at")
-AROUND = (*schema.CONNECTION_COLUMNS, *OF_TOKENS)
+AUTH_COLUMNS = (*schema.AUTH_FIELDS, "extra")
+TOKEN_DATE_COLUMNS = ("received_at", "locally_changed_at")
+SURROUNDING_COLUMNS = (*schema.CONNECTION_COLUMNS, *TOKEN_DATE_COLUMNS)
 
 
-class OutOfReach(Exception):
+class OutOfScope(Exception):
     """A version would take a record to where its user may not reach."""
 
 
-def former(record, fields, auth=None, *, by=None, run=None):
-    """What a record holds before a change, as a ReplacedAuth that is not stored yet.
+def build_former_version(record, fields, auth=None, *, by=None, run=None):
+    """What a record holds before a change, as a FormerVersion that is not stored yet.
 
     `fields` names the attributes about to change, `auth` is what open_auth() gave (opened here if
     it is needed and not given), `by` and `run` are the ids of the user and the import.
     """
-    names = {ConnectionAuth._meta.get_field(name).attname for name in fields} - {*OF_TOKENS}
+    names = {ConnectionAuth._meta.get_field(name).attname for name in fields} - {
+        *TOKEN_DATE_COLUMNS
+    }
     content = {
         "record": str(record.pk),
-        "around": {name: _written(getattr(record, name)) for name in AROUND},
+        "around": {name: _serialize(getattr(record, name)) for name in SURROUNDING_COLUMNS},
         "was_binned": record.binned_at is not None,
     }
     if _touches_auth(names):
         auth = record.open_auth()[0] if auth is None else auth
-        content["auth"] = {n: _written(v) for n, v in auth.items() if not isinstance(v, Sealed)}
+        content["auth"] = {n: _serialize(v) for n, v in auth.items() if not isinstance(v, Sealed)}
         # What does not open may do so again with another key.
         content["closed"] = {n: v.token for n, v in auth.items() if isinstance(v, Sealed)}
-    return ReplacedAuth(
+    return FormerVersion(
         record=record,
         version=record.version,
-        by_id=by,
+        replaced_by_id=by,
         run_id=run,
         fields=sorted(names),
         content=content,
     )
 
 
-def content_of(held):
-    """What a ReplacedAuth holds, opened. Raises SealError: also where it is another record's."""
+def open_content(held):
+    """What a FormerVersion holds, opened. Raises SealError: also where it is another record's."""
     content = held.content.reveal()
     if content.get("record") != str(held.record_id):
         raise MisplacedError("This former version is of another record.")
     return content
 
 
-def reseal_closed(text, record):
+def reseal_unreadable(text, record):
     """Seal anew, within the JSON text of a `content`, what did not open then and does now.
 
     `record` is the record's id. Returns the text, the same where nothing is new, and the names of
@@ -68,44 +70,44 @@ def reseal_closed(text, record):
     newest, new, closed = keyring.key_ids()[0], {}, []
     for name, token in content.get("closed", {}).items():
         try:
-            if keyring.key_of(token) != newest:
+            if keyring.key_id_for(token) != newest:
                 new[name] = keyring.reseal(token, f"{record}/{name}")
         except SealError:
             closed.append(name)
     if new:
         content["closed"] |= new
-        text = ReplacedAuth._meta.get_field("content").encode(content)
+        text = FormerVersion._meta.get_field("content").encode(content)
     return text, closed
 
 
 def _touches_auth(names):
-    return not {*AUTH}.isdisjoint(names)
+    return not {*AUTH_COLUMNS}.isdisjoint(names)
 
 
-def put_back(held, record, *, user, is_undo=False):
-    """Give a record (locked by the caller) back what a ReplacedAuth holds; the names that change.
+def restore_version(held, record, *, user, is_undo=False):
+    """Give a record (locked by the caller) back what a FormerVersion holds; the names that change.
 
     What it holds now is kept in its turn. An undo also brings back when a credential was changed
     here; otherwise that is now. Raises SealError, VersionConflict, IntegrityError or OutOfReach.
     """
-    changes = _changes_around(record, content_of(held)["around"])
+    changes = _surrounding_changes(record, open_content(held)["around"])
     place = [changes.get(n, getattr(record, n)) for n in ("integration_id", "environment")]
-    if user and not scope_of(user).reaches(*place):
-        raise OutOfReach
+    if user and not scope_of(user).includes(*place):
+        raise OutOfScope
     auth = None
     # A change of what surrounds the auth object keeps nothing of that: the next one that does
     # tells what it was, and where there is none, it still is.
-    later = record.replaced.filter(version__gte=held.version).order_by("version")
+    later = record.former_versions.filter(version__gte=held.version).order_by("version")
     if kept := next((kept for kept in later if _touches_auth(kept.fields)), None):
         auth, unreadable = record.open_auth()
-        changes |= _changes_of_auth(record, content_of(kept), auth, unreadable)
-    held.put_back_at = timezone.now()
+        changes |= _auth_changes(record, open_content(kept), auth, unreadable)
+    held.restored_at = timezone.now()
     if not is_undo:
         changes.pop("locally_changed_at", None)
-        if {*CREDENTIALS} & changes.keys():
-            changes["locally_changed_at"] = held.put_back_at
+        if {*CREDENTIAL_FIELDS} & changes.keys():
+            changes["locally_changed_at"] = held.restored_at
     if changes:
-        replaced = former(record, changes, auth, by=user.pk if user else None)
+        replaced = build_former_version(record, changes, auth, by=user.pk if user else None)
         replaced.save(force_insert=True)
         if kind := changes.get("integration_id"):  # it may have been deleted meanwhile
             name = changes.get("integration_name") or record.integration_name or kind
@@ -113,50 +115,54 @@ def put_back(held, record, *, user, is_undo=False):
         for name, value in changes.items():
             setattr(record, name, value)
         record.save(update_fields=[record._meta.get_field(name).name for name in changes])
-        log.record("undo", record=record, fields=replaced.fields, user=user)
-    held.save(update_fields=["put_back_at"])
+        log.log_event("undo", record=record, fields=replaced.fields, user=user)
+    held.save(update_fields=["restored_at"])
     return replaced.fields if changes else []
 
 
-def _changes_around(record, kept):
+def _surrounding_changes(record, kept):
     """The columns around the auth object that differ from what was kept -> their former values."""
-    values = {name: _read(name, value) for name, value in kept.items()}
+    values = {name: _deserialize(name, value) for name, value in kept.items()}
     return {
-        n: value for n, value in values.items() if not written_alike(value, getattr(record, n))
+        n: value
+        for n, value in values.items()
+        if not equal_when_serialized(value, getattr(record, n))
     }
 
 
-def _changes_of_auth(record, kept, auth, unreadable):
+def _auth_changes(record, kept, auth, unreadable):
     """The fields of the auth object that differ from what was kept -> their former values."""
     changes = {}
-    for name in AUTH:
+    for name in AUTH_COLUMNS:
         if token := kept["closed"].get(name):
             closed = Sealed(token, name, str(record.pk), record._meta.get_field(name).is_json)
             if closed != getattr(record, name):
                 changes[name] = closed
         else:
-            value = _read(name, kept["auth"].get(name))
-            if name in unreadable or not written_alike(value, auth.get(name)):
+            value = _deserialize(name, kept["auth"].get(name))
+            if name in unreadable or not equal_when_serialized(value, auth.get(name)):
                 changes[name] = value
     return changes
 
 
-def _written(value):
+def _serialize(value):
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def _read(name, value):
+def _deserialize(name, value):
     field = ConnectionAuth._meta.get_field(name)
     is_moment = isinstance(field, models.DateTimeField) and value is not None
     return datetime.fromisoformat(value) if is_moment else value
 
 
-def of_record(record):
-    """What is kept of a record, newest first: pairs of a ReplacedAuth and the names of attributes
+def former_versions_of(record):
+    """What is kept of a record, newest first: pairs of a FormerVersion and the names of attributes
     that were given other values since. Opens nothing.
     """
     since, found = set(), []
-    kept = record.replaced.select_related("by", "run").defer("content", "run__result")
+    kept = record.former_versions.select_related("replaced_by", "run").defer(
+        "content", "run__result"
+    )
     for held in kept.order_by("-version"):
         since |= set(held.fields)
         found.append((held, sorted(since)))

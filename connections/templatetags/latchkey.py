@@ -8,24 +8,24 @@ from django.utils.html import escape
 from django.utils.safestring import mark_safe
 
 from connections.console import wording
-from connections.console.dashboard.context import LABELS
-from connections.console.pages.imports import POLICIES
-from connections.json_format.issues import in_words
+from connections.console.dashboard.context import STATUS_LABELS
+from connections.console.pages.imports import CONFLICT_POLICIES
+from connections.json_format.issues import translate_message
 
-NAMES_OF_POLICIES = {name: label for name, label, _help in POLICIES}
+POLICY_LABELS = {name: label for name, label, _help in CONFLICT_POLICIES}
 
 register = template.Library()
-register.filter("ago", wording.relative)
+register.filter("ago", wording.relative_time)
 register.filter("duration", wording.duration)
-register.filter("exact", wording.exact)
-register.filter("place", wording.place)
+register.filter("exact", wording.format_datetime)
+register.filter("place", wording.issue_location)
 register.filter("visible", wording.visible)
-register.filter("within", wording.within)
-register.filter("in_words", in_words)
-register.filter("bucket_label", lambda name: LABELS.get(name, name))
-register.filter("policy", lambda name: NAMES_OF_POLICIES.get(name, name))
+register.filter("within", wording.mid_sentence)
+register.filter("in_words", translate_message)
+register.filter("bucket_label", lambda name: STATUS_LABELS.get(name, name))
+register.filter("policy", lambda name: POLICY_LABELS.get(name, name))
 # What the buttons over a list show beside their words.
-ACTIONS = {
+ACTION_ICONS = {
     "pause": "pause",
     "resume": "play",
     "set_environment": "sliders-horizontal",
@@ -34,7 +34,7 @@ ACTIONS = {
     "move_to_bin": "trash-2",
     "delete_selected": "trash-2",
 }
-register.filter("action_icon", lambda name: ACTIONS.get(name, ""))
+register.filter("action_icon", lambda name: ACTION_ICONS.get(name, ""))
 
 
 @register.filter
@@ -44,6 +44,6 @@ def as_json(value):
 
 
 @register.filter
-def unaltered(text):
+def preserve_line_endings(text):
     """Text to the last sign: a browser reads CRLF as LF, where it is not spelled out."""
     return mark_safe(escape(text).replace("\r", "&#13;"))  # noqa: S308 (it is escaped)

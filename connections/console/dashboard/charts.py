@@ -10,21 +10,21 @@ from django.utils.translation import ngettext
 
 from connections.console import wording
 from connections.expiry import deadlines
-from connections.records.counts import span, tally
+from connections.records.counts import breaks_param, sum_by
 
-DAYS = 30
-MONTHS = 12
+DAY_COUNT = 30
+MONTH_COUNT = 12
 
 # Pixels. The figure of a bar stands above it, so the plot has room at its top.
 PLOT_HEIGHT = 120
 PLOT_TOP = 20
-HEIGHT = PLOT_TOP + PLOT_HEIGHT
-LEAST_BAR = 2
+CHART_HEIGHT = PLOT_TOP + PLOT_HEIGHT
+MIN_BAR_HEIGHT = 2
 
 
 def day_edges(now):
     """The ends of the next 30 times 24 hours."""
-    return [now + timedelta(days=step) for step in range(1, DAYS + 1)]
+    return [now + timedelta(days=step) for step in range(1, DAY_COUNT + 1)]
 
 
 def month_edges(now):
@@ -32,24 +32,24 @@ def month_edges(now):
     zone = get_current_timezone()
     today = now.astimezone(zone)
     edges = []
-    for months in range(1, MONTHS + 1):
+    for months in range(1, MONTH_COUNT + 1):
         years, month = divmod(today.month - 1 + months, 12)
         begin = datetime(today.year + years, month + 1, 1, tzinfo=zone)
         edges.append(begin.astimezone(timezone.utc) - timedelta(microseconds=1))
     return edges
 
 
-def days(cells, now, place):
+def daily_chart(cells, now, place):
     """The chart of the next 30 days of a list of Cells (see dashboard.context)."""
-    return _chart(cells, now, place, day_edges(now), _day_name, _day_span, day_ticks)
+    return _build_chart(cells, now, place, day_edges(now), _day_name, _day_span, day_ticks)
 
 
-def months(cells, now, place):
+def monthly_chart(cells, now, place):
     """The chart of this month, from now on, and the 11 after it, likewise."""
-    return _chart(cells, now, place, month_edges(now), _month_name, _month_span, month_ticks)
+    return _build_chart(cells, now, place, month_edges(now), _month_name, _month_span, month_ticks)
 
 
-def _chart(cells, now, place, ends, name_of, span_of, ticks_of):
+def _build_chart(cells, now, place, ends, name_of, span_of, ticks_of):
     starts = [now, *ends[:-1]]
     coming = [cell for cell in cells if cell.bucket not in ("broken", "no_end")]
     steps = [[] for _ in ends]
@@ -63,25 +63,27 @@ def _chart(cells, now, place, ends, name_of, span_of, ticks_of):
         _bar(inside, now, place, start, end, name_of(end), span_of(start, end))
         for inside, start, end in zip(steps, starts, ends, strict=True)
     ]
-    _stand(bars)
+    _add_geometry(bars)
     return {
-        "total": place.number(sum(bar["count"] for bar in bars), breaks=span(now, ends[-1])),
-        "after": place.number(after, breaks=span(ends[-1])),
-        "height": HEIGHT,
-        "horizon": horizon(bars),
+        "total": place.number(
+            sum(bar["count"] for bar in bars), breaks=breaks_param(now, ends[-1])
+        ),
+        "after": place.number(after, breaks=breaks_param(ends[-1])),
+        "height": CHART_HEIGHT,
+        "horizon": bucket_spans(bars),
         "ticks": ticks_of(bars),
         "bars": bars,
     }
 
 
 def _bar(cells, now, place, start, end, name, when):
-    breaks = span(start, end)
-    split = tally(cells, lambda cell: cell.renewable)
-    sizes = tally(sorted(cells, key=lambda cell: cell.until), lambda cell: cell.bucket)
+    breaks = breaks_param(start, end)
+    split = sum_by(cells, lambda cell: cell.renewable)
+    sizes = sum_by(sorted(cells, key=lambda cell: cell.until), lambda cell: cell.bucket)
     person, machine = split[False], split[True]
     return {
         **place.number(person + machine, breaks=breaks),
-        "label": _sentence(person, machine, when),
+        "label": _bar_label(person, machine, when),
         # The commonest bucket, the sooner of two; where nothing breaks, that of the end.
         "bucket": max(sizes, key=sizes.get) if sizes else deadlines.bucket_of(end, now),
         "start": start,
@@ -92,7 +94,7 @@ def _bar(cells, now, place, start, end, name, when):
     }
 
 
-def _sentence(person, machine, when):
+def _bar_label(person, machine, when):
     count = person + machine
     if not count:
         return _("Nothing breaks %(when)s.") % {"when": when}
@@ -108,47 +110,49 @@ def _sentence(person, machine, when):
 
 
 def _day_name(end):
-    return wording.exact(end, wording.SHORT_DAY)
+    return wording.format_datetime(end, wording.SHORT_DATE_FORMAT)
 
 
 def _day_span(start, end):
-    return _("in the 24 hours to %s") % wording.exact(end, wording.SHORT)
+    return _("in the 24 hours to %s") % wording.format_datetime(end, wording.SHORT_DATETIME_FORMAT)
 
 
 def _month_name(end):
-    return wording.exact(end, "M")
+    return wording.format_datetime(end, "M")
 
 
 def _month_span(start, end):
     # The months after the first begin a microsecond after `start`.
-    is_rest = wording.exact(start, "Y m") == wording.exact(end, "Y m")
-    month = wording.exact(end, "F Y")
+    is_rest = wording.format_datetime(start, "Y m") == wording.format_datetime(end, "Y m")
+    month = wording.format_datetime(end, "F Y")
     return (_("in the rest of %s") if is_rest else _("in %s")) % month
 
 
 # Geometry
 
 
-def _stand(bars):
+def _add_geometry(bars):
     """Add the geometry to the bars of a chart (see dashboard.context)."""
     largest = max(bar["count"] for bar in bars) or 1
     step = 100 / len(bars)
     first = next((bar for bar in bars if bar["count"]), None)
     for position, bar in enumerate(bars):
-        person, machine = (_height(bar[part]["count"], largest) for part in ("person", "machine"))
+        person, machine = (
+            _bar_height(bar[part]["count"], largest) for part in ("person", "machine")
+        )
         bar.update(
             x=percent(position * step),
             width=percent(step),
-            y=HEIGHT - person - machine,
-            person_y=HEIGHT - person,
+            y=CHART_HEIGHT - person - machine,
+            person_y=CHART_HEIGHT - person,
             person_height=person,
-            machine_y=HEIGHT - person - machine,
+            machine_y=CHART_HEIGHT - person - machine,
             machine_height=machine,
             is_peak=bar is first or bar["count"] == largest,
         )
 
 
-def horizon(bars):
+def bucket_spans(bars):
     """Neighbouring bars of one bucket, as dicts `bucket`, `x`, `width` (stretches)."""
     step, position, runs = 100 / len(bars), 0, []
     for bucket, run in groupby(bar["bucket"] for bar in bars):
@@ -167,13 +171,13 @@ def day_ticks(bars):
             {
                 "x": percent(days * 100 / len(bars)),
                 "anchor": "end" if days == len(bars) else "middle",
-                "text": f"{_days(days)} · {bars[days - 1]['name']}",
+                "text": f"{_days_label(days)} · {bars[days - 1]['name']}",
             }
         )
     return ticks
 
 
-def _days(count):
+def _days_label(count):
     return _("%s d") % count
 
 
@@ -186,11 +190,11 @@ def month_ticks(bars):
     ]
 
 
-def _height(count, largest):
+def _bar_height(count, largest):
     """Pixels for one part of a bar. What is there is seen, and both parts fit into the plot."""
     if not count:
         return 0
-    return max(LEAST_BAR, round(count / largest * (PLOT_HEIGHT - 2 * LEAST_BAR)))
+    return max(MIN_BAR_HEIGHT, round(count / largest * (PLOT_HEIGHT - 2 * MIN_BAR_HEIGHT)))
 
 
 def percent(number):

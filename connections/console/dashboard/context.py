@@ -15,9 +15,15 @@ from connections.encryption import keyring
 from connections.expiry import deadlines
 from connections.models import PRODUCTION, AccessEvent, ConnectionAuth, ImportRun, Integration
 from connections.records import daily_counts
-from connections.records.counts import EVERYWHERE, NO_INTEGRATION, other_than, read, tally
+from connections.records.counts import (
+    NO_INTEGRATION,
+    UNFILTERED,
+    count_groups,
+    other_than_param,
+    sum_by,
+)
 
-LABELS = {
+STATUS_LABELS = {
     "broken": gettext_lazy("Broken"),
     "day": gettext_lazy("24 hours"),
     "week": gettext_lazy("7 days"),
@@ -37,14 +43,14 @@ NEXT_STEPS = {
     "other": gettext_lazy("Enter new credentials"),
     "empty": gettext_lazy("Enter new credentials"),
 }
-MOST_INTEGRATIONS = 8
-MOST_PERSONS = 12
-MOST_CHOICES = 40  # more would be half of the page; the list has them all
+MAX_INTEGRATIONS = 8
+MAX_NEEDING_PERSON = 12
+MAX_FILTER_CHOICES = 40  # more would be half of the page; the list has them all
 HEAT_LEVELS = 4
-SHOWN = ("name", "connection_id", "integration_id", "breaks_at", "auth_kind")
+NEEDING_PERSON_FIELDS = ("name", "connection_id", "integration_id", "breaks_at", "auth_kind")
 
 
-def context(user, now, place=EVERYWHERE):
+def get_context(user, now, place=UNFILTERED):
     """Everything that the dashboard shows a user of the connections in a place at `now`.
 
     Counts are int, moments aware datetimes in UTC, `url` leads to the list of what is counted
@@ -105,79 +111,83 @@ def context(user, now, place=EVERYWHERE):
     """
     now = now.astimezone(timezone.utc)  # so that + 24 hours is 24 hours, summer time or not
     visible = ConnectionAuth.objects.visible_to(user)
-    everywhere = read(visible, now, {*charts.day_edges(now), *charts.month_edges(now)})
-    cells = [cell for cell in everywhere if place.holds(cell.integration, cell.environment)]
+    everywhere = count_groups(visible, now, {*charts.day_edges(now), *charts.month_edges(now)})
+    cells = [cell for cell in everywhere if place.includes(cell.integration, cell.environment)]
     names = {
         one.type: str(one) for one in Integration.objects.visible_to(user).only("type", "name")
     }
     yesterday = daily_counts.yesterday(user, now, everywhere, place)
     edges = deadlines.bucket_edges(now)
-    counts = tally(cells, lambda cell: cell.bucket)
-    stale = _sum(cells, "is_stale")
+    counts = sum_by(cells, lambda cell: cell.bucket)
+    stale = _count_flagged(cells, "is_stale")
     return {
         "now": now,
         "total": counts.total(),
         "broken_anywhere": sum(cell.count for cell in everywhere if cell.bucket == "broken"),
-        "place": _choices(everywhere, names, place),
+        "place": _filters(everywhere, names, place),
         "buckets": [
             {
                 "name": name,
-                "label": LABELS[name],
+                "label": STATUS_LABELS[name],
                 "edge": edges.get(name),
-                "change": _since(yesterday, name, counts[name]),
+                "change": _change_since_yesterday(yesterday, name, counts[name]),
                 **place.number(counts[name], bucket=name),
             }
             for name in deadlines.BUCKETS
         ],
         "stale": {
             **place.number(stale, bucket="stale"),
-            "change": _since(yesterday, "stale", stale),
+            "change": _change_since_yesterday(yesterday, "stale", stale),
         },
-        "unreadable": place.number(_sum(cells, "is_unreadable"), unreadable=1),
-        "verdict": _verdict(cells, counts, edges, names, place),
-        "days": charts.days(cells, now, place),
-        "months": charts.months(cells, now, place),
+        "unreadable": place.number(_count_flagged(cells, "is_unreadable"), unreadable=1),
+        "verdict": _headline(cells, counts, edges, names, place),
+        "days": charts.daily_chart(cells, now, place),
+        "months": charts.monthly_chart(cells, now, place),
         "integrations": _integrations(cells, counts, names, place),
-        "persons": _persons(place.of(visible), now, names),
+        "persons": _needing_person(place.of(visible), now, names),
         "imports": _imports(user),
         "last_export": _last_export(user),
         "keys": _keys(user, cells, place),
     }
 
 
-def _since(yesterday, name, count):
+def _change_since_yesterday(yesterday, name, count):
     return None if yesterday is None else count - yesterday[name]
 
 
-def _sum(cells, flag):
+def _count_flagged(cells, flag):
     return sum(cell.count for cell in cells if getattr(cell, flag))
 
 
-def _choices(cells, names, place):
+def _filters(cells, names, place):
     """What the page can be narrowed to: where there are connections, and where it is now."""
-    environments = _largest(cells, lambda cell: cell.environment, place.environment)
-    kinds = _largest(cells, lambda cell: cell.integration or NO_INTEGRATION, place.integration)
+    environments = _largest_values(cells, lambda cell: cell.environment, place.environment)
+    kinds = _largest_values(
+        cells, lambda cell: cell.integration or NO_INTEGRATION, place.integration
+    )
     known = {**names, NO_INTEGRATION: _("No integration")}
     titles = sorted((known.get(kind, kind), kind) for kind in kinds)
     first = sorted(environments, key=lambda name: (name != PRODUCTION, name))
     return {
-        "environments": _choice(
+        "environments": _filter_choices(
             place,
             "environment",
             [(_("All environments"), None), *((name, name) for name in first)],
         ),
-        "integrations": _choice(place, "integration", [(_("All integrations"), None), *titles]),
-        "is_narrowed": place != EVERYWHERE,
+        "integrations": _filter_choices(
+            place, "integration", [(_("All integrations"), None), *titles]
+        ),
+        "is_narrowed": place != UNFILTERED,
     }
 
 
-def _largest(cells, key, current):
+def _largest_values(cells, key, current):
     """What there are most connections of, and what the page is narrowed to already."""
-    largest = {name for name, _count in tally(cells, key).most_common(MOST_CHOICES)}
+    largest = {name for name, _count in sum_by(cells, key).most_common(MAX_FILTER_CHOICES)}
     return largest if current is None else largest | {current}
 
 
-def _choice(place, part, options):
+def _filter_choices(place, part, options):
     return [
         {
             "name": wording.visible(name),
@@ -188,8 +198,8 @@ def _choice(place, part, options):
     ]
 
 
-def _verdict(cells, counts, edges, names, place):
-    needing = tally((cell for cell in cells if cell.needs_person), lambda cell: cell.integration)
+def _headline(cells, counts, edges, names, place):
+    needing = sum_by((cell for cell in cells if cell.needs_person), lambda cell: cell.integration)
     most = sorted(set(needing) - {None}, key=lambda kind: (-needing[kind], names.get(kind, kind)))
     return {
         "broken": place.number(counts["broken"], bucket="broken"),
@@ -235,7 +245,7 @@ def _integrations(cells, counts, names, place):
             "total": place.number(sizes.total(), **params),
         }
 
-    named, rest = kinds[:MOST_INTEGRATIONS], kinds[MOST_INTEGRATIONS:]
+    named, rest = kinds[:MAX_INTEGRATIONS], kinds[MAX_INTEGRATIONS:]
     others = sum((by_kind[kind] for kind in rest), Counter())
     title = ngettext("%d other", "%d others", len(rest)) % len(rest)
     return {
@@ -247,13 +257,13 @@ def _integrations(cells, counts, names, place):
             )
             for kind in named
         ],
-        "others": row(title, others, other_than=other_than(named)) if rest else None,
+        "others": row(title, others, other_than=other_than_param(named)) if rest else None,
         "totals": row(_("All"), counts),
         "count": len(names),
     }
 
 
-def _persons(queryset, now, names):
+def _needing_person(queryset, now, names):
     due = queryset.needing_person(now)
     closest = (
         due.filter(breaks_at__gt=now).order_by("breaks_at", "id"),
@@ -261,22 +271,24 @@ def _persons(queryset, now, names):
     )
     # Each half reads its end of the index; together they are one query.
     halves = [
-        ConnectionAuth.objects.filter(pk__in=half.values("pk")[:MOST_PERSONS]).only(*SHOWN)
+        ConnectionAuth.objects.filter(pk__in=half.values("pk")[:MAX_NEEDING_PERSON]).only(
+            *NEEDING_PERSON_FIELDS
+        )
         for half in closest
     ]
     found = sorted(halves[0].union(halves[1], all=True), key=lambda one: abs(one.breaks_at - now))
-    return [_person(record, now, names) for record in found[:MOST_PERSONS]]
+    return [_needing_person_row(record, now, names) for record in found[:MAX_NEEDING_PERSON]]
 
 
-def _person(record, now, names):
+def _needing_person_row(record, now, names):
     bucket = record.bucket(now)
     return {
         "record": record,
         "bucket": bucket,
-        "label": LABELS[bucket],
+        "label": STATUS_LABELS[bucket],
         "breaks_at": record.breaks_at,
-        "breaks_at_text": wording.exact(record.breaks_at),
-        "when": wording.relative(record.breaks_at, now),
+        "breaks_at_text": wording.format_datetime(record.breaks_at),
+        "when": wording.relative_time(record.breaks_at, now),
         "integration": names.get(record.integration_id, ""),
         "step": NEXT_STEPS[record.auth_kind],
     }
@@ -312,10 +324,10 @@ def _last_export(user):
 
 
 def _keys(user, cells, place):
-    if not keys.may_see(user):
+    if not keys.may_view(user):
         return None
     return {
-        "since": keyring.newest_since(),
-        "old": place.number(_sum(cells, "is_under_old_key"), old_key=1),
-        "missing": place.number(_sum(cells, "is_under_missing_key"), old_key="missing"),
+        "since": keyring.newest_key_since(),
+        "old": place.number(_count_flagged(cells, "is_under_old_key"), old_key=1),
+        "missing": place.number(_count_flagged(cells, "is_under_missing_key"), old_key="missing"),
     }

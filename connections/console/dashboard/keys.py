@@ -3,15 +3,15 @@
 from connections.audit import log
 from connections.encryption import keyring
 from connections.models import AccessEvent, ConnectionAuth
-from connections.records.counts import EVERYWHERE
+from connections.records.counts import UNFILTERED
 
 
-def may_see(user):
+def may_view(user):
     """Whether a user is told about the keys: who may reveal, and readers of the audit log."""
     return user.has_perm("connections.reveal_secrets") or log.may_read(user)
 
 
-def context(user):
+def get_context(user):
     """What the page shows a user, of the connections in use that the user may see.
 
     A *number* is a dict `count`, `query` (of the list of what is counted).
@@ -26,17 +26,19 @@ def context(user):
     """
     counts = ConnectionAuth.objects.visible_to(user).counts_by_key()
     counts.pop(None, None)  # with nothing sealed
-    keys = [{"name": name, **_number(counts.pop(name, 0), name)} for name in keyring.key_ids()]
+    keys = [
+        {"name": name, **_linked_count(counts.pop(name, 0), name)} for name in keyring.key_ids()
+    ]
     rotations = AccessEvent.objects.filter(action="rotate").order_by("-id")
     return {
         "keys": keys,
-        "since": keyring.newest_since(),
-        "old": _number(sum(key["count"] for key in keys[1:]), "1"),
-        "missing": _number(sum(counts.values()), "missing"),
+        "since": keyring.newest_key_since(),
+        "old": _linked_count(sum(key["count"] for key in keys[1:]), "1"),
+        "missing": _linked_count(sum(counts.values()), "missing"),
         "missing_names": sorted(filter(None, counts)),
         "rotation": rotations.first() if log.may_read(user) else None,
     }
 
 
-def _number(count, key):
-    return {"count": count, "query": EVERYWHERE.query(old_key=key)}
+def _linked_count(count, key):
+    return {"count": count, "query": UNFILTERED.query(old_key=key)}

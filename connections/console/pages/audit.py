@@ -18,25 +18,29 @@ from connections.console.pages import context_for
 from connections.console.wording import csv_cell
 from connections.models import AccessEvent
 
-ON_A_PAGE = 50
-SHORT = forms.TextInput({"size": 12})
-DATE = forms.DateInput({"type": "date"})
+PAGE_SIZE = 50
+SHORT_INPUT = forms.TextInput({"size": 12})
+DATE_INPUT = forms.DateInput({"type": "date"})
 # Any that a time zone can't push out of the calendar.
-DATES = [MinValueValidator(date(1970, 1, 1)), MaxValueValidator(date(9998, 12, 31))]
+DATE_VALIDATORS = [MinValueValidator(date(1970, 1, 1)), MaxValueValidator(date(9998, 12, 31))]
 
 
 class FilterForm(forms.Form):
-    user = forms.CharField(required=False, label=_("Who"), widget=SHORT)
+    user = forms.CharField(required=False, label=_("Who"), widget=SHORT_INPUT)
     action = forms.ChoiceField(
         required=False,
         label=_("What"),
         choices=[("", _("Anything")), *AccessEvent.ACTIONS.items()],
     )
     record = forms.CharField(
-        required=False, label=_("Record"), help_text=_("Name or id"), widget=SHORT
+        required=False, label=_("Record"), help_text=_("Name or id"), widget=SHORT_INPUT
     )
-    since = forms.DateField(required=False, label=_("Since"), widget=DATE, validators=DATES)
-    until = forms.DateField(required=False, label=_("Until"), widget=DATE, validators=DATES)
+    since = forms.DateField(
+        required=False, label=_("Since"), widget=DATE_INPUT, validators=DATE_VALIDATORS
+    )
+    until = forms.DateField(
+        required=False, label=_("Until"), widget=DATE_INPUT, validators=DATE_VALIDATORS
+    )
     result = forms.ChoiceField(
         required=False,
         label=_("Result"),
@@ -56,13 +60,13 @@ class FilterForm(forms.Form):
         if asked["record"]:
             entries = entries.filter(Q(record_id=asked["record"]) | Q(record_name=asked["record"]))
         if asked["since"]:
-            entries = entries.filter(at__gte=_moment(asked["since"], time.min))
+            entries = entries.filter(at__gte=_local_datetime(asked["since"], time.min))
         if asked["until"]:
-            entries = entries.filter(at__lte=_moment(asked["until"], time.max))
+            entries = entries.filter(at__lte=_local_datetime(asked["until"], time.max))
         return entries
 
 
-def _moment(day, hour):
+def _local_datetime(day, hour):
     return timezone.make_aware(datetime.combine(day, hour))
 
 
@@ -79,18 +83,18 @@ def audit_page(request):
     entries = form.entries()
     if form.is_valid() and form.cleaned_data["before"]:
         entries = entries.filter(id__lt=form.cleaned_data["before"])
-    found = list(entries[: ON_A_PAGE + 1])
+    found = list(entries[: PAGE_SIZE + 1])
     asked = request.GET.copy()
     asked.pop("before", None)
     newest = asked.urlencode()
-    if len(found) > ON_A_PAGE:
-        asked["before"] = found[ON_A_PAGE - 1].id
+    if len(found) > PAGE_SIZE:
+        asked["before"] = found[PAGE_SIZE - 1].id
     context = context_for(
         request,
         _("Audit log"),
         form=form,
-        entries=found[:ON_A_PAGE],
-        last=found[:ON_A_PAGE][-1] if found else None,
+        entries=found[:PAGE_SIZE],
+        last=found[:PAGE_SIZE][-1] if found else None,
         newest=newest,
         older=asked.urlencode() if "before" in asked else "",
         is_first="before" not in request.GET,
@@ -103,8 +107,8 @@ def audit_export(request):
     """What the filter of the page finds, as CSV. Audited like any export."""
     _require_permission(request.user)
     entries = FilterForm(request.GET).entries()
-    log.record("export", request=request, record="audit log", count=entries.count())
-    response = StreamingHttpResponse(_lines(entries), content_type="text/csv; charset=utf-8")
+    log.log_event("export", request=request, record="audit log", count=entries.count())
+    response = StreamingHttpResponse(_csv_lines(entries), content_type="text/csv; charset=utf-8")
     name = f"audit-{timezone.now():%Y-%m-%d}.csv"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
@@ -115,7 +119,7 @@ class _Echo:
         return line
 
 
-def _lines(entries):
+def _csv_lines(entries):
     writer = csv.writer(_Echo())
     yield writer.writerow([*AccessEvent(at=timezone.now()).shown(), "mac"])
     for entry in entries.iterator(chunk_size=1000):

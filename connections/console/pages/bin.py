@@ -12,14 +12,14 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from connections.accounts.reauthentication import presence_required
+from connections.accounts.reauthentication import reauthentication_required
 from connections.console import wording
 from connections.console.pages import context_for
 from connections.models import ConnectionAuth
 from connections.records import recycle_bin
 
 
-def _binned(user):
+def _get_binned(user):
     """The records in the bin, for those who may look and delete."""
     if not user.has_perms(
         ["connections.view_connectionauth", "connections.delete_connectionauth"]
@@ -31,17 +31,19 @@ def _binned(user):
 @require_safe
 def bin_page(request):
     """What is in the bin: since when, by whom, and for how long still."""
-    recycle_bin.throw_away_old()
-    records = _binned(request.user).listed().select_related("binned_by", "integration")
+    recycle_bin.delete_expired()
+    records = _get_binned(request.user).defer_sealed().select_related("binned_by", "integration")
     page = Paginator(records.order_by("-binned_at", "pk"), 50).get_page(request.GET.get("page"))
     now = timezone.now()
-    rows = [(record, wording.relative(recycle_bin.purged_at(record), now)) for record in page]
+    rows = [
+        (record, wording.relative_time(recycle_bin.purge_due_at(record), now)) for record in page
+    ]
     context = context_for(
         request,
         _("Bin"),
         page=page,
         rows=rows,
-        days=recycle_bin.KEPT_FOR.days,
+        days=recycle_bin.RETENTION.days,
         may_purge=request.user.has_perm("connections.purge_connections"),
     )
     return TemplateResponse(request, "admin/connections/bin.html", context)
@@ -49,7 +51,7 @@ def bin_page(request):
 
 @require_POST
 def restore(request, pk):
-    record = get_object_or_404(_binned(request.user).listed(), pk=pk)
+    record = get_object_or_404(_get_binned(request.user).defer_sealed(), pk=pk)
     if not recycle_bin.restore(record):
         raise Http404
     messages.success(request, format_html(_("<b>Restored {}.</b>"), str(record)))
@@ -60,11 +62,11 @@ def restore(request, pk):
 @permission_required(
     ["connections.delete_connectionauth", "connections.purge_connections"], raise_exception=True
 )
-@presence_required()
+@reauthentication_required()
 def purge(request, pk):
     """Asks, then deletes for good."""
-    binned = _binned(request.user)
-    record = get_object_or_404(binned.listed(), pk=pk)
+    binned = _get_binned(request.user)
+    record = get_object_or_404(binned.defer_sealed(), pk=pk)
     if request.method == "GET":
         context = context_for(request, _("Purge %s?") % record, record=record)
         return TemplateResponse(request, "admin/connections/bin_purge.html", context)

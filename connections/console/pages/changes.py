@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_safe
 
-from connections.accounts.sessions import in_background
+from connections.accounts.sessions import does_not_extend_session
 from connections.console import wording
 from connections.console.pages import context_for
 from connections.jobs import bulk_change, runs, undo
@@ -35,13 +35,13 @@ class IntegrationForm(forms.Form):
 
 def prepare(request, action, records):
     """What an action of the list answers: the page that says what it would do."""
-    recycle_bin.throw_away_old()
+    recycle_bin.delete_expired()
     return redirect(
         "admin:connections_change_run", bulk_change.prepare(request.user, action, records).pk
     )
 
 
-def _own(request, pk):
+def _get_own_run(request, pk):
     """A change of who asks; others are not there."""
     if not request.user.has_perm("connections.view_connectionauth"):
         raise PermissionDenied
@@ -53,25 +53,25 @@ def _own(request, pk):
 
 
 @require_http_methods(["GET", "POST"])
-def change(request, pk):
+def change_run(request, pk):
     """Check what would happen, confirm, watch it, see what happened, undo it."""
-    recycle_bin.throw_away_old()
-    run = _own(request, pk)
+    recycle_bin.delete_expired()
+    run = _get_own_run(request, pk)
     if request.method == "POST":
-        return _act(request, run)
+        return _handle_post(request, run)
     if run.finished_at:
-        return _respond(request, run, "change_done", may_undo=run.can_be_undone)
+        return _render(request, run, "change_done", may_undo=run.can_be_undone)
     if run.status == Status.RUNNING:
-        return _running(request, run)
-    return _check(request, run)
+        return _running_page(request, run)
+    return _check_page(request, run)
 
 
-def _act(request, run):
+def _handle_post(request, run):
     """What the buttons ask for; where that is too late, the page says so."""
     here = redirect("admin:connections_change_run", run.pk)
     if "undo" in request.POST:
         if run.can_be_undone:
-            undo.undo(run, request.user, seconds=undo.IN_A_REQUEST)
+            undo.undo(run, request.user, seconds=undo.REQUEST_TIME_LIMIT)
     elif "discard" in request.POST:
         was_confirmed = run.status == Status.RUNNING
         if not run.finished_at and runs.discard(run) and not was_confirmed:
@@ -82,25 +82,25 @@ def _act(request, run):
     elif "continue" in request.POST:
         runs.resume(run)
     elif run.status == Status.UPLOADED:
-        if "value" in request.POST and bulk_change.action_of(run).asks:
-            return _asked(request, run, here)
+        if "value" in request.POST and bulk_change.action_of(run).needs_value:
+            return _set_value(request, run, here)
         if "confirm" in request.POST and run.result:
             _start(request, run)
     return here
 
 
-def _asked(request, run, here):
-    form = _form(request, run, request.POST)
+def _set_value(request, run, here):
+    form = _value_form(request, run, request.POST)
     if not form.is_valid():
-        return _check(request, run, form)
-    bulk_change.look(run, form.cleaned_data["value"])
+        return _check_page(request, run, form)
+    bulk_change.preview(run, form.cleaned_data["value"])
     return here
 
 
 def _start(request, run):
     try:
         bulk_change.start(run)
-    except runs.Busy:
+    except runs.AlreadyRunning:
         messages.error(
             request, _("A change of yours is under way. One at a time: confirm again afterwards.")
         )
@@ -108,7 +108,7 @@ def _start(request, run):
         messages.error(request, _("It could not be started. Nothing is changed; try again."))
 
 
-def _form(request, run, data=None):
+def _value_form(request, run, data=None):
     """The form that asks for the value of an action, or None."""
     initial = {"value": run.options["value"]}
     if run.options["action"] == "environment":
@@ -120,22 +120,22 @@ def _form(request, run, data=None):
     return None
 
 
-def _check(request, run, form=None):
-    form = form or _form(request, run)
+def _check_page(request, run, form=None):
+    form = form or _value_form(request, run)
     first = run.result["first"] if run.result else []
     records = ConnectionAuth.objects.visible_to(request.user).filter(pk__in=first)
-    is_small = run.total <= bulk_change.AT_ONCE
-    return _respond(
-        request, run, "change_check", form=form, records=records.listed(), is_small=is_small
+    is_small = run.total <= bulk_change.MAX_IN_REQUEST
+    return _render(
+        request, run, "change_check", form=form, records=records.defer_sealed(), is_small=is_small
     )
 
 
-@in_background  # without JavaScript it loads itself anew
-def _running(request, run):
-    return _respond(request, run, "change_running", progress=_progress_of(run))
+@does_not_extend_session  # without JavaScript it loads itself anew
+def _running_page(request, run):
+    return _render(request, run, "change_running", progress=_get_progress(run))
 
 
-def _respond(request, run, template, **context):
+def _render(request, run, template, **context):
     result = run.result
     refused = result["refused"] if result else {}
     context = context_for(
@@ -151,7 +151,7 @@ def _respond(request, run, template, **context):
     return TemplateResponse(request, f"admin/connections/{template}.html", context)
 
 
-def _progress_of(run):
+def _get_progress(run):
     """How far a run is, as numbers and in words: for its page and for progress.js."""
     result = run.result
     until = run.heartbeat_at if run.is_interrupted else timezone.now()
@@ -160,23 +160,23 @@ def _progress_of(run):
         "done": run.done,
         "total": run.total,
         "words": {
-            "count": f"{wording.number(run.done)} / {wording.number(run.total)}",
+            "count": f"{wording.format_number(run.done)} / {wording.format_number(run.total)}",
             "percent": f"{100 * run.done // max(1, run.total)} %",
             "elapsed": wording.duration(max(0, (until - run.started_at).total_seconds())),
-            "changed": wording.number(result["changed"]),
-            "already": wording.number(result["already"]),
-            "refused": wording.number(sum(result["refused"].values())),
+            "changed": wording.format_number(result["changed"]),
+            "already": wording.format_number(result["already"]),
+            "refused": wording.format_number(sum(result["refused"].values())),
         },
         "refused": [],
     }
 
 
 @require_safe
-@in_background
+@does_not_extend_session
 def progress(request, pk):
     """How far a change is, as JSON. Asked for each second: nothing else is done here."""
-    run = _own(request, pk)
-    return JsonResponse(_progress_of(run) if run.started_at else {"state": run.status})
+    run = _get_own_run(request, pk)
+    return JsonResponse(_get_progress(run) if run.started_at else {"state": run.status})
 
 
 @require_safe
@@ -184,7 +184,7 @@ def history(request):
     """Who changed many at once, when, and with which result."""
     if not request.user.has_perm("connections.view_connectionauth"):
         raise PermissionDenied
-    recycle_bin.throw_away_old()
+    recycle_bin.delete_expired()
     begun = ChangeRun.objects.visible_to(request.user).exclude(status=Status.UPLOADED)
     begun = begun.select_related("user").order_by("-started_at", "pk")
     page = Paginator(begun, 50).get_page(request.GET.get("page"))

@@ -19,10 +19,10 @@ from connections.import_export import exporter
 from connections.models import ConnectionAuth, scope_of
 
 # What was chosen, in the session of who is asked for presence meanwhile, and in the address back.
-CHOSEN = "export"
+SELECTION_KEY = "export"
 # More than a page of ids, and than any filter.
-MAX_CHOSEN = 10_000
-ASKED_EVERY = 1  # second: whether it may go on
+MAX_SELECTION_LENGTH = 10_000
+PERMISSION_CHECK_SECONDS = 1  # second: whether it may go on
 
 
 class ExportForm(forms.Form):
@@ -57,8 +57,12 @@ class ExportForm(forms.Form):
         initial="mask",
         label=_("Secrets"),
     )
-    query = forms.CharField(required=False, max_length=MAX_CHOSEN, widget=forms.HiddenInput)
-    ids = forms.CharField(required=False, max_length=MAX_CHOSEN, widget=forms.HiddenInput)
+    query = forms.CharField(
+        required=False, max_length=MAX_SELECTION_LENGTH, widget=forms.HiddenInput
+    )
+    ids = forms.CharField(
+        required=False, max_length=MAX_SELECTION_LENGTH, widget=forms.HiddenInput
+    )
 
     def __init__(self, data=None, *, user, **kwargs):
         super().__init__(data, **kwargs)
@@ -66,7 +70,7 @@ class ExportForm(forms.Form):
             self.fields["secrets"].choices = self.fields["secrets"].choices[:2]
 
 
-def chosen(request, query, ids):
+def get_selection(request, query, ids):
     """The queryset of an export: records by id, or all that a list's filter shows."""
     if ids:
         try:
@@ -75,7 +79,12 @@ def chosen(request, query, ids):
             raise Http404 from None
     model_admin = admin.site.get_model_admin(ConnectionAuth)
     # Plain, for counting and for reading range by range: a subquery would be asked each time.
-    return model_admin.filtered(request, query).order_by().select_related(None).defer(None)
+    return (
+        model_admin.get_filtered_queryset(request, query)
+        .order_by()
+        .select_related(None)
+        .defer(None)
+    )
 
 
 def export_page(request, query="", ids=()):
@@ -86,7 +95,7 @@ def export_page(request, query="", ids=()):
 
 
 def _export_response(request, form, query, ids):
-    queryset = chosen(request, query, ids)
+    queryset = get_selection(request, query, ids)
     context = context_for(
         request,
         _("Export"),
@@ -104,8 +113,8 @@ def export(request):
     if not request.user.has_perm("connections.view_connectionauth"):
         raise PermissionDenied
     if request.method == "GET":
-        if CHOSEN in request.GET:
-            kept = request.session.get(CHOSEN, {"query": "", "ids": ""})
+        if SELECTION_KEY in request.GET:
+            kept = request.session.get(SELECTION_KEY, {"query": "", "ids": ""})
             form = ExportForm(user=request.user, initial=kept)
             return _export_response(request, form, kept["query"], kept["ids"])
         return export_page(request, query=request.GET.urlencode())
@@ -113,15 +122,19 @@ def export(request):
     query, ids = request.POST.get("query", ""), request.POST.get("ids", "")
     if not form.is_valid():
         return _export_response(request, form, query, ids)
-    if form.cleaned_data["secrets"] == "include" and not reauthentication.is_present(request):
-        request.session[CHOSEN] = form.cleaned_data
-        return reauthentication.ask(request, f"{reverse('admin:connections_export')}?{CHOSEN}")
-    options = exporter.Options(
+    if form.cleaned_data["secrets"] == "include" and not reauthentication.is_reauthenticated(
+        request
+    ):
+        request.session[SELECTION_KEY] = form.cleaned_data
+        return reauthentication.redirect_to_reauthentication(
+            request, f"{reverse('admin:connections_export')}?{SELECTION_KEY}"
+        )
+    options = exporter.ExportOptions(
         **{name: form.cleaned_data[name] for name in ("shape", "naming", "format", "secrets")}
     )
-    records = chosen(request, query, ids)
-    pieces = exporter.stream(records, options, exporter.Tally(), request=request)
-    pieces = _while_allowed(pieces, request.user, options)
+    records = get_selection(request, query, ids)
+    pieces = exporter.stream(records, options, exporter.ExportTally(), request=request)
+    pieces = _recheck_permissions(pieces, request.user, options)
     kind = "application/x-ndjson" if options.format == "ndjson" else "application/json"
     response = StreamingHttpResponse(pieces, content_type=kind)
     name = f"connections-{timezone.now():%Y-%m-%d}.{options.format}"
@@ -129,17 +142,21 @@ def export(request):
     return response
 
 
-def _while_allowed(pieces, user, options):
+def _recheck_permissions(pieces, user, options):
     """Break off where somebody may do it no more: who reads slowly has much time."""
     scope, asked = scope_of(user), time.monotonic()
     for piece in pieces:
         yield piece
-        if time.monotonic() - asked >= ASKED_EVERY:
+        if time.monotonic() - asked >= PERMISSION_CHECK_SECONDS:
             user, asked = StaffBackend().get_user(user.pk), time.monotonic()
-            if not user or not user.has_perms(_needed(options)) or scope_of(user) != scope:
+            if (
+                not user
+                or not user.has_perms(_required_permissions(options))
+                or scope_of(user) != scope
+            ):
                 raise PermissionDenied
 
 
-def _needed(options):
+def _required_permissions(options):
     secrets = ["connections.export_secrets"] if options.secrets == "include" else []
     return ["connections.view_connectionauth", *secrets]

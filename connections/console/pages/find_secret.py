@@ -12,13 +12,13 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from connections.console.pages import context_for
 from connections.console.records.forms import WriteOnlyTextarea
-from connections.encryption.digests import SECRETS
+from connections.encryption.digests import SECRET_FIELDS
 from connections.json_format import schema
 from connections.records import secret_search
 
-SHOWN = 200  # places of each kind
-MOST_OPENED = 10_000  # former versions: what a person waits for
-ON_A_PAGE = 25
+MAX_PLACES_SHOWN = 200  # places of each kind
+MAX_FORMER_OPENED = 10_000  # former versions: what a person waits for
+PAGE_SIZE = 25
 
 
 class SecretForm(forms.Form):
@@ -48,7 +48,10 @@ class FieldForm(forms.Form):
     field = forms.ChoiceField(
         required=False,
         label=_("Field"),
-        choices=[("", _("Any field")), *((name, schema.camel(name)) for name in sorted(SECRETS))],
+        choices=[
+            ("", _("Any field")),
+            *((name, schema.to_camel_case(name)) for name in sorted(SECRET_FIELDS)),
+        ],
     )
 
 
@@ -62,19 +65,21 @@ def find_page(request):
     """Asks for a secret; a POST answers where it is, on a page that holds nothing of it."""
     _require_permission(request.user)
     form = SecretForm(request.POST if request.method == "POST" else None)
-    kept = secret_search.former_versions(request.user)[: MOST_OPENED + 1].count()
-    may_open_former = kept <= MOST_OPENED
+    kept = secret_search.former_versions(request.user)[: MAX_FORMER_OPENED + 1].count()
+    may_open_former = kept <= MAX_FORMER_OPENED
     context = context_for(
         request, _("Find a secret"), form=form, kept=kept, may_open_former=may_open_former
     )
     if form.is_valid():
         former = form.cleaned_data["former"] and may_open_former
-        found = secret_search.look(form.cleaned_data["secret"], user=request.user, former=former)
+        found = secret_search.search(form.cleaned_data["secret"], user=request.user, former=former)
         context |= {
             "found": found,
-            "holders": found.holders[:SHOWN],
-            "former": found.former[:SHOWN],
-            "hidden": sum(max(0, len(all_) - SHOWN) for all_ in (found.holders, found.former)),
+            "holders": found.holders[:MAX_PLACES_SHOWN],
+            "former": found.former[:MAX_PLACES_SHOWN],
+            "hidden": sum(
+                max(0, len(all_) - MAX_PLACES_SHOWN) for all_ in (found.holders, found.former)
+            ),
         }
     return TemplateResponse(request, "admin/connections/find_secret.html", context)
 
@@ -85,15 +90,15 @@ def shared_page(request):
     _require_permission(request.user)
     form = FieldForm(request.GET)
     field = form.cleaned_data["field"] if form.is_valid() else ""
-    page = Paginator(secret_search.shared(request.user, field), ON_A_PAGE).get_page(
-        request.GET.get("page")
-    )
+    page = Paginator(
+        secret_search.shared_numbers_for_user(request.user, field), PAGE_SIZE
+    ).get_page(request.GET.get("page"))
     context = context_for(
         request,
         _("Shared secrets"),
         form=form,
         field=field,
         page=page,
-        groups=secret_search.groups(page.object_list, request.user, field),
+        groups=secret_search.shared_secrets(page.object_list, request.user, field),
     )
     return TemplateResponse(request, "admin/connections/shared_secrets.html", context)

@@ -5,12 +5,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
-from connections.console.dashboard.context import LABELS
+from connections.console.dashboard.context import STATUS_LABELS
 from connections.console.pages import context_for
-from connections.console.records.page import SOURCES
+from connections.console.records.page import EXPIRY_SOURCES
 
 # Each with the badges that it explains, keys of LABELS.
-MEANINGS = (
+STATUS_MEANINGS = (
     (["broken"], gettext_lazy("It has stopped working, and only a person can mend it.")),
     (
         ["day", "week", "month"],
@@ -31,7 +31,7 @@ MEANINGS = (
         ),
     ),
 )
-WORDS = (
+GLOSSARY = (
     (
         gettext_lazy("Sealed"),
         gettext_lazy("Stored so that only the encryption keys open it. No page has it unasked."),
@@ -60,7 +60,9 @@ WORDS = (
 @require_safe
 def help_page(request):
     """For everybody who is signed in: it tells nothing of what is stored."""
-    meanings = [([(name, LABELS[name]) for name in names], text) for names, text in MEANINGS]
-    sources = [source for name, source in SOURCES.items() if name]
-    context = context_for(request, _("Help"), meanings=meanings, sources=sources, words=WORDS)
+    meanings = [
+        ([(name, STATUS_LABELS[name]) for name in names], text) for names, text in STATUS_MEANINGS
+    ]
+    sources = [source for name, source in EXPIRY_SOURCES.items() if name]
+    context = context_for(request, _("Help"), meanings=meanings, sources=sources, words=GLOSSARY)
     return TemplateResponse(request, "admin/connections/help.html", context)

@@ -7,12 +7,12 @@ from django.utils.translation import gettext as _
 from connections.console.pages import context_for
 from connections.records import history
 
-ON_A_PAGE = 25
+PAGE_SIZE = 25
 
 
 def history_page(request, record):
     """What became of a record that the user may see, newest first."""
-    page = Paginator(history.rows(record), ON_A_PAGE).get_page(request.GET.get("page"))
+    page = Paginator(history.queryset(record), PAGE_SIZE).get_page(request.GET.get("page"))
     context = context_for(
         request,
         _("History"),

@@ -17,24 +17,24 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_http_methods, require_safe
 
-from connections.accounts.permissions import allowed
-from connections.accounts.sessions import in_background
+from connections.accounts.permissions import import_permissions
+from connections.accounts.sessions import does_not_extend_session
 from connections.console import wording
-from connections.console.dashboard.context import LABELS
+from connections.console.dashboard.context import STATUS_LABELS
 from connections.console.pages import context_for
 from connections.console.records.forms import WriteOnlyTextarea
 from connections.console.uploads import MAX_UPLOAD
 from connections.encryption import keyring
 from connections.import_export import importer
 from connections.jobs import runs, undo
-from connections.json_format.issues import Issue, in_words
+from connections.json_format.issues import Issue, translate_message
 from connections.json_format.stream.sources import SpooledSource
 from connections.models import ImportRun, Integration
 from connections.records import recycle_bin
 
-REPORTED = tuple(Issue("", "").as_json())  # the keys of a line of the report
-NOTHING_YET = runs.Report().so_far(0)  # of a run that has not said how far it is
-POLICIES = (
+REPORT_KEYS = tuple(Issue("", "").as_json())  # the keys of a line of the report
+EMPTY_RESULT = runs.ImportReport().partial_result(0)  # of a run that has not said how far it is
+CONFLICT_POLICIES = (
     (
         "update",
         gettext_lazy("Update it"),
@@ -48,7 +48,7 @@ POLICIES = (
     ("skip", gettext_lazy("Skip it"), gettext_lazy("Keep what is stored.")),
     ("fail", gettext_lazy("Refuse the record"), gettext_lazy("And say so in the report.")),
 )
-UNDER_WAY = {  # titles, beside "Importing"
+RUNNING_TITLES = {  # titles, beside "Importing"
     "waiting": gettext_lazy("Import waiting"),
     "interrupted": gettext_lazy("Import interrupted"),
 }
@@ -102,11 +102,11 @@ def require_import_permission(user):
 def import_page(request):
     """Choose a file or paste JSON; what comes in is sealed at once."""
     require_import_permission(request.user)
-    recycle_bin.throw_away_old()
+    recycle_bin.delete_expired()
     form = UploadForm(request.POST or None, request.FILES or None)
     if request.method == "POST" and form.is_valid():
         return redirect(
-            "admin:connections_import_run", runs.keep_sealed(form.source(), request.user).pk
+            "admin:connections_import_run", runs.store_upload(form.source(), request.user).pk
         )
     context = context_for(
         request,
@@ -119,34 +119,34 @@ def import_page(request):
     return TemplateResponse(request, "admin/connections/import.html", context)
 
 
-def own_run(request, pk):
+def get_own_run(request, pk):
     """A run of who asks, or one of the command line that has ended."""
     require_import_permission(request.user)
     run = get_object_or_404(
         ImportRun.objects.visible_to(request.user), Q(user=request.user) | Q(user=None), pk=pk
     )
-    if run.user_id is None and run.give_up():  # it was killed; what it stored can be undone
+    if run.user_id is None and run.abandon():  # it was killed; what it stored can be undone
         run.refresh_from_db()
-    if not _has_page(run, request.user):
+    if not _is_viewable(run, request.user):
         raise Http404
     return run
 
 
-def _has_page(run, user):
+def _is_viewable(run, user):
     """A command says itself how far it is; what became of it has a page."""
     if run.user_id is None:
         return bool(run.finished_at) or run.is_interrupted
     return run.user_id == user.pk
 
 
-def options_from(data, user, **more):
+def build_options(data, user, **more):
     """importing.Options from what a person ticked."""
     policy = data.get("on_conflict", "update")
-    return importer.Options(
-        on_conflict=policy if policy in importer.POLICIES else "update",
+    return importer.ImportOptions(
+        on_conflict=policy if policy in importer.CONFLICT_POLICIES else "update",
         allow_older="allow_older" in data,
         atomic="atomic" in data,
-        **allowed(user),
+        **import_permissions(user),
         **more,
     )
 
@@ -154,23 +154,23 @@ def options_from(data, user, **more):
 @require_http_methods(["GET", "POST"])
 def import_run(request, pk):
     """Check what would happen, confirm, watch it, and see what happened."""
-    recycle_bin.throw_away_old()
-    run = own_run(request, pk)
+    recycle_bin.delete_expired()
+    run = get_own_run(request, pk)
     if run.finished_at:
         return _undo(request, run) if "undo" in request.POST else _import_done(request, run)
     if request.method == "POST":
-        return _act(request, run)
+        return _handle_post(request, run)
     if run.status == ImportRun.Status.RUNNING:
         return _import_running(request, run)
     return _import_check(request, run)
 
 
 def _import_check(request, run):
-    options = options_from(request.GET, request.user, dry_run=True)
-    preview = runs.Report()
-    result = importer.run([runs.StoredUpload(run)], options, on_verdict=preview.add)
+    options = build_options(request.GET, request.user, dry_run=True)
+    preview = runs.ImportReport()
+    result = importer.run_import([runs.ChunkSource(run)], options, on_verdict=preview.add)
     names = dict(Integration.objects.values_list("type", "name"))
-    for verdict in chain.from_iterable(preview.shelves.values()):
+    for verdict in chain.from_iterable(preview.verdicts_by_action.values()):
         verdict.integration = names.get(verdict.integration) or verdict.integration
     context = context_for(
         request,
@@ -180,34 +180,36 @@ def _import_check(request, run):
         result=result,
         preview=preview,
         refused=_errors(
-            issue.as_json() for verdict in preview.shelves["rejected"] for issue in verdict.issues
+            issue.as_json()
+            for verdict in preview.verdicts_by_action["rejected"]
+            for issue in verdict.issues
         ),
         options=options,
-        policies=POLICIES,
-        bucket_labels=LABELS,
+        policies=CONFLICT_POLICIES,
+        bucket_labels=STATUS_LABELS,
         to_store=result.created + result.updated,
-        hidden_refusals=max(0, result.rejected - len(preview.shelves["rejected"])),
+        hidden_refusals=max(0, result.rejected - len(preview.verdicts_by_action["rejected"])),
         running=running_import(request.user),
     )
     return TemplateResponse(request, "admin/connections/import_check.html", context)
 
 
-@in_background  # without JavaScript it loads itself anew
+@does_not_extend_session  # without JavaScript it loads itself anew
 def _import_running(request, run):
     context = context_for(
         request,
-        UNDER_WAY.get(run.state, _("Importing")),
+        RUNNING_TITLES.get(run.state, _("Importing")),
         run=run,
         step=3,
-        result=run.result or NOTHING_YET,
-        progress=progress_of(run),
-        can_tell=runs.can_tell(run),
+        result=run.result or EMPTY_RESULT,
+        progress=get_progress(run),
+        can_tell=runs.can_report_progress(run),
     )
     return TemplateResponse(request, "admin/connections/import_running.html", context)
 
 
 def _import_done(request, run):
-    result = run.result or NOTHING_YET
+    result = run.result or EMPTY_RESULT
     errors = _errors(result["issues"])
     context = context_for(
         request,
@@ -215,10 +217,10 @@ def _import_done(request, run):
         run=run,
         step=4,
         result=result,
-        stored=undo.stored_by(run),
+        stored=undo.stored_counts(run),
         may_undo=run.can_be_undone and _may_undo(request.user),
-        refused=errors[: runs.SHOWN],
-        hidden_refusals=max(0, len(errors) - runs.SHOWN),
+        refused=errors[: runs.MAX_SHOWN_VERDICTS],
+        hidden_refusals=max(0, len(errors) - runs.MAX_SHOWN_VERDICTS),
     )
     return TemplateResponse(request, "admin/connections/import_done.html", context)
 
@@ -234,7 +236,7 @@ def _undo(request, run):
     if not _may_undo(request.user):
         raise PermissionDenied
     if run.can_be_undone:
-        undo.undo(run, request.user, seconds=undo.IN_A_REQUEST)
+        undo.undo(run, request.user, seconds=undo.REQUEST_TIME_LIMIT)
     return redirect("admin:connections_import_run", run.pk)
 
 
@@ -242,7 +244,7 @@ def _errors(issues):
     return [issue for issue in issues if issue["level"] == "error"]
 
 
-def _act(request, run):
+def _handle_post(request, run):
     """What the buttons of a run's pages ask for; where that is too late, its page says so."""
     was_confirmed = run.status == ImportRun.Status.RUNNING
     here = redirect("admin:connections_import_run", run.pk)
@@ -258,9 +260,9 @@ def _act(request, run):
         if "continue" in request.POST:
             runs.resume(run)
         else:
-            runs.confirm(run, options_from(request.POST, request.user))
-    except runs.Busy:  # the page says which one it waits for
-        chosen = {name: request.POST[name] for name in runs.OPTIONS if name in request.POST}
+            runs.confirm(run, build_options(request.POST, request.user))
+    except runs.AlreadyRunning:  # the page says which one it waits for
+        chosen = {name: request.POST[name] for name in runs.STORED_OPTIONS if name in request.POST}
         here["Location"] += f"?{urlencode(chosen)}"
     except runs.CannotStart:
         messages.error(
@@ -274,9 +276,9 @@ def running_import(user):
     return ImportRun.objects.filter(user=user, status=ImportRun.Status.RUNNING).first()
 
 
-def progress_of(run):
+def get_progress(run):
     """How far a run is, as numbers and in words: for its page and for the script on it."""
-    so_far = run.result or NOTHING_YET
+    so_far = run.result or EMPTY_RESULT
     until = run.heartbeat_at if run.is_interrupted else timezone.now()
     elapsed = max(0, (until - run.started_at).total_seconds())
     silent = (timezone.now() - run.heartbeat_at).total_seconds()
@@ -287,22 +289,22 @@ def progress_of(run):
         if not (run.is_interrupted or is_silent):
             left = wording.duration((run.total - run.done) / rate + 1)
             pace.append(_("about %s left") % left)
-        pace.append(_("%s records a second") % wording.number(rate))
-    if not runs.can_tell(run):
+        pace.append(_("%s records a second") % wording.format_number(rate))
+    if not runs.can_report_progress(run):
         count = _("All or nothing, in one go")
     elif run.is_waiting:
         count = _("Not begun")
     elif run.total:
         count = ngettext(
             "%(done)s of %(total)s record", "%(done)s of %(total)s records", run.total
-        ) % {"done": wording.number(run.done), "total": wording.number(run.total)}
+        ) % {"done": wording.format_number(run.done), "total": wording.format_number(run.total)}
     else:
         count = _("Reading the file")
         if silent > 3 and not run.is_interrupted:
             pace.append(_("it is checked to the last byte before anything is stored"))
     if run.cancel_requested:
         pace.insert(0, _("stops after this batch"))
-    if is_silent and runs.can_tell(run) and run.total:
+    if is_silent and runs.can_report_progress(run) and run.total:
         pace.append(_("no news for %s") % wording.duration(silent))
     return {
         "state": run.state,
@@ -313,13 +315,16 @@ def progress_of(run):
             "pace": ", ".join(pace),
             "percent": f"{100 * run.done // run.total} %" if run.total else "",
             "elapsed": wording.duration(elapsed),
-            **{name: wording.number(so_far[name]) for name in (*importer.ACTIONS, "warnings")},
+            **{
+                name: wording.format_number(so_far[name])
+                for name in (*importer.VERDICT_ACTIONS, "warnings")
+            },
         },
         "refused": [
             {
                 **{name: str(issue[name]) for name in ("record", "code")},
-                "message": in_words(issue["message"]),
-                "place": wording.place(issue),
+                "message": translate_message(issue["message"]),
+                "place": wording.issue_location(issue),
             }
             for issue in so_far["issues"]
         ],
@@ -327,30 +332,32 @@ def progress_of(run):
 
 
 @require_safe
-@in_background
+@does_not_extend_session
 def import_progress(request, pk):
     """How far a run is, as JSON. Asked for each second: nothing else is done here."""
-    run = own_run(request, pk)
+    run = get_own_run(request, pk)
     if run.status == ImportRun.Status.UPLOADED:
         raise Http404
-    return JsonResponse(progress_of(run))
+    return JsonResponse(get_progress(run))
 
 
 @require_safe
 def import_history(request):
     """Who imported what, when, and with which result."""
     require_import_permission(request.user)
-    recycle_bin.throw_away_old()
+    recycle_bin.delete_expired()
     confirmed = (
         ImportRun.objects.visible_to(request.user)
         .exclude(status=ImportRun.Status.UPLOADED)
         .select_related("user")
         .defer("result")  # with up to 20,000 issues
-        .annotate(**{name: F(f"result__{name}") for name in (*importer.ACTIONS, "warnings")})
+        .annotate(
+            **{name: F(f"result__{name}") for name in (*importer.VERDICT_ACTIONS, "warnings")}
+        )
         .order_by("-started_at", "pk")
     )
     page = Paginator(confirmed, 50).get_page(request.GET.get("page"))
-    rows = [(run, _has_page(run, request.user)) for run in page]
+    rows = [(run, _is_viewable(run, request.user)) for run in page]
     context = context_for(request, _("Past imports"), page=page, rows=rows)
     return TemplateResponse(request, "admin/connections/import_history.html", context)
 
@@ -358,18 +365,18 @@ def import_history(request):
 @require_safe
 def import_report(request, pk):
     """Every issue of the upload, as NDJSON: what `import_connections --report` writes."""
-    run = own_run(request, pk)
+    run = get_own_run(request, pk)
     if run.status != ImportRun.Status.UPLOADED:
         # Key by key, since PostgreSQL keeps an order of its own.
         lines = [
-            json.dumps({name: issue[name] for name in REPORTED}) + "\n"
-            for issue in (run.result or NOTHING_YET)["issues"]
+            json.dumps({name: issue[name] for name in REPORT_KEYS}) + "\n"
+            for issue in (run.result or EMPTY_RESULT)["issues"]
         ]
     else:
         lines = []
-        options = options_from(request.GET, request.user, dry_run=True)
-        importer.run(
-            [runs.StoredUpload(run)],
+        options = build_options(request.GET, request.user, dry_run=True)
+        importer.run_import(
+            [runs.ChunkSource(run)],
             options,
             on_verdict=lambda verdict: lines.extend(
                 json.dumps(issue.as_json()) + "\n" for issue in verdict.issues

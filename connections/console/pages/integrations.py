@@ -8,7 +8,7 @@ from django.views.decorators.http import require_http_methods
 from connections.console.pages import context_for
 from connections.console.pages.imports import UploadForm
 from connections.import_export import integrations
-from connections.json_format.issues import FileRefused, in_words
+from connections.json_format.issues import FileRefused, translate_message
 from connections.models import scope_of
 
 
@@ -24,8 +24,8 @@ def import_page(request):
     result = None
     if request.method == "POST" and form.is_valid():
         try:
-            result = integrations.store(form.source())
+            result = integrations.import_integrations(form.source())
         except FileRefused as refusal:
-            form.add_error(None, in_words(refusal.message))
+            form.add_error(None, translate_message(refusal.message))
     context = context_for(request, _("Import integrations"), form=form, result=result)
     return TemplateResponse(request, "admin/connections/import_integrations.html", context)

@@ -12,7 +12,7 @@ from connections.console.pages import context_for
 @require_safe
 def keys_page(request):
     """Names of keys and counts; keys themselves are on no page."""
-    if not keys.may_see(request.user):
+    if not keys.may_view(request.user):
         raise PermissionDenied
-    context = context_for(request, _("Encryption keys"), **keys.context(request.user))
+    context = context_for(request, _("Encryption keys"), **keys.get_context(request.user))
     return TemplateResponse(request, "admin/connections/keys.html", context)

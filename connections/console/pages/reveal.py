@@ -17,10 +17,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
-from connections.accounts.reauthentication import presence_required
+from connections.accounts.reauthentication import reauthentication_required
 from connections.console import wording
 from connections.console.pages import context_for
-from connections.console.records.forms import label_of
+from connections.console.records.forms import field_label
 from connections.encryption.keyring import SealError
 from connections.json_format.issues import printable
 from connections.models import SEALED_COLUMNS, ConnectionAuth
@@ -28,14 +28,14 @@ from connections.records import reveal as records_reveal
 
 logger = logging.getLogger(__name__)
 
-SHOWN_FOR = 30  # seconds
-MAX_REASON = 200
+REVEAL_SECONDS = 30  # seconds
+MAX_REASON_LENGTH = 200
 # In the session: the form that may be sent, and once only.
-FORM = "reveal"
+FORM_SESSION_KEY = "reveal"
 
 
-def _in_plain_text(text):
-    if printable(text, MAX_REASON) != text or not any(map(str.isalnum, text)):
+def _validate_reason(text):
+    if printable(text, MAX_REASON_LENGTH) != text or not any(map(str.isalnum, text)):
         raise ValidationError(_("Say it in words, on one line."))
 
 
@@ -43,12 +43,12 @@ class ReasonForm(forms.Form):
     reason = forms.CharField(
         label=gettext_lazy("Why do you need it?"),
         help_text=gettext_lazy("A ticket number or a sentence."),
-        max_length=MAX_REASON,
+        max_length=MAX_REASON_LENGTH,
         error_messages={"required": gettext_lazy("Say why; the audit log keeps it.")},
-        validators=[_in_plain_text],
+        validators=[_validate_reason],
         widget=forms.TextInput(attrs={"autofocus": True, "autocomplete": "off"}),
     )
-    once = forms.CharField(widget=forms.HiddenInput)
+    nonce = forms.CharField(widget=forms.HiddenInput)
 
 
 # Not with ATOMIC_REQUESTS either: the audit entry is committed before anything is opened.
@@ -57,29 +57,29 @@ class ReasonForm(forms.Form):
 @permission_required(
     ["connections.view_connectionauth", "connections.reveal_secrets"], raise_exception=True
 )
-@presence_required()
+@reauthentication_required()
 def reveal(request, pk, field):
     """GET asks why; POST shows the value. Going back to what it showed, or reloading it, asks."""
     record = get_object_or_404(ConnectionAuth.objects.visible_to(request.user), pk=pk)
     if field not in SEALED_COLUMNS or getattr(record, field) is None:
         raise Http404
-    place, label = f"{pk}/{field}", label_of(field)
+    place, label = f"{pk}/{field}", field_label(field)
     if request.method == "GET":
         once = get_random_string(16)
-        request.session[FORM] = [place, once]
-        form = ReasonForm(initial={"once": once})
-        return _page(request, "reveal", record, field, form=form)
-    once = request.POST.get("once")
-    if request.session.get(FORM) != [place, once]:
-        return _once_more(request, pk, field)
+        request.session[FORM_SESSION_KEY] = [place, once]
+        form = ReasonForm(initial={"nonce": once})
+        return _render(request, "reveal", record, field, form=form)
+    once = request.POST.get("nonce")
+    if request.session.get(FORM_SESSION_KEY) != [place, once]:
+        return _ask_again(request, pk, field)
     form = ReasonForm(request.POST)
     if not form.is_valid():
-        return _page(request, "reveal", record, field, form=form)
+        return _render(request, "reveal", record, field, form=form)
     reason = form.cleaned_data["reason"]
     # Of two requests at once both find the form in the session; one is first here.
     taken = f"reveal/{once}"
     if not cache.add(taken, True, settings.SESSION_COOKIE_AGE):
-        return _once_more(request, pk, field)
+        return _ask_again(request, pk, field)
     try:
         value = records_reveal.reveal(record, field, request=request, reason=reason)
     except records_reveal.NotAudited:
@@ -93,22 +93,22 @@ def reveal(request, pk, field):
             % label,
         )
         return redirect("admin:connections_connectionauth_change", pk)
-    del request.session[FORM]
-    return _page(request, "revealed", record, field, value=value)
+    del request.session[FORM_SESSION_KEY]
+    return _render(request, "revealed", record, field, value=value)
 
 
-def _once_more(request, pk, field):
+def _ask_again(request, pk, field):
     messages.warning(request, _("A value is shown once. To see it again, say why again."))
     return redirect("admin:connections_connectionauth_reveal", pk, field)
 
 
-def _page(request, name, record, field, **context):
-    label = label_of(field)
+def _render(request, name, record, field, **context):
+    label = field_label(field)
     context = context_for(
         request,
-        _("Reveal the %s?") % wording.within(label) if name == "reveal" else label,
+        _("Reveal the %s?") % wording.mid_sentence(label) if name == "reveal" else label,
         record=record,
-        seconds=SHOWN_FOR,
+        seconds=REVEAL_SECONDS,
         **context,
     )
     return TemplateResponse(request, f"admin/connections/{name}.html", context)

@@ -13,10 +13,10 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from connections.audit import log
-from connections.console.filters import in_words
+from connections.console.filters import describe_query
 from connections.console.pages import context_for
 from connections.models import ConnectionAuth, SavedView
-from connections.models.saved_view import SHARE
+from connections.models.saved_view import SHARE_PERMISSION
 
 
 class ViewForm(forms.ModelForm):
@@ -29,7 +29,7 @@ class ViewForm(forms.ModelForm):
 
     def __init__(self, data=None, *, user, **kwargs):
         super().__init__(data, **kwargs)
-        if not user.has_perm(SHARE):
+        if not user.has_perm(SHARE_PERMISSION):
             del self.fields["is_shared"]
 
     def clean_name(self):
@@ -47,16 +47,19 @@ class ViewForm(forms.ModelForm):
                 )
             if len(self.instance.query) > SavedView._meta.get_field("query").max_length:
                 raise forms.ValidationError(_("That filter is too long to be kept."))
-            if SavedView.objects.filter(user=self.instance.user_id).count() >= SavedView.MOST:
+            if (
+                SavedView.objects.filter(user=self.instance.user_id).count()
+                >= SavedView.MAX_PER_USER
+            ):
                 raise forms.ValidationError(
                     _("%(most)s views are as many as fit. Delete one first.")
-                    % {"most": SavedView.MOST}
+                    % {"most": SavedView.MAX_PER_USER}
                 )
         return super().clean()
 
 
 @require_http_methods(["GET", "POST"])
-def views(request):
+def views_page(request):
     """GET asks for a name for the filter of the query string, and lists the views.
 
     POST saves one, or renames or deletes the one whose key is in `view`.
@@ -65,68 +68,68 @@ def views(request):
         raise PermissionDenied
     form = None
     if request.method == "POST":
-        done, form = _act(request)
+        done, form = _handle_post(request)
         if done:
             return done
     return TemplateResponse(request, "admin/connections/views.html", _context(request, form))
 
 
 @transaction.atomic
-def _act(request):
+def _handle_post(request):
     """A response, or None and the form that says why there is none."""
     if "view" not in request.POST:
-        view = SavedView(user=request.user, query=_kept(request, request.GET))
+        view = SavedView(user=request.user, query=_get_list_query(request, request.GET))
         form = ViewForm(request.POST, user=request.user, instance=view)
-        return _stored(request, form, "add"), form
-    view = _own(request, request.POST["view"])
+        return _save(request, form, "add"), form
+    view = _get_editable_view(request, request.POST["view"])
     if "delete" in request.POST:
-        log.record("delete", request=request, record=view)
+        log.log_event("delete", request=request, record=view)
         view.delete()
         messages.success(request, format_html(_("<b>Deleted the view {}.</b>"), str(view)))
         return redirect("admin:connections_views"), None
     form = ViewForm(request.POST, user=request.user, instance=view, prefix=str(view.pk))
-    return _stored(request, form, "change"), form
+    return _save(request, form, "change"), form
 
 
-def _stored(request, form, action):
+def _save(request, form, action):
     if not form.is_valid():
         return None
     view = form.save()
     if form.changed_data or action == "add":
-        log.record(action, request=request, record=view, fields=form.changed_data)
+        log.log_event(action, request=request, record=view, fields=form.changed_data)
     messages.success(request, format_html(_("<b>Saved the view {}.</b>"), str(view)))
     to = redirect("admin:connections_connectionauth_changelist")
     to["Location"] += f"?{view.query}"
     return to
 
 
-def _own(request, key):
+def _get_editable_view(request, key):
     """A view that who asks may change; everything else is not there."""
-    for view in SavedView.objects.offered_to(request.user):
-        if str(view.pk) == key and view.may_be_changed_by(request.user):
+    for view in SavedView.objects.available_to(request.user):
+        if str(view.pk) == key and view.is_editable_by(request.user):
             return view
     raise Http404
 
 
-def _kept(request, query):
+def _get_list_query(request, query):
     """What a view keeps of the list's query string."""
-    kept = admin.site.get_model_admin(ConnectionAuth).known_query(query)
+    kept = admin.site.get_model_admin(ConnectionAuth).clean_query(query)
     kept.pop("p", None)
     return kept.urlencode()
 
 
 def _context(request, form):
-    query = _kept(request, request.GET)
+    query = _get_list_query(request, request.GET)
     new = ViewForm(user=request.user) if form is None or form.instance.pk else form
     rows = []
-    for view in SavedView.objects.offered_to(request.user):
+    for view in SavedView.objects.available_to(request.user):
         is_posted = form is not None and form.instance.pk == view.pk
         change = None
         if is_posted:
             change = form
-        elif view.may_be_changed_by(request.user):
+        elif view.is_editable_by(request.user):
             change = ViewForm(user=request.user, instance=view, prefix=str(view.pk))
-        rows.append((view, in_words(view.query), change))
+        rows.append((view, describe_query(view.query), change))
     return context_for(
-        request, _("Views"), form=new, query=query, words=in_words(query), rows=rows
+        request, _("Views"), form=new, query=query, words=describe_query(query), rows=rows
     )

@@ -12,8 +12,8 @@ from django.views.decorators.http import require_http_methods
 from connections.console import wording
 from connections.console.pages import context_for
 from connections.encryption.keyring import SealError
-from connections.json_format.schema import field_name
-from connections.models import ConnectionAuth, ReplacedAuth
+from connections.json_format.schema import json_name
+from connections.models import ConnectionAuth, FormerVersion
 from connections.records import recycle_bin
 from connections.records import versions as records_versions
 
@@ -27,12 +27,14 @@ def versions(request, pk):
     if request.method == "POST":
         if not may_change:
             raise PermissionDenied
-        return _put_back(request, pk)
-    recycle_bin.throw_away_old()
-    record = get_object_or_404(ConnectionAuth.objects.visible_to(request.user).listed(), pk=pk)
+        return _restore_version(request, pk)
+    recycle_bin.delete_expired()
+    record = get_object_or_404(
+        ConnectionAuth.objects.visible_to(request.user).defer_sealed(), pk=pk
+    )
     rows = [
-        (held, [field_name(name) for name in held.fields], [field_name(name) for name in since])
-        for held, since in records_versions.of_record(record)
+        (held, [json_name(name) for name in held.fields], [json_name(name) for name in since])
+        for held, since in records_versions.former_versions_of(record)
     ]
     context = context_for(
         request,
@@ -40,19 +42,21 @@ def versions(request, pk):
         record=record,
         rows=rows,
         may_change=may_change,
-        days=ReplacedAuth.KEPT_FOR.days,
+        days=FormerVersion.RETENTION.days,
     )
     return TemplateResponse(request, "admin/connections/versions.html", context)
 
 
-def _put_back(request, pk):
+def _restore_version(request, pk):
     here = redirect("admin:connections_connectionauth_versions", pk)
     try:
         with transaction.atomic():
             visible = ConnectionAuth.objects.visible_to(request.user)
             record = get_object_or_404(visible.select_for_update(), pk=pk)
             wanted = request.POST.get("held", "")
-            held = next((held for held in record.replaced.all() if str(held.pk) == wanted), None)
+            held = next(
+                (held for held in record.former_versions.all() if str(held.pk) == wanted), None
+            )
             if held is None:
                 messages.error(request, _("That version is not kept any more."))
                 return here
@@ -63,14 +67,14 @@ def _put_back(request, pk):
                 )
                 return here
             names = [
-                field_name(name)
-                for name in records_versions.put_back(held, record, user=request.user)
+                json_name(name)
+                for name in records_versions.restore_version(held, record, user=request.user)
             ]
             if names:
                 # Whoever is editing the record meanwhile is told who it was.
                 said = [{"changed": {"fields": names}}]
                 admin.site.get_model_admin(ConnectionAuth).log_change(request, record, said)
-    except records_versions.OutOfReach:
+    except records_versions.OutOfScope:
         messages.error(
             request,
             _(
@@ -91,7 +95,10 @@ def _put_back(request, pk):
     messages.success(
         request,
         format_html(
-            _("<b>Put back version {} of {}.</b> {}"), held.version, record, wording.changed(names)
+            _("<b>Put back version {} of {}.</b> {}"),
+            held.version,
+            record,
+            wording.changed_fields_text(names),
         ),
     )
     return redirect("admin:connections_connectionauth_change", pk)

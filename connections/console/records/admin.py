@@ -19,17 +19,21 @@ from django.utils.translation import gettext_lazy as _
 
 from connections.audited import AuditedAdmin
 from connections.console import wording
-from connections.console.dashboard.context import LABELS
-from connections.console.filters import LIST_FILTERS, in_words, wants_choices
-from connections.console.mixins import PRESERVED, KnownLookups
+from connections.console.dashboard.context import STATUS_LABELS
+from connections.console.filters import LIST_FILTERS, describe_query, needs_filter_choices
+from connections.console.mixins import PRESERVED_FILTERS_VAR, AllowedLookupsMixin
 from connections.console.pages import changes as change_pages
 from connections.console.pages import exports, history
 from connections.console.records import neighbours
 from connections.console.records import page as record_page
-from connections.console.records.changelist import ConnectionChangeList, ListPaginator, Uncounted
-from connections.console.records.forms import PLAIN_FIELDS, ConnectionAuthForm
-from connections.import_export.merge import CREDENTIALS, TOKENS
-from connections.json_format.schema import field_name
+from connections.console.records.changelist import (
+    ConnectionChangeList,
+    ListPaginator,
+    UncountedChangeList,
+)
+from connections.console.records.forms import PLAIN_FORM_FIELDS, ConnectionAuthForm
+from connections.import_export.merge import CREDENTIAL_FIELDS, TOKEN_FIELDS
+from connections.json_format.schema import json_name
 from connections.models import ConnectionAuth, Integration, VersionConflict, scope_of
 from connections.records import recycle_bin, versions
 
@@ -39,10 +43,10 @@ def badge(name, text):
 
 
 @admin.register(ConnectionAuth)
-class ConnectionAuthAdmin(KnownLookups, AuditedAdmin):
+class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
     form = ConnectionAuthForm
     lookups = tuple(list_filter.parameter_name for list_filter in LIST_FILTERS)
-    list_display = ("status", "title", "kind_of_system", "kind", "place", "breaks", "renewed_by")
+    list_display = ("status", "title", "integration_label", "kind", "place", "breaks", "renewed_by")
     list_display_links = ("title",)
     list_filter = LIST_FILTERS
     list_per_page = 100
@@ -63,26 +67,26 @@ class ConnectionAuthAdmin(KnownLookups, AuditedAdmin):
     # The list
 
     def get_changelist(self, request, **kwargs):
-        return ConnectionChangeList if wants_choices(request) else Uncounted
+        return ConnectionChangeList if needs_filter_choices(request) else UncountedChangeList
 
     def get_queryset(self, request):
         queryset = super().get_queryset(request).visible_to(request.user)
         match = request.resolver_match
         if match and match.url_name == "connections_connectionauth_change":
             return queryset.select_related("integration")
-        return queryset.listed()
+        return queryset.defer_sealed()
 
     @admin.display(description=_("Status"), ordering=F("breaks_at").asc(nulls_last=True))
     def status(self, obj):
-        return badge(obj.bucket(), LABELS[obj.bucket()])
+        return badge(obj.bucket(), STATUS_LABELS[obj.bucket()])
 
     @admin.display(description=_("Name"), ordering="name")
     def title(self, obj):
-        marks = [badge(name, LABELS[name]) for name in record_page.marks(obj)]
+        marks = [badge(name, STATUS_LABELS[name]) for name in record_page.status_flags(obj)]
         return format_html("{}" + " {}" * len(marks), str(obj), *marks)
 
     @admin.display(description=_("Integration"), ordering="integration__name")
-    def kind_of_system(self, obj):
+    def integration_label(self, obj):
         return str(obj.integration) if obj.integration_id else "-"
 
     @admin.display(description=_("Kind"), ordering="auth_kind")
@@ -99,9 +103,9 @@ class ConnectionAuthAdmin(KnownLookups, AuditedAdmin):
             return "-"
         return format_html(
             '<time title="{}">{}</time> <small>{}</small>',
-            wording.exact(obj.breaks_at, wording.SECOND),
-            wording.relative(obj.breaks_at),
-            wording.exact(obj.breaks_at, wording.SHORT),
+            wording.format_datetime(obj.breaks_at, wording.DATETIME_SECONDS_FORMAT),
+            wording.relative_time(obj.breaks_at),
+            wording.format_datetime(obj.breaks_at, wording.SHORT_DATETIME_FORMAT),
         )
 
     @admin.display(description=_("Renewed by"), ordering="renewable")
@@ -114,18 +118,18 @@ class ConnectionAuthAdmin(KnownLookups, AuditedAdmin):
         if change_list := getattr(response, "context_data", {}).get("cl"):
             is_narrowed = change_list.query or change_list.has_active_filters
             response.context_data.update(
-                horizon=change_list.horizon,
-                is_empty_store=not change_list.horizon[0]["count"] and not is_narrowed,
+                horizon=change_list.bucket_tiles,
+                is_empty_store=not change_list.bucket_tiles[0]["count"] and not is_narrowed,
                 time_zone=timezone.get_current_timezone_name(),
             )
         return response
 
-    def filtered(self, request, query_string):
+    def get_filtered_queryset(self, request, query_string):
         """The connections that the list shows for a query string, on all its pages."""
         request = copy.copy(request)
-        request.GET = self.known_query(QueryDict(query_string))
+        request.GET = self.clean_query(QueryDict(query_string))
         request.GET.pop(PAGE_VAR, None)
-        request.only_narrows = True
+        request.skip_filter_choices = True
         try:
             return self.get_changelist_instance(request).queryset
         except IncorrectLookupParameters:
@@ -176,16 +180,16 @@ class ConnectionAuthAdmin(KnownLookups, AuditedAdmin):
         return [str(obj) for obj in objs], {}, set(), []
 
     def response_delete(self, request, obj_display, obj_id):
-        self.say_binned(request, obj_display)
+        self.message_moved_to_bin(request, obj_display)
         return HttpResponseRedirect(reverse("admin:connections_connectionauth_changelist"))
 
-    def say_binned(self, request, what):
+    def message_moved_to_bin(self, request, what):
         messages.success(
             request,
             format_html(
                 _('<b>Moved {} to the bin.</b> For {} days it can be <a href="{}">restored</a>.'),
                 what,
-                recycle_bin.KEPT_FOR.days,
+                recycle_bin.RETENTION.days,
                 reverse("admin:connections_bin"),
             ),
         )
@@ -193,7 +197,7 @@ class ConnectionAuthAdmin(KnownLookups, AuditedAdmin):
     # The page of one connection
 
     def get_fieldsets(self, request, obj=None):
-        fields = PLAIN_FIELDS if obj else (*PLAIN_FIELDS, "connection_id")
+        fields = PLAIN_FORM_FIELDS if obj else (*PLAIN_FORM_FIELDS, "connection_id")
         return [(None, {"fields": fields})]
 
     def formfield_for_dbfield(self, db_field, request, **kwargs):
@@ -245,19 +249,21 @@ class ConnectionAuthAdmin(KnownLookups, AuditedAdmin):
         instance = obj or form.instance
         if obj and request.method == "GET":
             if unreadable := record_page.find_unreadable(obj):
-                obj.note_unreadable(unreadable)
+                obj.mark_unreadable(unreadable)
         now = timezone.now()
         can_change = self.has_change_permission(request, obj) if change else True
-        main, side = record_page.groups(instance, form, now, can_change=can_change)
+        main, side = record_page.fieldsets(instance, form, now, can_change=can_change)
         context.update(
-            head=record_page.head(obj, now) if obj else None,
+            head=record_page.header(obj, now) if obj else None,
             main=main,
             side=side,
-            around=record_page.around(obj, now) if obj else [],
+            around=record_page.surrounding_fields(obj, now) if obj else [],
             can_change=can_change,
-            **(record_page.beside(obj, now) if obj else {}),
-            place=self.place_in_list(request, obj) if obj and request.method == "GET" else None,
-            conflict=self.last_change(form, obj),
+            **(record_page.sidebar(obj, now) if obj else {}),
+            place=self.get_list_position(request, obj)
+            if obj and request.method == "GET"
+            else None,
+            conflict=self.get_conflicting_change(form, obj),
             to_bin=True,
             show_save_and_add_another=not change,
         )
@@ -271,19 +277,19 @@ class ConnectionAuthAdmin(KnownLookups, AuditedAdmin):
             raise PermissionDenied
         return history.history_page(request, obj)
 
-    def place_in_list(self, request, obj):
+    def get_list_position(self, request, obj):
         """Where a record stands in the list that led to it, or in that of all."""
-        query = request.GET.get(PRESERVED, "")
-        found = neighbours.around(self.filtered(request, query), obj)
-        asked = self.known_query(QueryDict(query)).urlencode()
+        query = request.GET.get(PRESERVED_FILTERS_VAR, "")
+        found = neighbours.find(self.get_filtered_queryset(request, query), obj)
+        asked = self.clean_query(QueryDict(query)).urlencode()
         return {
             **found._asdict(),
-            "words": ", ".join(in_words(asked)),
+            "words": ", ".join(describe_query(asked)),
             "query": f"?{query}" if query else "",
-            "way_back": f"?{urlencode({PRESERVED: query})}" if query else "",
+            "preserved_query": f"?{urlencode({PRESERVED_FILTERS_VAR: query})}" if query else "",
         }
 
-    def last_change(self, form, obj):
+    def get_conflicting_change(self, form, obj):
         """Who changed the record meanwhile (a LogEntry), where the form met a conflict."""
         if not form.has_error(forms.forms.NON_FIELD_ERRORS, "conflict"):
             return None
@@ -297,40 +303,43 @@ class ConnectionAuthAdmin(KnownLookups, AuditedAdmin):
         """What the history says: names of fields, those of cleared ones too."""
         if add:
             return [{"added": {}}]
-        names = [field_name(name) for name in form.changed_names]
+        names = [json_name(name) for name in form.changed_names]
         return [{"changed": {"fields": names}}] if names else []
 
     def save_model(self, request, obj, form, change):
         changed = form.changed_names
         now = timezone.now()
-        if {*CREDENTIALS} & set(changed):
+        if {*CREDENTIAL_FIELDS} & set(changed):
             obj.locally_changed_at = now
             changed.append("locally_changed_at")
-        if change and TOKENS & set(changed):
+        if change and TOKEN_FIELDS & set(changed):
             obj.received_at = now
             changed.append("received_at")
         if not change:
             obj.save()
         elif changed:
             before = ConnectionAuth.objects.get(pk=obj.pk)
-            versions.former(before, form.changed_names, by=request.user.pk).save()
+            versions.build_former_version(before, form.changed_names, by=request.user.pk).save()
             obj.save(update_fields=changed)
 
     def response_add(self, request, obj, post_url_continue=None):
-        return self.say_saved(request, obj, _("<b>Added {}.</b> {}"), "")
+        return self.response_saved(request, obj, _("<b>Added {}.</b> {}"), "")
 
     def response_change(self, request, obj):
-        return self.say_saved(
-            request, obj, _("<b>Saved {}.</b> {}"), wording.changed(request.changed_names)
+        return self.response_saved(
+            request,
+            obj,
+            _("<b>Saved {}.</b> {}"),
+            wording.changed_fields_text(request.changed_names),
         )
 
     def save_form(self, request, form, change):
-        request.changed_names = [field_name(name) for name in form.changed_names]
+        request.changed_names = [json_name(name) for name in form.changed_names]
         for warning in form.warnings:
             messages.warning(request, warning)
         return super().save_form(request, form, change)
 
-    def say_saved(self, request, obj, text, detail):
+    def response_saved(self, request, obj, text, detail):
         messages.success(request, format_html(text, str(obj), detail))
         if "_continue" in request.POST:
             url = reverse("admin:connections_connectionauth_change", args=[obj.pk])

@@ -7,8 +7,8 @@ from django.http import QueryDict
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 
-from connections.console.dashboard.context import LABELS
-from connections.console.filters import BucketFilter, narrowings
+from connections.console.dashboard.context import STATUS_LABELS
+from connections.console.filters import BucketFilter, describe_filters
 from connections.expiry import deadlines
 from connections.models import SavedView
 
@@ -24,13 +24,13 @@ class ConnectionChangeList(ChangeList):
         return super().get_queryset(request, exclude_parameters)
 
     def get_results(self, request):
-        self.horizon = self._horizon()
+        self.bucket_tiles = self._bucket_tiles()
         # One of the tiles counts what is listed: that needs no query of its own.
-        shown = [tile["count"] for tile in self.horizon if tile["is_current"]]
-        self.queryset.matching = (shown or [self.horizon[0]["count"]])[0]
+        shown = [tile["count"] for tile in self.bucket_tiles if tile["is_current"]]
+        self.queryset.known_count = (shown or [self.bucket_tiles[0]["count"]])[0]
         super().get_results(request)
 
-    def _horizon(self):
+    def _bucket_tiles(self):
         queryset = self.root_queryset
         current = None
         for spec in self.filter_specs:
@@ -44,8 +44,8 @@ class ConnectionChangeList(ChangeList):
         )
         counts = queryset.bucket_counts()
         tiles = [("", _("All"), counts["total"])]
-        tiles += [(name, LABELS[name], counts[name]) for name in deadlines.BUCKETS]
-        tiles.append(("stale", LABELS["stale"], counts["stale"]))
+        tiles += [(name, STATUS_LABELS[name], counts[name]) for name in deadlines.BUCKETS]
+        tiles.append(("stale", STATUS_LABELS["stale"], counts["stale"]))
         return [
             {
                 "name": name,
@@ -73,18 +73,18 @@ class ConnectionChangeList(ChangeList):
         present = {n: v for n, v in self.request.GET.items() if n not in (PAGE_VAR, ERROR_FLAG)}
         return [
             (view, f"?{view.query}", QueryDict(view.query).dict() == present)
-            for view in SavedView.objects.offered_to(self.request.user)
+            for view in SavedView.objects.available_to(self.request.user)
         ]
 
-    def narrowings(self):
+    def active_filters(self):
         """What narrows the list: pairs of words and the query string without it."""
         return [
             (words, self.get_query_string({name: None, PAGE_VAR: None}))
-            for name, words in narrowings(self.request.GET, self.filter_specs).items()
+            for name, words in describe_filters(self.request.GET, self.filter_specs).items()
         ]
 
     @property
-    def way_back(self):
+    def preserved_query(self):
         """What the link to a row carries along, so that its page leads back to this list."""
         return f"?{self.preserved_filters}" if self.preserved_filters else ""
 
@@ -95,7 +95,7 @@ class ConnectionChangeList(ChangeList):
             yield record, [column(record) for column in columns]
 
 
-class Uncounted(ConnectionChangeList):
+class UncountedChangeList(ConnectionChangeList):
     """The list for its queryset alone: neither counted nor cut into pages."""
 
     def get_results(self, request):
@@ -107,5 +107,5 @@ class ListPaginator(Paginator):
 
     @cached_property
     def count(self):
-        known = getattr(self.object_list, "matching", None)
+        known = getattr(self.object_list, "known_count", None)
         return super().count if known is None else known

@@ -13,17 +13,17 @@ from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from connections.console import wording
-from connections.import_export.merge import CREDENTIALS, moved_endpoints
+from connections.import_export.merge import CREDENTIAL_FIELDS, changed_endpoints
 from connections.json_format import dates, schema, serialize
 from connections.json_format import entry as json_format_entry
-from connections.json_format.issues import CODES, OUTSIDE, in_words
+from connections.json_format.issues import MESSAGES, OUT_OF_SCOPE, translate_message
 from connections.json_format.stream.tokenizer import MAX_DEPTH
 from connections.json_format.values import MASKED, MAX_SHORT_TEXT
-from connections.models import EVERYTHING, SEALED_COLUMNS, ConnectionAuth
+from connections.models import SEALED_COLUMNS, UNLIMITED, ConnectionAuth
 
 # Groups of the page, by what the fields are for: (title, fields).
-IDENTITY, EXPIRY = _("Identity"), _("Expiry")
-MAIN_GROUPS = (
+IDENTITY_TITLE, EXPIRY_TITLE = _("Identity"), _("Expiry")
+MAIN_FIELDSETS = (
     (_("Tokens"), ("access_token", "refresh_token", "token", "state", "user_id")),
     (
         _("OAuth client"),
@@ -41,10 +41,10 @@ MAIN_GROUPS = (
     (_("Endpoints"), ("api_url", "token_url", "authorize_url", "refresh_url")),
     (_("Other"), ("other_auth_info", "emails", "meta", "extra")),
 )
-SIDE_GROUPS = (
-    (IDENTITY, ("name", "integration", "environment", "external_xref", "is_paused")),
+SIDE_FIELDSETS = (
+    (IDENTITY_TITLE, ("name", "integration", "environment", "external_xref", "is_paused")),
     (
-        EXPIRY,
+        EXPIRY_TITLE,
         (
             "expiry_date",
             "refresh_token_expires_date",
@@ -53,14 +53,16 @@ SIDE_GROUPS = (
         ),
     ),
 )
-PLAIN_FIELDS = tuple(
+PLAIN_FORM_FIELDS = tuple(
     name
-    for _title, names in (*MAIN_GROUPS, *SIDE_GROUPS)
+    for _title, names in (*MAIN_FIELDSETS, *SIDE_FIELDSETS)
     for name in names
     if name not in SEALED_COLUMNS
 )
-PLAIN_COLUMNS = tuple(ConnectionAuth._meta.get_field(n) for n in (*PLAIN_FIELDS, "connection_id"))
-LABELS = {
+PLAIN_MODEL_FIELDS = tuple(
+    ConnectionAuth._meta.get_field(n) for n in (*PLAIN_FORM_FIELDS, "connection_id")
+)
+FIELD_LABELS = {
     "access_token": _("Access token"),
     "api_url": _("API address"),
     "app_id": _("App id"),
@@ -94,7 +96,7 @@ LABELS = {
     "token_url": _("Token address"),
     "user_id": _("User id"),
 }
-HELP = {
+FIELD_HELP_TEXTS = {
     "emails": _("One address a line."),
     "connection_id": _("The id that the API knows it by. It can't be changed later."),
     "environment": _("Blank counts as Production."),
@@ -110,13 +112,13 @@ HELP = {
     "refresh_token_expires_date": _("A whole instant, such as 2026-11-30 14:20 +01:00."),
     "refresh_token_expires_in": _("Seconds."),
 }
-JSON_KINDS = {"emails", "strings"}
+ONE_PER_LINE_KINDS = {"emails", "strings"}
 # An export puts meta into an auth object, a Connection and an array; an import reads that again.
 MAX_META_DEPTH = MAX_DEPTH - 3
 
 
-def label_of(name):
-    return LABELS.get(name, name)
+def field_label(name):
+    return FIELD_LABELS.get(name, name)
 
 
 class WriteOnlyTextarea(forms.Textarea):
@@ -137,7 +139,7 @@ class WriteOnlyTextarea(forms.Textarea):
         return exact if isinstance(exact, str) else super().value_from_datadict(data, files, name)
 
 
-class SealedInput(forms.CharField):
+class SealedFormField(forms.CharField):
     """A value to be sealed, exactly as it was typed."""
 
     def __init__(self, name):
@@ -145,8 +147,8 @@ class SealedInput(forms.CharField):
             required=False,
             strip=False,
             empty_value=None,
-            label=label_of(name),
-            help_text=HELP.get(name, ""),
+            label=field_label(name),
+            help_text=FIELD_HELP_TEXTS.get(name, ""),
             widget=WriteOnlyTextarea(
                 attrs={
                     "rows": 3,
@@ -160,7 +162,7 @@ class SealedInput(forms.CharField):
         self.validators = []
 
 
-class PlainInput(forms.CharField):
+class PlainCharField(forms.CharField):
     """One line of plain text; blank is absent, and what the browser can't show stays as it is."""
 
     def __init__(self, **kwargs):
@@ -173,19 +175,19 @@ class PlainInput(forms.CharField):
         return shown(initial) != shown(data)
 
 
-class SecondsInput(forms.FloatField):
+class SecondsField(forms.FloatField):
     def prepare_value(self, value):
-        return serialize.plain_number(value)
+        return serialize.normalize_number(value)
 
 
-class InstantInput(forms.CharField):
+class InstantField(forms.CharField):
     """A date and time with its zone, shown in the current one."""
 
     def prepare_value(self, value):
         return value if value is None or isinstance(value, str) else self.shown(value)
 
     def shown(self, moment):
-        moment = wording.local(moment)
+        moment = wording.localtime(moment)
         if moment.utcoffset() % timedelta(minutes=1):  # a zone of long ago, with seconds
             moment = moment.astimezone(timezone.utc)
         text = moment.isoformat(sep=" ")
@@ -215,39 +217,39 @@ class InstantInput(forms.CharField):
             return True
 
 
-def inputs():
+def build_form_fields():
     """The declared fields of the form, by name: how each field of the record is typed."""
     fields = {"is_paused": forms.BooleanField(required=False)}
-    for name in (*PLAIN_FIELDS, "connection_id"):
+    for name in (*PLAIN_FORM_FIELDS, "connection_id"):
         kind = schema.AUTH_FIELDS.get(name)
         if kind == "date":
-            fields[name] = InstantInput(required=False)
+            fields[name] = InstantField(required=False)
         elif kind == "number":
             number = forms.TextInput(attrs={"inputmode": "decimal"})
-            fields[name] = SecondsInput(required=False, widget=number)
+            fields[name] = SecondsField(required=False, widget=number)
         elif name in ("environment", "external_xref", "connection_id"):
-            fields[name] = PlainInput(max_length=MAX_SHORT_TEXT)
+            fields[name] = PlainCharField(max_length=MAX_SHORT_TEXT)
         elif name not in ("integration", "is_paused"):
-            fields[name] = PlainInput()
+            fields[name] = PlainCharField()
     for name in SEALED_COLUMNS:
         tick = forms.BooleanField(required=False, label=_("Clear the stored value instead"))
         fields[f"clear_{name}"] = tick
         if name != "extra":
-            fields[name] = SealedInput(name)
+            fields[name] = SealedFormField(name)
     return fields
 
 
 class ConnectionAuthForm(forms.ModelForm):
     """`warnings` holds sentences about accepted oddities after is_valid()."""
 
-    scope = EVERYTHING  # of who fills it in; the admin sets it
+    scope = UNLIMITED  # of who fills it in; the admin sets it
     # The version that the person saw; another one in the store is a conflict.
     version = forms.IntegerField(required=False, widget=forms.HiddenInput)
-    vars().update(inputs())
+    vars().update(build_form_fields())
 
     class Meta:
         model = ConnectionAuth
-        fields = (*PLAIN_FIELDS, "connection_id")
+        fields = (*PLAIN_FORM_FIELDS, "connection_id")
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -255,11 +257,13 @@ class ConnectionAuthForm(forms.ModelForm):
         if not self.instance._state.adding:
             self.fields.pop("connection_id", None)
         self.initial["version"] = self.instance.version
-        self.stored = {field: getattr(self.instance, field.attname) for field in PLAIN_COLUMNS}
+        self.stored_values = {
+            field: getattr(self.instance, field.attname) for field in PLAIN_MODEL_FIELDS
+        }
         for name in self._meta.fields:
             if name in self.fields:
-                self.fields[name].label = label_of(name)
-                self.fields[name].help_text = HELP.get(name, "")
+                self.fields[name].label = field_label(name)
+                self.fields[name].help_text = FIELD_HELP_TEXTS.get(name, "")
         for name in SEALED_COLUMNS:
             if name in self.fields and getattr(self.instance, name) is not None:
                 self.fields[name].widget.attrs["placeholder"] = gettext(
@@ -285,32 +289,32 @@ class ConnectionAuthForm(forms.ModelForm):
                 ),
                 code="conflict",
             )
-        typed = self.typed_sealed()
-        raw = {**self.plain_for_payload(), **typed}
+        typed = self.get_new_secrets()
+        raw = {**self.get_changed_plain_values(), **typed}
         if raw:
             self.judge(json_format_entry.read_entry(raw), typed)
-        self.guard_endpoints(typed)
+        self.check_moved_endpoints(typed)
         integration = cleaned.get("integration")
-        if not self.scope.reaches(integration and integration.type, cleaned.get("environment")):
-            self.add_error(None, gettext(OUTSIDE))
+        if not self.scope.includes(integration and integration.type, cleaned.get("environment")):
+            self.add_error(None, gettext(OUT_OF_SCOPE))
         return cleaned
 
-    def guard_endpoints(self, typed):
+    def check_moved_endpoints(self, typed):
         """A new host must not get secrets that whoever changes it may not even know."""
         kept = [
-            str(label_of(name))
-            for name in CREDENTIALS
+            str(field_label(name))
+            for name in CREDENTIAL_FIELDS
             if getattr(self.instance, name) is not None
             and name not in typed
             and not self.cleaned_data.get(f"clear_{name}")
         ]
         changes = {name: self.cleaned_data.get(name) for name in self.changed_data}
-        for name in moved_endpoints(self.instance, changes) if kept else ():
-            why = gettext(CODES["endpoint_changed"])
+        for name in changed_endpoints(self.instance, changes) if kept else ():
+            why = gettext(MESSAGES["endpoint_changed"])
             again = gettext("Enter again: %s.") % ", ".join(kept)
             self.add_error(name, f"{why} {again}")
 
-    def plain_for_payload(self):
+    def get_changed_plain_values(self):
         """The changed plain fields of the auth object in their JSON form."""
         raw = {}
         for name in self.changed_data:
@@ -319,7 +323,7 @@ class ConnectionAuthForm(forms.ModelForm):
                 raw[name] = dates.iso(value) if schema.AUTH_FIELDS[name] == "date" else value
         return raw
 
-    def typed_sealed(self):
+    def get_new_secrets(self):
         """The new sealed values in their JSON form, by name."""
         typed = {}
         for name in schema.SEALED_FIELDS:
@@ -330,7 +334,7 @@ class ConnectionAuthForm(forms.ModelForm):
                 self.add_error(name, gettext("Either a new value or the tick, not both."))
                 continue
             try:
-                typed[name] = parse_typed(schema.AUTH_FIELDS[name], text)
+                typed[name] = parse_secret_input(schema.AUTH_FIELDS[name], text)
             except ValueError as error:
                 self.add_error(name, str(error))
         return typed
@@ -339,9 +343,11 @@ class ConnectionAuthForm(forms.ModelForm):
         for issue in entry.issues:
             name = issue.path.partition("[")[0].partition(".")[0]
             if issue.level == "warning":
-                self.warnings.append(f"{label_of(name)}: {in_words(issue.message)}")
+                self.warnings.append(f"{field_label(name)}: {translate_message(issue.message)}")
             else:
-                self.add_error(name if name in self.fields else None, in_words(issue.message))
+                self.add_error(
+                    name if name in self.fields else None, translate_message(issue.message)
+                )
         for name, value in (entry.auth or {}).items():
             if value is MASKED or (isinstance(value, list) and MASKED in value):
                 self.add_error(
@@ -352,7 +358,7 @@ class ConnectionAuthForm(forms.ModelForm):
     def _post_clean(self):
         super()._post_clean()
         # What was not changed stays as it is stored: "" is not absent, a line break no blank.
-        for column, value in self.stored.items():
+        for column, value in self.stored_values.items():
             if column.name not in self.changed_data:
                 setattr(self.instance, column.attname, value)
         if self.errors:
@@ -364,34 +370,34 @@ class ConnectionAuthForm(forms.ModelForm):
                 setattr(self.instance, name, self.sealed[name])
 
 
-def parse_typed(kind, text):
+def parse_secret_input(kind, text):
     """What a person typed for a sealed field, in its JSON form. Raises ValueError (a sentence)."""
-    if kind in JSON_KINDS:
+    if kind in ONE_PER_LINE_KINDS:
         lines = text.replace("\r\n", "\n").rstrip("\n").split("\n")
         if kind == "strings" and any(lines):
             return lines  # a blank line holds the place of one of the token_names
         return [line for line in lines if line]
     if kind == "object":
         try:
-            value = json.loads(text, object_pairs_hook=_each_key_once)
+            value = json.loads(text, object_pairs_hook=_reject_duplicate_keys)
         except (ValueError, RecursionError):
             raise ValueError(gettext("This is not JSON, or has a key twice.")) from None
         if not isinstance(value, dict):
             raise ValueError(gettext("A JSON object belongs here: { … }."))
-        if _depth(value) > MAX_META_DEPTH:
+        if _nesting_depth(value) > MAX_META_DEPTH:
             raise ValueError(gettext("It nests more than %s levels deep.") % MAX_META_DEPTH)
         return value
     return text
 
 
-def _each_key_once(pairs):
+def _reject_duplicate_keys(pairs):
     value = dict(pairs)
     if len(value) < len(pairs):
         raise ValueError
     return value
 
 
-def _depth(value):
+def _nesting_depth(value):
     """How many levels of objects and arrays there are."""
     level, depth = [value], 0
     while level := [inner for inner in level if isinstance(inner, dict | list)]:

@@ -9,7 +9,7 @@ from django.db import connection
 from django.db.models import Count, F, Q
 from django.db.models.expressions import OrderBy
 
-COUNTED = 10_000  # of a longer list nobody is told the place
+MAX_COUNTED = 10_000  # of a longer list nobody is told the place
 
 
 class Neighbours(NamedTuple):
@@ -21,7 +21,7 @@ class Neighbours(NamedTuple):
     total: int = 0
 
 
-class Term(NamedTuple):
+class OrderTerm(NamedTuple):
     """One column of an order."""
 
     name: str
@@ -29,33 +29,36 @@ class Term(NamedTuple):
     nulls_last: bool
 
 
-def around(queryset, record):
+def find(queryset, record):
     """The Neighbours of a record in an ordered queryset, whose order ends with the id.
 
     One that is not (any more) in it stands where its values would put it.
     """
-    terms = [_term(part) for part in queryset.query.order_by]
-    values = [_value(record, term.name) for term in terms]
-    before, after = _beyond(terms, values, backwards=True), _beyond(terms, values)
+    terms = [_order_term(part) for part in queryset.query.order_by]
+    values = [_related_value(record, term.name) for term in terms]
+    before, after = (
+        _after_condition(terms, values, backwards=True),
+        _after_condition(terms, values),
+    )
     beside = (queryset.filter(before).reverse(), queryset.filter(after))
     ids = [rows.values_list("pk", flat=True).first() for rows in beside]
-    counts = queryset.order_by()[: COUNTED + 1].aggregate(
+    counts = queryset.order_by()[: MAX_COUNTED + 1].aggregate(
         total=Count("pk"),
         before=Count("pk", filter=before),
         here=Count("pk", filter=Q(pk=record.pk)),
     )
-    if counts["total"] > COUNTED or not counts["here"]:
+    if counts["total"] > MAX_COUNTED or not counts["here"]:
         return Neighbours(*ids)
     return Neighbours(*ids, counts["before"] + 1, counts["total"])
 
 
-def _value(record, name):
+def _related_value(record, name):
     for part in name.split("__"):
         record = getattr(record, part, None)
     return record
 
 
-def _term(part):
+def _order_term(part):
     if isinstance(part, str):
         part = OrderBy(F(part.removeprefix("-")), descending=part.startswith("-"))
     elif isinstance(part, F):
@@ -63,10 +66,10 @@ def _term(part):
     nulls_last = connection.features.nulls_order_largest != part.descending
     if part.nulls_last or part.nulls_first:
         nulls_last = bool(part.nulls_last)
-    return Term(part.expression.name, part.descending, nulls_last)
+    return OrderTerm(part.expression.name, part.descending, nulls_last)
 
 
-def _beyond(terms, values, backwards=False):
+def _after_condition(terms, values, backwards=False):
     """The condition (Q) for what comes after these values in this order, or before them."""
     beyond, level = Q(pk__in=[]), Q()
     for term, value in zip(terms, values, strict=True):

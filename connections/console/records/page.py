@@ -8,19 +8,25 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from connections.console import wording
-from connections.console.dashboard.context import LABELS, NEXT_STEPS
+from connections.console.dashboard.context import NEXT_STEPS, STATUS_LABELS
 from connections.console.records import timeline
-from connections.console.records.forms import EXPIRY, IDENTITY, MAIN_GROUPS, SIDE_GROUPS, label_of
+from connections.console.records.forms import (
+    EXPIRY_TITLE,
+    IDENTITY_TITLE,
+    MAIN_FIELDSETS,
+    SIDE_FIELDSETS,
+    field_label,
+)
 from connections.encryption.fields import Sealed
 from connections.expiry import token_facts
 from connections.json_format import schema, serialize
-from connections.json_format.schema import field_name
+from connections.json_format.schema import json_name
 from connections.models import SEALED_COLUMNS
 from connections.records import history
 
-LATEST = 5  # entries of the history beside the form
+MAX_HISTORY_ENTRIES = 5  # entries of the history beside the form
 
-SOURCES = {
+EXPIRY_SOURCES = {
     "expiry_date": (gettext_lazy("The API said so"), "expiryDate"),
     "expires_in": (
         gettext_lazy("The API's date of the tokens and how long they last"),
@@ -36,24 +42,24 @@ SOURCES = {
 }
 
 
-def head(record, now):
+def header(record, now):
     """The top of the page.
 
     Returns a dict: `badges` (list of class and text), `subtitle`, `verdict` (bold fact, plain
     consequence) and `answers` (list of question, answer, note, mono: a field name or "").
     """
     bucket = record.bucket(now)
-    badges = [(name, LABELS[name]) for name in (bucket, *marks(record, now))]
+    badges = [(name, STATUS_LABELS[name]) for name in (bucket, *status_flags(record, now))]
     parts = [record.integration, record.get_auth_kind_display(), record.environment_label]
     return {
         "badges": badges,
         "subtitle": wording.visible(", ".join(str(part) for part in parts if part)),
-        "verdict": verdict(record, now),
+        "verdict": summary(record, now),
         "answers": answers(record, now),
     }
 
 
-def marks(record, now=None):
+def status_flags(record, now=None):
     """What is to be said of a record beside its bucket, as keys of LABELS."""
     marked = {
         "stale": record.is_stale(now),
@@ -63,7 +69,7 @@ def marks(record, now=None):
     return [name for name, is_so in marked.items() if is_so]
 
 
-def verdict(record, now):
+def summary(record, now):
     """`(fact, consequence)`, two sentences."""
     ends, breaks = record.access_expires_at, record.breaks_at
     has_ended = ends is not None and ends <= now
@@ -77,8 +83,8 @@ def verdict(record, now):
             _("It does not work any more."),
             _("It broke %(ago)s; %(step)s.")
             % {
-                "ago": wording.relative(breaks, now),
-                "step": wording.within(next_step(record, now)),
+                "ago": wording.relative_time(breaks, now),
+                "step": wording.mid_sentence(next_step(record, now)),
             },
         )
     if has_ended:
@@ -88,10 +94,13 @@ def verdict(record, now):
                 "Access ended %(ago)s. A machine can renew it until %(until)s; "
                 "after that only the customer can."
             )
-        told = {"ago": wording.relative(ends, now), "until": wording.exact(breaks)}
+        told = {"ago": wording.relative_time(ends, now), "until": wording.format_datetime(breaks)}
         return _("It does not work until it is renewed."), text % told
     if breaks is not None:
-        told = {"ahead": wording.relative(breaks, now), "when": wording.exact(breaks)}
+        told = {
+            "ahead": wording.relative_time(breaks, now),
+            "when": wording.format_datetime(breaks),
+        }
         return _("It works."), _("It breaks %(ahead)s, on %(when)s.") % told
     if record.renewable:
         return _("It works."), _("A machine can renew it, and no end of that is known.")
@@ -102,11 +111,11 @@ def answers(record, now):
     """The four questions: does it work, until when, why do we think so, what next."""
     ends, breaks = record.access_expires_at, record.breaks_at
     is_down = any(moment is not None and moment <= now for moment in (ends, breaks))
-    works = _("No, since %s") % wording.exact(ends or breaks) if is_down else _("Yes")
+    works = _("No, since %s") % wording.format_datetime(ends or breaks) if is_down else _("Yes")
     if record.auth_kind == "empty":
         works = _("No, it is empty")
     healthy = record.last_healthy_at
-    source, mono = SOURCES[record.expiry_source]
+    source, mono = EXPIRY_SOURCES[record.expiry_source]
     if breaks is not None and breaks == record.refresh_expires_at != ends:
         source, mono = _("The end of its refresh token"), "refreshTokenExpiresDate"
         if record.refresh_token_expires_date is None:
@@ -115,13 +124,13 @@ def answers(record, now):
         (
             _("Does it work?"),
             works,
-            _("Last seen healthy %s") % wording.relative(healthy, now) if healthy else "",
+            _("Last seen healthy %s") % wording.relative_time(healthy, now) if healthy else "",
             "",
         ),
         (
             _("Until when?"),
-            wording.exact(breaks) or LABELS["no_end"],
-            capfirst(wording.relative(breaks, now)),
+            wording.format_datetime(breaks) or STATUS_LABELS["no_end"],
+            capfirst(wording.relative_time(breaks, now)),
             "",
         ),
         (_("Why do we think so?"), source, "", mono),
@@ -146,9 +155,9 @@ def sealed_state(record, name, now):
     return {
         "is_set": True,
         "opens": name not in (record.unreadable_fields or ()),
-        "size": wording.size(sealed.size),
+        "size": wording.approximate_size(sealed.size),
         "sealed_at": sealed.sealed_at,
-        "ago": wording.relative(sealed.sealed_at, now),
+        "ago": wording.relative_time(sealed.sealed_at, now),
     }
 
 
@@ -161,7 +170,7 @@ def find_unreadable(record):
     ]
 
 
-def groups(record, form, now, *, can_change):
+def fieldsets(record, form, now, *, can_change):
     """The groups of fields, as `(main, side)`: lists of dicts `title`, `rows`, `unset`.
 
     A row is a dict: `name`, `wire`, `label`, `help`, `input` and `clear` (bound fields or None),
@@ -169,21 +178,23 @@ def groups(record, form, now, *, can_change):
     and `notes` (labelled lines beside it). Fields that are not set are in `unset`, apart. A new
     record begins with who it is.
     """
-    sections = (MAIN_GROUPS, SIDE_GROUPS)
+    sections = (MAIN_FIELDSETS, SIDE_FIELDSETS)
     if record._state.adding:
-        identity, *others = SIDE_GROUPS
-        sections = ((identity, *MAIN_GROUPS), others)
+        identity, *others = SIDE_FIELDSETS
+        sections = ((identity, *MAIN_FIELDSETS), others)
     return tuple(
-        [_group(record, form, now, can_change, title, names) for title, names in section]
+        [_fieldset(record, form, now, can_change, title, names) for title, names in section]
         for section in sections
     )
 
 
-def _group(record, form, now, can_change, title, names):
-    if title is IDENTITY and record._state.adding:
+def _fieldset(record, form, now, can_change, title, names):
+    if title is IDENTITY_TITLE and record._state.adding:
         names = (names[0], "connection_id", *names[1:])
-    rows = [_row(record, form, now, can_change, name) for name in names]
-    is_open = {row["name"] for row in rows if row["is_set"] or title in (IDENTITY, EXPIRY)}
+    rows = [_field_row(record, form, now, can_change, name) for name in names]
+    is_open = {
+        row["name"] for row in rows if row["is_set"] or title in (IDENTITY_TITLE, EXPIRY_TITLE)
+    }
     is_open |= {row["name"] for row in rows if row["input"] and row["input"].errors}
     return {
         "title": title,
@@ -194,42 +205,42 @@ def _group(record, form, now, can_change, title, names):
     }
 
 
-def _row(record, form, now, can_change, name):
+def _field_row(record, form, now, can_change, name):
     is_sealed = name in SEALED_COLUMNS
     value = None if is_sealed else getattr(record, name)
     return {
         "name": name,
-        "wire": field_name(name) if name != "integration" else "integrationType",
-        "label": label_of(name),
+        "wire": json_name(name) if name != "integration" else "integrationType",
+        "label": field_label(name),
         "help": form.fields[name].help_text if name in form.fields else "",
         "input": form[name] if can_change and name in form.fields else None,
         "clear": form[f"clear_{name}"] if can_change and is_sealed else None,
         "sealed": sealed_state(record, name, now) if is_sealed else None,
         "is_set": getattr(record, name) is not None,
-        "value": _shown(name, value),
-        "facts": _facts(name, (record.facts or {}).get(name)),
+        "value": _display_value(name, value),
+        "facts": _fact_lines(name, (record.facts or {}).get(name)),
         "notes": _token_names(record) if name == "other_auth_info" else [],
     }
 
 
-def _shown(name, value):
+def _display_value(name, value):
     if value is None:
         return ""
     if isinstance(value, bool):
         return _("Yes") if value else _("No")
     kind = schema.AUTH_FIELDS.get(name)
     if kind == "date":
-        return wording.exact(value, wording.SECOND)
-    return str(serialize.plain_number(value)) if kind == "number" else wording.visible(value)
+        return wording.format_datetime(value, wording.DATETIME_SECONDS_FORMAT)
+    return str(serialize.normalize_number(value)) if kind == "number" else wording.visible(value)
 
 
-def _facts(name, told):
+def _fact_lines(name, told):
     """What a token or a certificate tells everybody, as `(label, text)`."""
     if not told:
         return []
     if name == "pem":
         span = [
-            wording.exact(datetime.fromisoformat(told[edge]), wording.DAY)
+            wording.format_datetime(datetime.fromisoformat(told[edge]), wording.DATE_FORMAT)
             for edge in ("not_before", "not_after")
             if edge in told
         ]
@@ -247,7 +258,13 @@ def _facts(name, told):
         lines = [
             (_("Form"), ", ".join(form)),
             *(
-                (label, wording.exact(token_facts.moment(told.get(at)), wording.SECOND))
+                (
+                    label,
+                    wording.format_datetime(
+                        token_facts.parse_numeric_date(told.get(at)),
+                        wording.DATETIME_SECONDS_FORMAT,
+                    ),
+                )
                 for label, at in times
             ),
             (_("Other claims"), _("only by reveal")),
@@ -261,7 +278,7 @@ def _token_names(record):
     return [(str(position), wording.visible(name)) for position, name in enumerate(names, 1)]
 
 
-def around(record, now):
+def surrounding_fields(record, now):
     """What surrounds the auth object, as `(label, text, exact time or "")`."""
     lines = [
         (_("Connection id"), record.connection_id, ""),
@@ -278,7 +295,7 @@ def around(record, now):
         (_("Tokens came in"), record.received_at),
         (_("Changed here"), record.updated_at),
     ):
-        lines.append((label, wording.relative(moment, now), wording.exact(moment)))
+        lines.append((label, wording.relative_time(moment, now), wording.format_datetime(moment)))
     lines.insert(7, (_("Code"), record.last_unhealthy_code, ""))
     return [(label, wording.visible(text), time) for label, text, time in lines if text]
 
@@ -292,7 +309,7 @@ def api_json(record):
     values = {name: getattr(record, name) for name in names}
     for name in schema.SEALED_FIELDS:
         if values[name] is not None:
-            values[name] = serialize.mask(name, [""])
+            values[name] = serialize.mask_value(name, [""])
     texts = []
     for naming in ("camel", "snake"):
         auth = serialize.auth_json(values, naming=naming)
@@ -310,14 +327,14 @@ def _indented(value, margin=""):
     return "{\n" + ",\n".join(lines) + f"\n{margin}}}"
 
 
-def beside(record, now):
+def sidebar(record, now):
     """What stands beside the form: `line` (see timeline.of), `texts` (see api_json), `history`
     (the latest entries) and `has_more` of them.
     """
-    latest = list(history.rows(record)[: LATEST + 1])
+    latest = list(history.queryset(record)[: MAX_HISTORY_ENTRIES + 1])
     return {
-        "line": timeline.of(record, now),
+        "line": timeline.build(record, now),
         "texts": api_json(record),
-        "history": history.entries(latest[:LATEST]),
-        "has_more": len(latest) > LATEST,
+        "history": history.entries(latest[:MAX_HISTORY_ENTRIES]),
+        "has_more": len(latest) > MAX_HISTORY_ENTRIES,
     }

@@ -5,12 +5,12 @@ import json
 from dataclasses import dataclass, field
 
 from connections.json_format.issues import FileRefused
-from connections.json_format.schema import AUTH_SPELLINGS, CONNECTION_SPELLINGS
+from connections.json_format.schema import AUTH_NAMES_BY_KEY, CONNECTION_NAMES_BY_KEY
 from connections.json_format.stream.tokenizer import (
-    BLANKS,
-    LIST,
     OVERLONG,
-    Window,
+    SKIPPED_LIST,
+    WHITESPACE,
+    Tokenizer,
     decode_entry,
     members,
 )
@@ -78,16 +78,16 @@ def _is_object_text(line):
 def _whole_value(line):
     """What a line holds where it is one JSON value, else None."""
     try:
-        value, end = decode_entry(line, BLANKS.match(line).end())
+        value, end = decode_entry(line, WHITESPACE.match(line).end())
     except (ValueError, RecursionError):
         return None
     return None if line[end:].strip(" \t\r") else value
 
 
-def _is_cut(line):
+def _is_truncated(line):
     """Whether a line begins a JSON text and has no fault but that it ends too early."""
     try:
-        decode_entry(line, BLANKS.match(line).end())
+        decode_entry(line, WHITESPACE.match(line).end())
     except json.JSONDecodeError as error:
         return error.msg.startswith("Unterminated") or not line[error.pos :].strip(" \t\r")
     except (ValueError, RecursionError):
@@ -95,18 +95,18 @@ def _is_cut(line):
     return False
 
 
-def _next_filled_line(window):
-    while (line := window.take_line()) is not None:
+def _next_nonblank_line(window):
+    while (line := window.read_line()) is not None:
         if line is OVERLONG or line.strip():
             return line
     return None
 
 
-def is_named_lines(source):
+def has_ndjson_name(source):
     return source.name.lower().endswith((".ndjson", ".jsonl"))
 
 
-def looks_like_lines(source):
+def looks_like_ndjson(source):
     """Whether a source is NDJSON, with or without bad lines, rather than one JSON text.
 
     Judged by the first ten lines: a whole object on line 1 and another thereafter are in no
@@ -114,12 +114,12 @@ def looks_like_lines(source):
     is cut off), since a JSON text in which commas are missing holds some as well. A name that
     says NDJSON is believed, unless the whole is one JSON text.
     """
-    window = Window(source)
-    first = _next_filled_line(window)
-    is_named = is_named_lines(source)
+    window = Tokenizer(source)
+    first = _next_nonblank_line(window)
+    is_named = has_ndjson_name(source)
     if first is OVERLONG:
         return is_named
-    others = [line for _ in range(9) if (line := _next_filled_line(window)) is not None]
+    others = [line for _ in range(9) if (line := _next_nonblank_line(window)) is not None]
     objects = sum(map(_is_object_text, others))
     if _is_object_text(first):
         is_next_begun = bool(others) and others[0] is not OVERLONG and others[0][:1] == "{"
@@ -131,12 +131,12 @@ def looks_like_lines(source):
         return opening[0] != "{" or not _is_one_object(source)
     if opening.startswith(("//", "/*")) or opening[-1] in "[{,:":
         return False
-    needed = len(others) if _is_cut(first) else len(others) // 2 + 1
+    needed = len(others) if _is_truncated(first) else len(others) // 2 + 1
     return bool(others) and objects >= needed
 
 
 def _is_one_object(source):
-    window = Window(source)
+    window = Tokenizer(source)
     try:
         window.peek()
         object_layout(window)
@@ -149,11 +149,11 @@ def object_layout(window):
     """Whether an object is one record or wraps exactly one list of them. Checks its syntax."""
     lists, is_record = [], False
     for key, value in members(window):
-        if value is LIST:
+        if value is SKIPPED_LIST:
             lists.append(key)
         is_record = is_record or _is_record_key(key, value)
     if window.peek():
-        raise window.refuse("trailing_garbage")
+        raise window.error("trailing_garbage")
     if len(lists) == 1 and not is_record:
         return Layout("wrapper", list_key=lists[0])
     return Layout("object")
@@ -162,5 +162,5 @@ def object_layout(window):
 def _is_record_key(key, value):
     if key in ("auth", "integration_type", "integrationType"):
         return value is not None
-    name = AUTH_SPELLINGS.get(key) or CONNECTION_SPELLINGS.get(key)
-    return name in AUTH_SPELLINGS and name not in ENVELOPE_KEYS and value is not None
+    name = AUTH_NAMES_BY_KEY.get(key) or CONNECTION_NAMES_BY_KEY.get(key)
+    return name in AUTH_NAMES_BY_KEY and name not in ENVELOPE_KEYS and value is not None

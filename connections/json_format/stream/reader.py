@@ -13,27 +13,27 @@ from connections.json_format.issues import gettext_noop as _
 from connections.json_format.stream.layout import (
     Layout,
     Piece,
-    is_named_lines,
-    looks_like_lines,
+    has_ndjson_name,
+    looks_like_ndjson,
     object_layout,
     sniff,
 )
-from connections.json_format.stream.sources import CHUNK
+from connections.json_format.stream.sources import CHUNK_SIZE
 from connections.json_format.stream.tokenizer import (
-    BLANKS,
     OVERLONG,
+    WHITESPACE,
     NotFinite,
-    Window,
+    Tokenizer,
     array_items,
-    continues,
     decode_entry,
     expect,
     is_too_deep,
-    take_key,
+    read_key,
+    skip_separator,
 )
 
-PIECE_ENTRIES = 500
-OVERLONG_LINE = _("The line is over 16 MiB.")
+ENTRIES_PER_PIECE = 500
+OVERLONG_LINE_MESSAGE = _("The line is over 16 MiB.")
 
 
 @dataclass
@@ -57,34 +57,34 @@ def scan(source, repeats=None):
 
     `repeats` (see Repeats) is shown each entry.
     """
-    observe = repeats.observe if repeats else lambda value, text: None
+    observe = repeats.add if repeats else lambda value, text: None
     try:
-        return quick.scan(source, observe, PIECE_ENTRIES)
+        return quick.scan(source, observe, ENTRIES_PER_PIECE)
     except quick.Odd:
         if repeats:
             repeats.clear()
     sniff(source)
-    window = Window(source)
+    window = Tokenizer(source)
     first = window.peek()
     if not first:
-        raise window.refuse("empty")
+        raise window.error("empty")
     if first == "<":
-        raise window.refuse("html")
-    if first == "[" and not is_named_lines(source):
+        raise window.error("html")
+    if first == "[" and not has_ndjson_name(source):
         return _scan_with(Layout("array"), source, observe)
-    if looks_like_lines(source):
+    if looks_like_ndjson(source):
         return _scan_with(Layout("lines"), source, observe)
     if first == "[":
         return _scan_with(Layout("array"), source, observe)
     if first == "{":
         return _scan_with(object_layout(window), source, observe)
     window.take()  # raises where it is no JSON at all
-    raise window.refuse("trailing_garbage" if window.peek() else "scalar")
+    raise window.error("trailing_garbage" if window.peek() else "scalar")
 
 
 def _scan_with(layout, source, observe):
     """Read all entries, and note the pieces that they can be read again by."""
-    window = Window(source)
+    window = Tokenizer(source)
     begin, held, size, line = 0, 0, 0, None  # of the piece under way
 
     def close(end):
@@ -96,21 +96,21 @@ def _scan_with(layout, source, observe):
     for raw in _entries(window, layout):
         if not raw.fault:
             observe(raw.value, raw.text)
-        is_overlong = raw.message == OVERLONG_LINE
+        is_overlong = raw.message == OVERLONG_LINE_MESSAGE
         if held and is_overlong:
             close(window.offset(window.start))
         if not held:
             begin, size, line = window.offset(window.start), 0, raw.line
         held += 1
         size += len(raw.text)
-        if is_overlong or held == PIECE_ENTRIES or size > CHUNK:
+        if is_overlong or held == ENTRIES_PER_PIECE or size > CHUNK_SIZE:
             close(begin if is_overlong else window.end())
     if held:
         close(window.end())
     return layout
 
 
-def entries(source, layout):
+def read_entries(source, layout):
     """Yield the RawEntry objects of a source that scan() has laid out. Raises FileRefused."""
     for piece in layout.pieces:
         yield from read_piece(source, layout, piece)
@@ -119,7 +119,7 @@ def entries(source, layout):
 def read_piece(source, layout, piece):
     """The RawEntry objects of one piece, as a list. Raises FileRefused if they are not there."""
     if not piece.length:
-        return [RawEntry(piece.number, None, "", piece.line, "bad_line", OVERLONG_LINE)]
+        return [RawEntry(piece.number, None, "", piece.line, "bad_line", OVERLONG_LINE_MESSAGE)]
     data = source.read(piece.offset, piece.length)
     if hash(data) != piece.digest:
         raise FileRefused("file_changed", file=source.name)
@@ -132,8 +132,8 @@ def _piece_values(text, piece):
     while len(found) < piece.count:
         value, end = decode_entry(text, position)
         found.append(RawEntry(piece.number + len(found), value, text[position:end]))
-        position = BLANKS.match(text, end).end() + 1  # over the comma
-        position = BLANKS.match(text, position).end()
+        position = WHITESPACE.match(text, end).end() + 1  # over the comma
+        position = WHITESPACE.match(text, position).end()
     return found
 
 
@@ -154,41 +154,41 @@ def _entries(window, layout):
     if layout.shape == "object":
         value, text = window.take()
         if is_too_deep(value, text, 0):
-            raise window.refuse("too_deep", window.start)
+            raise window.error("too_deep", window.start)
         yield RawEntry(0, value, text)
     else:
         is_array = layout.shape == "array"
-        found = array_items(window) if is_array else _wrapped(window, layout.list_key)
+        found = array_items(window) if is_array else _wrapper_items(window, layout.list_key)
         outer = 1 if is_array else 2
         for number, (value, text) in enumerate(found):
             if is_too_deep(value, text, outer):
-                raise window.refuse("too_deep", window.start)
+                raise window.error("too_deep", window.start)
             yield RawEntry(number, value, text)
         if layout.shape == "wrapper":
             return  # scan() has seen what follows the list
     if window.peek():
-        raise window.refuse("trailing_garbage")
+        raise window.error("trailing_garbage")
 
 
-def _wrapped(window, list_key):
+def _wrapper_items(window, list_key):
     """The items of the one list of a wrapper."""
     window.position += 1
     while True:  # scan() has found the list, so this ends
-        key = take_key(window)
+        key = read_key(window)
         expect(window, ":")
         if key == list_key and window.peek() == "[":
             yield from array_items(window)
             return
         window.take()
-        continues(window, "}")
+        skip_separator(window, "}")
 
 
 def _line_entries(window):
     number = line_number = 0
-    while (line := window.take_line()) is not None:
+    while (line := window.read_line()) is not None:
         line_number += 1
         if line is OVERLONG:
-            yield RawEntry(number, None, "", line_number, "bad_line", OVERLONG_LINE)
+            yield RawEntry(number, None, "", line_number, "bad_line", OVERLONG_LINE_MESSAGE)
         elif line.strip(" \t\r"):
             yield _line_entry(line, number, line_number)
         else:
@@ -199,7 +199,7 @@ def _line_entries(window):
 def _line_entry(line, number, line_number):
     raw = RawEntry(number, text=line, line=line_number, fault="bad_line")
     try:
-        value, end = decode_entry(line, BLANKS.match(line).end())
+        value, end = decode_entry(line, WHITESPACE.match(line).end())
     except NotFinite:
         raw.message = _("The line holds NaN or Infinity, which are no JSON.")
     except RecursionError:

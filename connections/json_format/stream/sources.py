@@ -12,19 +12,19 @@ from contextlib import contextmanager
 
 from connections.json_format.issues import FileRefused
 
-CHUNK = 1024 * 1024  # bytes
+CHUNK_SIZE = 1024 * 1024  # bytes
 
 
 class FileSource:
     """A regular file. Reading what has changed since the first time raises FileRefused."""
 
     def __init__(self, path):
-        self.path, self.name = path, name_of(path)
+        self.path, self.name = path, file_name(path)
         self._state = None
 
     def chunks(self):
         with self._open() as file:
-            while chunk := file.read(CHUNK):
+            while chunk := file.read(CHUNK_SIZE):
                 yield chunk
             self._check(file)
 
@@ -63,52 +63,52 @@ class SpooledSource:
         self.name, self.size = name, 0
         self._seal, self._unseal, self._stream = seal, unseal, stream
         self._file = tempfile.TemporaryFile()
-        self._pieces, self._pending = [], bytearray()
+        self._chunk_spans, self._pending = [], bytearray()
         self._sha256 = hashlib.sha256()
 
     def write(self, data):
         self._pending += data
         self._sha256.update(data)
         self.size += len(data)
-        while len(self._pending) >= CHUNK:
-            self._flush(CHUNK)
+        while len(self._pending) >= CHUNK_SIZE:
+            self._flush(CHUNK_SIZE)
 
     def _flush(self, length):
-        token = self._seal(bytes(self._pending[:length]), f"chunk/{len(self._pieces)}")
+        token = self._seal(bytes(self._pending[:length]), f"chunk/{len(self._chunk_spans)}")
         del self._pending[:length]
         self._file.seek(0, os.SEEK_END)
         place = self._file.tell()
         self._file.write(token)
         self._file.flush()
-        self._pieces.append((place, len(token)))
+        self._chunk_spans.append((place, len(token)))
 
     def sealed_chunks(self):
         """The chunks as they are kept: still sealed, for `chunk/<position>`."""
         self.finish()
-        for position in range(len(self._pieces)):
-            yield self._sealed(position)
+        for position in range(len(self._chunk_spans)):
+            yield self._read_sealed_chunk(position)
 
     def finish(self):
         """Seal what is still in memory."""
         if self._pending:
             self._flush(len(self._pending))
 
-    def _sealed(self, position):
-        start, length = self._pieces[position]
+    def _read_sealed_chunk(self, position):
+        start, length = self._chunk_spans[position]
         return os.pread(self._file.fileno(), length, start)  # others may read at the same time
 
     def chunks(self):
         position = 0
-        while position < len(self._pieces) or self._reads_on():
+        while position < len(self._chunk_spans) or self._read_next_chunk():
             yield self.chunk(position)
             position += 1
 
-    def _reads_on(self):
+    def _read_next_chunk(self):
         """Keep the next chunk. False at the end."""
-        kept = len(self._pieces)
+        kept = len(self._chunk_spans)
         try:
-            while self._stream and len(self._pieces) == kept:
-                if data := self._stream.read(CHUNK - len(self._pending)):
+            while self._stream and len(self._chunk_spans) == kept:
+                if data := self._stream.read(CHUNK_SIZE - len(self._pending)):
                     self.write(data)
                 else:
                     self._stream = None
@@ -116,10 +116,10 @@ class SpooledSource:
             raise FileRefused("unreadable_file", error.strerror or "", self.name) from None
         if not self._stream:
             self.finish()
-        return len(self._pieces) > kept
+        return len(self._chunk_spans) > kept
 
     def chunk(self, position):
-        return self._unseal(self._sealed(position), f"chunk/{position}")
+        return self._unseal(self._read_sealed_chunk(position), f"chunk/{position}")
 
     def read(self, offset, length):
         return read_chunks(self.chunk, offset, length)
@@ -134,9 +134,9 @@ class SpooledSource:
 
 def read_chunks(chunk, offset, length):
     """Bytes out of a source kept in chunks of CHUNK bytes; `chunk(position)` opens one."""
-    first, last = offset // CHUNK, (offset + length - 1) // CHUNK
+    first, last = offset // CHUNK_SIZE, (offset + length - 1) // CHUNK_SIZE
     data = b"".join(chunk(position) for position in range(first, last + 1))
-    return data[offset - first * CHUNK :][:length]
+    return data[offset - first * CHUNK_SIZE :][:length]
 
 
 def open_source(path, stdin, seal, unseal):
@@ -147,12 +147,12 @@ def open_source(path, stdin, seal, unseal):
                 return FileSource(path)
             stream = open(path, "rb")
         except OSError as error:
-            raise FileRefused("unreadable_file", error.strerror or "", name_of(path)) from None
+            raise FileRefused("unreadable_file", error.strerror or "", file_name(path)) from None
     else:
         stream = stdin
-    return SpooledSource(name_of(path), seal, unseal, stream)
+    return SpooledSource(file_name(path), seal, unseal, stream)
 
 
-def name_of(path):
+def file_name(path):
     """The name of the file at a path, as text that can be stored: it may be in any encoding."""
     return os.fsencode(os.path.basename(path)).decode(errors="replace")

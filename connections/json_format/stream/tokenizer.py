@@ -8,15 +8,15 @@ import codecs
 import json
 import re
 
-from connections.json_format.issues import PLACE, FileRefused
-from connections.json_format.serialize import same
-from connections.json_format.stream.sources import CHUNK
+from connections.json_format.issues import LINE_AND_COLUMN, FileRefused
+from connections.json_format.serialize import strictly_equal
+from connections.json_format.stream.sources import CHUNK_SIZE
 from connections.json_format.values import ConflictingKeys, OversizedNumber
 
-MAX_ENTRY = 16 * 1024 * 1024  # bytes
+MAX_ENTRY_SIZE = 16 * 1024 * 1024  # bytes
 MAX_DEPTH = 200
-WRAPPERS = ("data", "results", "items", "connections", "records")
-BLANKS = re.compile(r"[ \t\n\r]*")
+WRAPPER_KEYS = ("data", "results", "items", "connections", "records")
+WHITESPACE = re.compile(r"[ \t\n\r]*")
 
 
 class NotFinite(ValueError):
@@ -27,14 +27,14 @@ def _refuse_constant(name):
     raise NotFinite
 
 
-def _object(pairs):
+def _object_from_pairs(pairs):
     """A dict, or a ConflictingKeys where one key came twice with different values."""
     result = dict(pairs)
     if len(result) == len(pairs):
         return result
     conflicts, seen = {}, {}
     for key, value in pairs:
-        if key in seen and key not in conflicts and not same(seen[key], value):
+        if key in seen and key not in conflicts and not strictly_equal(seen[key], value):
             conflicts[key] = True
         seen[key] = value
     if conflicts:
@@ -43,16 +43,16 @@ def _object(pairs):
     return result
 
 
-def _careful_int(digits):
+def _parse_int(digits):
     return int(digits) if len(digits) <= 400 else OversizedNumber()
 
 
 decode = json.JSONDecoder(parse_constant=_refuse_constant).raw_decode
 decode_pairs = json.JSONDecoder(
-    object_pairs_hook=_object, parse_constant=_refuse_constant
+    object_pairs_hook=_object_from_pairs, parse_constant=_refuse_constant
 ).raw_decode
-_decode_careful = json.JSONDecoder(
-    object_pairs_hook=_object, parse_constant=_refuse_constant, parse_int=_careful_int
+_decode_long_integers = json.JSONDecoder(
+    object_pairs_hook=_object_from_pairs, parse_constant=_refuse_constant, parse_int=_parse_int
 ).raw_decode
 
 
@@ -63,7 +63,7 @@ def decode_value(text, position, decode=decode):
     except (json.JSONDecodeError, NotFinite):
         raise
     except ValueError:  # an integer of more digits than Python reads
-        return _decode_careful(text, position)
+        return _decode_long_integers(text, position)
 
 
 def decode_entry(text, position):
@@ -74,7 +74,7 @@ def decode_entry(text, position):
 OVERLONG = object()  # stands for a line that is too long to be kept
 
 
-class Window:
+class Tokenizer:
     """A window of decoded text that moves over the chunks of a source."""
 
     def __init__(self, source):
@@ -85,12 +85,12 @@ class Window:
         # Where the value or line that was taken last begins and ends; its end in bytes, once
         # the text has moved on.
         self.start, self._end, self._end_offset = 0, 0, 0
-        self._fed = 0  # bytes given to the decoder
+        self._bytes_fed = 0  # bytes given to the decoder
         self._is_in_overlong_line = False
         # Line ends before the text, and the characters of its first line that are before it.
         self._lines, self._columns = 0, 0
 
-    def refuse(self, code, position=None):
+    def error(self, code, position=None):
         """A FileRefused that says where: at a position of the text, else at the one that is next.
 
         Where the fault is that there is nothing, or in the whole, there is no place to name.
@@ -98,31 +98,31 @@ class Window:
         if code in ("empty", "truncated", "html", "scalar"):
             return FileRefused(code, file=self.file)
         before = self.text[: self.position if position is None else position]
-        line, column = self._count(before)
-        return FileRefused(code, PLACE.format(line + 1, column + 1), self.file)
+        line, column = self._line_and_column(before)
+        return FileRefused(code, LINE_AND_COLUMN.format(line + 1, column + 1), self.file)
 
-    def _count(self, before):
+    def _line_and_column(self, before):
         """The line ends up to the end of a beginning of the text, and the characters since."""
         line_end = before.rfind("\n")
         columns = self._columns + len(before) if line_end < 0 else len(before) - line_end - 1
         return self._lines + before.count("\n"), columns
 
-    def grow(self):
+    def read_more(self):
         """Read on: at least as much again as is in the window. False at the end."""
-        wanted = max(CHUNK, len(self.text) - self.position)
+        wanted = max(CHUNK_SIZE, len(self.text) - self.position)
         self._end_offset, self._end = self.end(), None
         parts, got = [self.text[self.position :]], 0
-        self._lines, self._columns = self._count(self.text[: self.position])
+        self._lines, self._columns = self._line_and_column(self.text[: self.position])
         self.position = 0
         while got < wanted and not self.at_end:
             chunk = next(self._chunks, None)
             self.at_end = chunk is None
-            self._fed += len(chunk or b"")
+            self._bytes_fed += len(chunk or b"")
             try:
                 part = self._decoder.decode(chunk or b"", final=self.at_end)
             except UnicodeDecodeError as error:
                 self.text = "".join(parts) + error.object[: error.start].decode()
-                raise self.refuse("not_utf8", len(self.text)) from None
+                raise self.error("not_utf8", len(self.text)) from None
             parts.append(part)
             got += len(part)
         self.text = "".join(parts)
@@ -131,7 +131,7 @@ class Window:
     def offset(self, position):
         """The byte of the source that a position of the text is at."""
         undecoded = len(self._decoder.getstate()[0])
-        return self._fed - undecoded - len(self.text[position:].encode())
+        return self._bytes_fed - undecoded - len(self.text[position:].encode())
 
     def end(self):
         """The byte of the source at which the value or line ends that was taken last."""
@@ -140,10 +140,10 @@ class Window:
     def peek(self):
         """The next character that is no blank, or "" at the end."""
         while True:
-            self.position = BLANKS.match(self.text, self.position).end()
+            self.position = WHITESPACE.match(self.text, self.position).end()
             if self.position < len(self.text):
                 return self.text[self.position]
-            if not self.grow():
+            if not self.read_more():
                 return ""
 
     def take(self):
@@ -154,48 +154,49 @@ class Window:
                 value, end = decode_value(self.text, start)
                 # A number goes on after what looks like its end: 1 | .5, 1 | e5, 1 | e+5.
                 if end + 2 < len(self.text) or self.at_end:
-                    if self._is_over(start, end):
-                        raise self.refuse("entry_too_large")
+                    if self._is_too_large(start, end):
+                        raise self.error("entry_too_large")
                     self.start, self.position = start, end
                     self._end = end
                     return value, self.text[start:end]
             except json.JSONDecodeError as error:
                 is_cut = error.msg.startswith("Unterminated") or error.pos > len(self.text) - 32
                 if self.at_end or not is_cut:
-                    code = fault_code(self.text, error, self.at_end)
-                    raise self.refuse(code, error.pos) from None
+                    code = syntax_error_code(self.text, error, self.at_end)
+                    raise self.error(code, error.pos) from None
             except NotFinite:
-                raise self.refuse("not_finite") from None
+                raise self.error("not_finite") from None
             except RecursionError:
-                raise self.refuse("too_deep") from None
-            if len(self.text) - start > MAX_ENTRY + 2:
-                raise self.refuse("entry_too_large")
-            self.grow()
+                raise self.error("too_deep") from None
+            if len(self.text) - start > MAX_ENTRY_SIZE + 2:
+                raise self.error("entry_too_large")
+            self.read_more()
 
-    def _is_over(self, start, end):
+    def _is_too_large(self, start, end):
         length = end - start
-        return length > MAX_ENTRY or (
-            length > MAX_ENTRY // 4 and len(self.text[start:end].encode("utf-8")) > MAX_ENTRY
+        return length > MAX_ENTRY_SIZE or (
+            length > MAX_ENTRY_SIZE // 4
+            and len(self.text[start:end].encode("utf-8")) > MAX_ENTRY_SIZE
         )
 
-    def take_line(self):
+    def read_line(self):
         """The next line without its end, None at the end, or OVERLONG for one over 16 MiB."""
         if self._is_in_overlong_line:
             self._skip_line()
         searched = self.position
         while (end := self.text.find("\n", searched)) < 0:
-            if len(self.text) - self.position > MAX_ENTRY:
+            if len(self.text) - self.position > MAX_ENTRY_SIZE:
                 self._is_in_overlong_line = True
                 self.start = self.position
                 return OVERLONG
             searched = len(self.text) - self.position
-            if not self.grow():
-                is_over = self._is_over(self.position, len(self.text))
+            if not self.read_more():
+                is_over = self._is_too_large(self.position, len(self.text))
                 line = self.text[self.position :]
                 self.start, self.position = self.position, len(self.text)
                 self._end = self.position
                 return OVERLONG if is_over else line or None
-        is_over = self._is_over(self.position, end)
+        is_over = self._is_too_large(self.position, end)
         line = self.text[self.position : end]
         self.start, self.position = self.position, end + 1
         self._end = self.position
@@ -204,7 +205,7 @@ class Window:
     def _skip_line(self):
         self._is_in_overlong_line = False
         self.position = len(self.text)
-        while self.grow():
+        while self.read_more():
             if (end := self.text.find("\n")) >= 0:
                 self.position = end + 1
                 return
@@ -212,14 +213,18 @@ class Window:
 
 
 # What a text that is cut off can end with: blanks, or a part of an escape, a word or a number.
-CUT_OFF = re.compile(r"[ \t\n\r]*|u[0-9a-fA-F]{0,4}|t(r|ru)?|f(a|al|als)?|n(u|ul)?|-|\.|[eE][+-]?")
+TRUNCATED_END = re.compile(
+    r"[ \t\n\r]*|u[0-9a-fA-F]{0,4}|t(r|ru)?|f(a|al|als)?|n(u|ul)?|-|\.|[eE][+-]?"
+)
 
 
-def fault_code(text, error, at_end):
+def syntax_error_code(text, error, at_end):
     """The code for a syntax error: cut off, JSON5, or just no JSON."""
     position = min(error.pos, len(text))
     rest = text[position : position + 2]
-    if at_end and (error.msg.startswith("Unterminated") or CUT_OFF.fullmatch(text, position)):
+    if at_end and (
+        error.msg.startswith("Unterminated") or TRUNCATED_END.fullmatch(text, position)
+    ):
         return "truncated"
     before = text[max(0, position - 200) : position].rstrip()[-1:]
     if (
@@ -236,7 +241,7 @@ def fault_code(text, error, at_end):
     return "not_json"
 
 
-def _depth(value):
+def _nesting_depth(value):
     """How deep a decoded value nests (a scalar: 0), without recursion."""
     deepest, level = 0, [value]
     while level:
@@ -256,10 +261,10 @@ def _depth(value):
 def is_too_deep(value, text, outer):
     if text.count("[") + text.count("{") + outer <= MAX_DEPTH:
         return False
-    return _depth(value) + outer > MAX_DEPTH
+    return _nesting_depth(value) + outer > MAX_DEPTH
 
 
-LIST = object()  # stands for a list under one of WRAPPERS, passed over item by item
+SKIPPED_LIST = object()  # stands for a list under one of WRAPPERS, passed over item by item
 
 
 def members(window):
@@ -270,37 +275,37 @@ def members(window):
         return
     size = 0  # of all but the lists: what is no wrapper is one entry
     while True:
-        key = take_key(window)
+        key = read_key(window)
         expect(window, ":")
-        if window.peek() == "[" and key in WRAPPERS:
+        if window.peek() == "[" and key in WRAPPER_KEYS:
             for value, text in array_items(window):
                 if is_too_deep(value, text, 2):
-                    raise window.refuse("too_deep", window.start)
-            yield key, LIST
+                    raise window.error("too_deep", window.start)
+            yield key, SKIPPED_LIST
         else:
             value, text = window.take()
             size += len(key) + len(text)
-            if size > MAX_ENTRY:
-                raise window.refuse("entry_too_large")
+            if size > MAX_ENTRY_SIZE:
+                raise window.error("entry_too_large")
             if is_too_deep(value, text, 1):
-                raise window.refuse("too_deep", window.start)
+                raise window.error("too_deep", window.start)
             yield key, value
-        if not continues(window, "}"):
+        if not skip_separator(window, "}"):
             return
 
 
-def take_key(window):
+def read_key(window):
     first = window.peek()
     if first and first != '"':
-        raise window.refuse("json5" if first.isalpha() or first in "_$'/" else "not_json")
+        raise window.error("json5" if first.isalpha() or first in "_$'/" else "not_json")
     return window.take()[0]
 
 
-def code_between(window):
+def separator_error_code(window):
     """The code for what stands where a comma or the end belongs."""
     before = window.text[max(0, window.position - 1) : window.position]
     rest = window.text[window.position : window.position + 2]
-    if window.at_end and CUT_OFF.fullmatch(window.text, window.position):
+    if window.at_end and TRUNCATED_END.fullmatch(window.text, window.position):
         return "truncated"
     is_number = (before == "0" and rest[0] in "xX") or (before.isdigit() and rest[0] == ".")
     return "json5" if is_number or rest in ("//", "/*") else "not_json"
@@ -314,29 +319,29 @@ def array_items(window):
         return
     while True:
         if window.peek() == "":
-            raise window.refuse("truncated")
+            raise window.error("truncated")
         yield window.take()
-        if not continues(window, "]"):
+        if not skip_separator(window, "]"):
             return
 
 
 def expect(window, character):
     found = window.peek()
     if found != character:
-        raise window.refuse("truncated" if not found else "not_json")
+        raise window.error("truncated" if not found else "not_json")
     window.position += 1
     if not window.peek():
-        raise window.refuse("truncated")
+        raise window.error("truncated")
 
 
-def continues(window, closing):
+def skip_separator(window, closing):
     """Step over a comma (True) or the closing bracket (False)."""
     found = window.peek()
     if found not in (",", closing):
-        raise window.refuse(code_between(window) if found else "truncated")
+        raise window.error(separator_error_code(window) if found else "truncated")
     window.position += 1
     if found == closing:
         return False
     if window.peek() == closing:
-        raise window.refuse("json5")  # a trailing comma
+        raise window.error("json5")  # a trailing comma
     return True

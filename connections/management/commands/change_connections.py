@@ -26,7 +26,7 @@ class Command(LatchkeyCommand):
         is_server = verbosity == 0  # standard output is that of the server, then
         if is_server:
             log.log_to(sys.stdout)
-        result = bulk_change.work(run)
+        result = bulk_change.execute(run)
         if result is None:
             raise CommandError("No confirmed change of that id waits.", returncode=2)
         if not is_server:

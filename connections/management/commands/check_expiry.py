@@ -20,12 +20,12 @@ from connections.models import ConnectionAuth
 from connections.records import recycle_bin
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-DATES = ("breaks_at", "access_expires_at", "refresh_expires_at")
-COLUMNS = ("id", "connection_id", "name", "integration", "bucket", *DATES, "renewable")
-TABLE = ("bucket", "breaks_at", "name", "integration", "renewable", "id")
+DATE_COLUMNS = ("breaks_at", "access_expires_at", "refresh_expires_at")
+COLUMNS = ("id", "connection_id", "name", "integration", "bucket", *DATE_COLUMNS, "renewable")
+TABLE_COLUMNS = ("bucket", "breaks_at", "name", "integration", "renewable", "id")
 
 
-def period(text):
+def parse_period(text):
     """`90m`, `12h`, `7d` or `2w` as a timedelta."""
     found = re.fullmatch(r"(\d{1,5})([mhdw])", text, re.ASCII)
     if found is None:
@@ -45,7 +45,7 @@ class Command(LatchkeyCommand):
     def add_arguments(self, parser):
         parser.add_argument(
             "--within",
-            type=period,
+            type=parse_period,
             default="7d",
             metavar="PERIOD",
             help="How far ahead to look: minutes, hours, days or weeks as 90m, 12h, 7d or 2w "
@@ -65,16 +65,18 @@ class Command(LatchkeyCommand):
         now = timezone.now()
         counts = ConnectionAuth.objects.bucket_counts(now)
         breaking = ConnectionAuth.objects.breaking_within(within, now)
-        records = None if summary else [_row(found, now) for found in breaking.values(*STORED)]
+        records = (
+            None if summary else [_row(found, now) for found in breaking.values(*STORED_COLUMNS)]
+        )
         PRINTERS[format](self.stdout, now, counts, records)
         with suppress(DatabaseError):  # housekeeping, which must not change the answer
-            recycle_bin.throw_away_old()
+            recycle_bin.delete_expired()
         code = 2 if counts["broken"] else 1 if breaking.exists() else 0
         if code:
             sys.exit(code)
 
 
-STORED = ("id", "connection_id", "name", "integration_id", *DATES, "renewable")
+STORED_COLUMNS = ("id", "connection_id", "name", "integration_id", *DATE_COLUMNS, "renewable")
 
 
 def _row(found, now):
@@ -84,7 +86,7 @@ def _row(found, now):
         "id": str(found["id"]),
         "integration": found["integration_id"],
         "bucket": deadlines.bucket_of(found["breaks_at"], now),
-        **{name: found[name] and iso(found[name]) for name in DATES},
+        **{name: found[name] and iso(found[name]) for name in DATE_COLUMNS},
     }
     return {name: row[name] for name in COLUMNS}
 
@@ -117,8 +119,11 @@ def _print_table(out, now, counts, records):
         out.write(f"{name:<8}{count:>9,}")
     if not records:
         return
-    lines = [TABLE, *([_table_cell(row[name]) for name in TABLE] for row in records)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(TABLE))]
+    lines = [
+        TABLE_COLUMNS,
+        *([_table_cell(row[name]) for name in TABLE_COLUMNS] for row in records),
+    ]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(TABLE_COLUMNS))]
     out.write("")
     for line in lines:
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))

@@ -10,7 +10,7 @@ from connections.expiry import deadlines
 from connections.import_export import exporter
 from connections.json_format.issues import printable
 from connections.lib import processes
-from connections.management.base import LatchkeyCommand, positive, readable
+from connections.management.base import LatchkeyCommand, positive_int, utf8_text
 from connections.models import ConnectionAuth
 
 
@@ -43,22 +43,22 @@ class Command(LatchkeyCommand):
         )
         parser.add_argument(
             "--secrets",
-            choices=exporter.SECRETS,
+            choices=exporter.SECRET_MODES,
             default="include",
             help="include (default), mask, or omit what is stored sealed",
         )
         parser.add_argument(
-            "--integration", type=readable, metavar="TYPE", help="only this integration"
+            "--integration", type=utf8_text, metavar="TYPE", help="only this integration"
         )
         parser.add_argument(
-            "--environment", type=readable, metavar="NAME", help="only this environment"
+            "--environment", type=utf8_text, metavar="NAME", help="only this environment"
         )
         parser.add_argument(
             "--bucket", choices=(*deadlines.BUCKETS, "stale"), help="only what breaks then"
         )
         parser.add_argument(
             "--jobs",
-            type=positive,
+            type=positive_int,
             default=processes.cores(),
             metavar="N",
             help="processes that open and write (default: the cores, here %(default)s)",
@@ -84,20 +84,20 @@ class Command(LatchkeyCommand):
                 "Secrets are not printed to a terminal: use -o FILE, or --secrets mask.",
                 returncode=2,
             )
-        queryset = ConnectionAuth.objects.chosen(
+        queryset = ConnectionAuth.objects.filtered_by(
             options["integration"], options["environment"], options["bucket"]
         )
-        names = exporter.Options.__dataclass_fields__
+        names = exporter.ExportOptions.__dataclass_fields__
         chosen = {name: options[name] for name in names if name in options}
-        tally = exporter.Tally()
-        how = exporter.Options(**chosen, ascii=is_terminal)
+        tally = exporter.ExportTally()
+        how = exporter.ExportOptions(**chosen, ascii=is_terminal)
         try:
             if to_stdout:
                 for piece in exporter.stream(queryset, how, tally, options["jobs"]):
                     self.stdout.write(piece, ending="")
             else:
                 with (
-                    exporter.whole_file(output, overwrite) as file,
+                    exporter.atomic_file(output, overwrite) as file,
                     tqdm(total=queryset.count(), unit=" records", disable=None) as bar,
                 ):
                     for piece in exporter.stream(queryset, how, tally, options["jobs"]):
@@ -114,7 +114,7 @@ class Command(LatchkeyCommand):
         self.report(tally, options["json"], to_stdout, output)
 
     def report(self, tally, as_json, to_stdout, output):
-        for sentence in exporter.left_out_message(tally):
+        for sentence in exporter.left_out_messages(tally):
             self.stderr.write(sentence)
         if as_json:
             result = {"exported": tally.exported, "left_out": len(tally.left_out)}

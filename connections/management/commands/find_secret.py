@@ -8,7 +8,7 @@ from django.core.management import CommandError
 from tqdm import tqdm
 
 from connections import fingerprints
-from connections.encryption.digests import SECRETS
+from connections.encryption.digests import SECRET_FIELDS
 from connections.json_format.issues import printable
 from connections.lib import processes
 from connections.management.base import LatchkeyCommand
@@ -41,7 +41,9 @@ class Command(LatchkeyCommand):
             help="Look in the former versions of the last seven days as well; opens each of them.",
         )
         parser.add_argument(
-            "--field", choices=sorted(SECRETS), help="With --shared: look at this field alone."
+            "--field",
+            choices=sorted(SECRET_FIELDS),
+            help="With --shared: look at this field alone.",
         )
         parser.add_argument("--json", action="store_true", help="Print the result as JSON.")
 
@@ -56,7 +58,7 @@ class Command(LatchkeyCommand):
             self.find(former, json)
 
     def find(self, former, as_json):
-        found = secret_search.look(read_secret(), former=former, jobs=processes.cores())
+        found = secret_search.search(read_secret(), former=former, jobs=processes.cores())
         if as_json:
             written = {"found": [holder.as_json() for holder in found.holders]}
             if former:
@@ -65,9 +67,9 @@ class Command(LatchkeyCommand):
             self.stdout.write(json.dumps(written))
         else:
             for holder in found.holders:
-                self.stdout.write(line(holder))
+                self.stdout.write(describe_holder(holder))
             for place in found.former:
-                self.stdout.write(f"{line(place)}, in version {place.version}")
+                self.stdout.write(f"{describe_holder(place)}, in version {place.version}")
             places = f"{len(found)} place{'' if len(found) == 1 else 's'}"
             self.stdout.write(f"Found in {places}." if found else "Found nowhere.")
         if found.unopened:
@@ -78,7 +80,7 @@ class Command(LatchkeyCommand):
             sys.exit(1)
 
     def list_shared(self, field, as_json):
-        groups = list(fingerprints.shared(field))
+        groups = list(fingerprints.iter_shared_holders(field))
         if as_json:
             written = [[holder.as_json() for holder in group] for group in groups]
             self.stdout.write(json.dumps({"shared": written}))
@@ -87,7 +89,7 @@ class Command(LatchkeyCommand):
                 count = len({holder.record.pk for holder in group})
                 self.stdout.write(f"Secret {number}: {count} connections")
                 for holder in group:
-                    self.stdout.write(f"  {line(holder)}")
+                    self.stdout.write(f"  {describe_holder(holder)}")
             self.stdout.write(f"{len(groups)} secrets are shared.")
         if groups:
             sys.exit(1)
@@ -95,7 +97,7 @@ class Command(LatchkeyCommand):
     def rebuild(self, as_json):
         total = ConnectionAuth.all_objects.count()
         with tqdm(total=total, unit=" records", disable=None) as bar:
-            count = fingerprints.rebuild(lambda done: bar.update(done - bar.n))
+            count = fingerprints.rebuild_fingerprints(lambda done: bar.update(done - bar.n))
         said = {"rebuilt": count}
         self.stdout.write(json.dumps(said) if as_json else f"Made anew for {count} connections.")
 
@@ -105,12 +107,12 @@ def read_secret():
     if sys.stdin.isatty():
         secret = getpass.getpass("Secret (not shown): ")
     else:
-        secret = sys.stdin.buffer.read(fingerprints.LONGEST + 1).decode(errors="replace")
+        secret = sys.stdin.buffer.read(fingerprints.MAX_SECRET_BYTES + 1).decode(errors="replace")
     if not secret.strip():
         raise CommandError("Give the secret on standard input.", returncode=2)
     return secret
 
 
-def line(holder):
+def describe_holder(holder):
     record = holder.record
     return f"{printable(str(record))}: {holder.field} ({record.connection_id or record.pk})"

@@ -20,9 +20,9 @@ from connections.json_format.issues import FileRefused, Issue, printable
 from connections.json_format.stream.sources import open_source
 from connections.json_format.values import READERS
 from connections.lib import processes
-from connections.management.base import LatchkeyCommand, positive
+from connections.management.base import LatchkeyCommand, positive_int
 
-SHOWN = 20  # refusals on the terminal; --report has them all
+MAX_SHOWN_ERRORS = 20  # refusals on the terminal; --report has them all
 
 
 class Command(LatchkeyCommand):
@@ -45,7 +45,7 @@ class Command(LatchkeyCommand):
         )
         parser.add_argument(
             "--on-conflict",
-            choices=importer.POLICIES,
+            choices=importer.CONFLICT_POLICIES,
             default="update",
             help="for connections already stored: update (default; secrets the file lacks "
             "stay), replace (exactly the file), skip, or fail (refuse the record)",
@@ -67,7 +67,7 @@ class Command(LatchkeyCommand):
         )
         parser.add_argument(
             "--jobs",
-            type=positive,
+            type=positive_int,
             default=processes.cores(),
             metavar="N",
             help="processes that read, judge and seal (default: the cores, here %(default)s)",
@@ -77,9 +77,9 @@ class Command(LatchkeyCommand):
     def handle(self, *, paths, report, run, **options):
         if bool(paths) == bool(run):
             raise CommandError("Name files to import, or --run ID, not both.", returncode=2)
-        self.shown, self.run, self.kept = 0, None, runs.Report()
+        self.shown, self.run, self.kept = 0, None, runs.ImportReport()
         if run:
-            self.do_run(run, options)
+            self.execute_run(run, options)
             return
         try:
             self.import_files(paths, report, options)
@@ -89,12 +89,12 @@ class Command(LatchkeyCommand):
                 f"Stopped; {rest}, and the import can be run again.", returncode=130
             ) from None
 
-    def do_run(self, pk, options):
+    def execute_run(self, pk, options):
         """The console's own call: how to import was said in the browser."""
         is_server = options["verbosity"] == 0  # standard output is that of the server, then
         if is_server:
             log.log_to(sys.stdout)
-        result = runs.work(pk, jobs=options["jobs"])
+        result = runs.execute(pk, jobs=options["jobs"])
         if result is None:
             raise CommandError("No confirmed import of that id waits.", returncode=2)
         if not is_server:
@@ -111,7 +111,7 @@ class Command(LatchkeyCommand):
             _check_default(name, options[name])
         stdin = getattr(sys.stdin, "buffer", io.BytesIO())  # cron may close it
         with ExitStack() as stack:
-            self.report = stack.enter_context(closing(_Report(report))) if report else None
+            self.report = stack.enter_context(closing(_ReportFile(report))) if report else None
             bar = stack.enter_context(tqdm(unit=" records", disable=None, file=sys.stderr))
             try:
                 sources = [
@@ -119,19 +119,23 @@ class Command(LatchkeyCommand):
                     for path in paths
                 ]
             except FileRefused as refusal:
-                result = importer.Result(dry_run=options["dry_run"])
+                result = importer.ImportResult(dry_run=options["dry_run"])
                 result.refuse_file(refusal)
             else:
                 chosen = _import_options(options)
-                run = None if chosen.dry_run else runs.begin([source.name for source in sources])
-                result = importer.run(
+                run = (
+                    None
+                    if chosen.dry_run
+                    else runs.create_command_run([source.name for source in sources])
+                )
+                result = importer.run_import(
                     sources,
-                    replace(chosen, run=run and run.pk),
-                    on_verdict=self.say_issues,
-                    on_progress=lambda done, total: _move(bar, done, total),
+                    replace(chosen, run_id=run and run.pk),
+                    on_verdict=self.print_issues,
+                    on_progress=lambda done, total: _update_bar(bar, done, total),
                     jobs=options["jobs"],
                 )
-                if run and runs.end(run, result, chosen, self.kept.issues):
+                if run and runs.finish_command_run(run, result, chosen, self.kept.issues):
                     self.run = str(run.pk)
             if self.report and result.refused_file:
                 self.report.write(Issue(**result.error, file=result.refused_file))
@@ -142,7 +146,7 @@ class Command(LatchkeyCommand):
         if fault:
             sys.exit(1)
 
-    def say_issues(self, verdict):
+    def print_issues(self, verdict):
         if verdict.issues:
             self.kept.add(verdict)
         for issue in verdict.issues:
@@ -150,7 +154,7 @@ class Command(LatchkeyCommand):
                 self.report.write(issue)
             if issue.level == "error":
                 self.shown += 1
-                if self.shown <= SHOWN:
+                if self.shown <= MAX_SHOWN_ERRORS:
                     place = f"record {issue.record}" + (
                         f", line {issue.line}" if issue.line else ""
                     )
@@ -159,8 +163,10 @@ class Command(LatchkeyCommand):
                     self.stderr.write(f"{file}: {place}: {issue.message} [{issue.code}]")
 
     def print_result(self, result, as_json):
-        if self.shown > SHOWN:
-            self.stderr.write(f"… and {self.shown - SHOWN} more; --report FILE names them all.")
+        if self.shown > MAX_SHOWN_ERRORS:
+            self.stderr.write(
+                f"… and {self.shown - MAX_SHOWN_ERRORS} more; --report FILE names them all."
+            )
         if as_json:
             run = {"run": self.run} if self.run else {}
             self.stdout.write(json.dumps({**result.as_json(), **run}))
@@ -189,8 +195,8 @@ def _stored_some(result):
 
 
 def _import_options(options):
-    names = importer.Options.__dataclass_fields__
-    return importer.Options(**{name: options[name] for name in names if name in options})
+    names = importer.ImportOptions.__dataclass_fields__
+    return importer.ImportOptions(**{name: options[name] for name in names if name in options})
 
 
 def _check_default(name, value):
@@ -206,7 +212,7 @@ def _is_same_file(one, other):
     return os.path.exists(one) and os.path.exists(other) and os.path.samefile(one, other)
 
 
-class _Report:
+class _ReportFile:
     """The file of all issues. Where the disk is full the import goes on, and `fault` says why."""
 
     def __init__(self, path):
@@ -219,21 +225,21 @@ class _Report:
 
     def write(self, issue):
         if not self.fault:
-            with self._noted():
+            with self._catch_errors():
                 self._file.write(json.dumps(issue.as_json()) + "\n")
 
     def close(self):
-        with self._noted():
+        with self._catch_errors():
             self._file.close()
 
     @contextmanager
-    def _noted(self):
+    def _catch_errors(self):
         try:
             yield
         except OSError as error:
             self.fault = error.strerror
 
 
-def _move(bar, done, total):
+def _update_bar(bar, done, total):
     bar.total = total
     bar.update(done - bar.n)

@@ -26,9 +26,11 @@ class Command(LatchkeyCommand):
         if found is None:
             raise CommandError("There is no user of that name.", returncode=2)
         with transaction.atomic():
-            removed = mfa.take_away(found)
+            removed = mfa.reset(found)
             if removed:
-                log.record("change", record=found, fields=mfa.NOTED, reason="Taken away")
+                log.log_event(
+                    "change", record=found, fields=mfa.LOGGED_FIELDS, reason="Taken away"
+                )
         if options["json"]:
             self.stdout.write(json.dumps({"removed": removed}))
         else:

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from connections.jobs import key_rotation
 from connections.lib import processes
-from connections.management.base import LatchkeyCommand, positive
+from connections.management.base import LatchkeyCommand, positive_int
 
 
 class Command(LatchkeyCommand):
@@ -28,7 +28,7 @@ class Command(LatchkeyCommand):
         )
         parser.add_argument(
             "--jobs",
-            type=positive,
+            type=positive_int,
             default=processes.cores(),
             metavar="N",
             help="processes that open and seal (default: the cores, here %(default)s)",
@@ -68,7 +68,7 @@ class Command(LatchkeyCommand):
             sys.exit(1)
 
     def verify(self, jobs, as_json):
-        left = key_rotation.leftovers(jobs)
+        left = key_rotation.old_key_usage(jobs)
         if as_json:
             self.stdout.write(json.dumps({"needs_old": left.needs_old, **asdict(left)}))
         elif left.needs_old:

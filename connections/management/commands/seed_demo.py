@@ -11,12 +11,12 @@ from tqdm import tqdm
 from connections.management import demo
 from connections.management.base import LatchkeyCommand
 
-MOST = 1_000_000
+MAX_COUNT = 1_000_000
 
 
-def number(text):
-    if not text.isdecimal() or not 1 <= int(text) <= MOST:
-        raise ArgumentTypeError(f"give a whole number from 1 to {MOST:,}")
+def connection_count(text):
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_COUNT:
+        raise ArgumentTypeError(f"give a whole number from 1 to {MAX_COUNT:,}")
     return int(text)
 
 
@@ -29,7 +29,10 @@ class Command(LatchkeyCommand):
     def add_arguments(self, parser):
         what = parser.add_mutually_exclusive_group()
         what.add_argument(
-            "--count", type=number, default=500, help="How many connections (default: 500)."
+            "--count",
+            type=connection_count,
+            default=500,
+            help="How many connections (default: 500).",
         )
         what.add_argument(
             "--clear",
@@ -46,7 +49,7 @@ class Command(LatchkeyCommand):
 
     def clear(self, as_json):
         deleted, integrations = demo.clear()
-        self.say(
+        self.print_result(
             as_json,
             {"deleted": deleted, "integrations_deleted": integrations},
             f"Removed {deleted} demo connections and {integrations} integrations.",
@@ -63,7 +66,7 @@ class Command(LatchkeyCommand):
             ) from None
         if result.error:
             raise CommandError(result.error["message"], returncode=2)
-        self.say(
+        self.print_result(
             as_json,
             result.as_json(),
             f"Created {result.created} demo connections, updated {result.updated}. "
@@ -72,5 +75,5 @@ class Command(LatchkeyCommand):
         if result.rejected:
             sys.exit(1)
 
-    def say(self, as_json, result, sentence):
+    def print_result(self, as_json, result, sentence):
         self.stdout.write(json.dumps(result) if as_json else sentence)

@@ -20,9 +20,9 @@ class Command(LatchkeyCommand):
 
     def handle(self, **options):
         now = timezone.now()
-        is_new = not daily_counts.is_taken(now)
+        is_new = not daily_counts.is_stored_today(now)
         if is_new:
-            daily_counts.take(now)
+            daily_counts.store_today(now)
         day = daily_counts.today(now)
         if options["json"]:
             self.stdout.write(json.dumps({"day": day.isoformat(), "taken": is_new}))

@@ -11,7 +11,7 @@ from connections.json_format.issues import printable
 from connections.management.base import LatchkeyCommand
 from connections.models import ImportRun
 
-LISTED = 20
+MAX_LISTED_RUNS = 20
 
 
 class Command(LatchkeyCommand):
@@ -30,7 +30,7 @@ class Command(LatchkeyCommand):
             self.list_runs(options["json"])
             return
         found = ImportRun.objects.filter(pk=run).first()
-        if found and found.give_up():
+        if found and found.abandon():
             found.refresh_from_db()
         if found is None or not found.can_be_undone:
             raise CommandError(
@@ -52,7 +52,7 @@ class Command(LatchkeyCommand):
 
     def list_runs(self, as_json):
         for run in ImportRun.objects.filter(status=ImportRun.Status.RUNNING, user=None):
-            run.give_up()  # a command that was killed never told its id, and is not continued
+            run.abandon()  # a command that was killed never told its id, and is not continued
         recent = ImportRun.objects.exclude(finished_at=None).select_related("user")
         rows = [
             {
@@ -60,10 +60,10 @@ class Command(LatchkeyCommand):
                 "finished_at": run.finished_at.isoformat(),
                 "user": run.user.get_username() if run.user else "",
                 "file": run.file_name,
-                **undo.stored_by(run),
-                "undone": run.undone is not None,
+                **undo.stored_counts(run),
+                "undone": run.undo_result is not None,
             }
-            for run in recent.order_by("-finished_at")[:LISTED]
+            for run in recent.order_by("-finished_at")[:MAX_LISTED_RUNS]
             if run.can_be_undone
         ]
         if as_json:

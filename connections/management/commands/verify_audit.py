@@ -12,8 +12,8 @@ from connections.json_format.issues import printable
 from connections.management.base import LatchkeyCommand
 from connections.models import AccessEvent
 
-MOST_NAMED = 1000  # more are counted
-MOST_READ = 10_000  # characters of an anchor
+MAX_NAMED_FAULTS = 1000  # more are counted
+MAX_ANCHOR_LENGTH = 10_000  # characters of an anchor
 
 
 class Command(LatchkeyCommand):
@@ -37,23 +37,23 @@ class Command(LatchkeyCommand):
     def handle(self, *, anchor, head, json: bool, **options):
         started = time.monotonic()
         anchor = _read_anchor(anchor) if anchor else None
-        tally, faults, count = log.Tally(), [], 0
+        tally, faults, count = log.VerifyResult(), [], 0
         total = AccessEvent.objects.count()
         with tqdm(total=total, unit=" entries", disable=None, file=sys.stderr) as bar:
             for fault in log.verify(tally, anchor, on_progress=bar.update):
                 count += 1
-                if count <= MOST_NAMED:
+                if count <= MAX_NAMED_FAULTS:
                     faults.append(fault)
         if json:
             result = {"checked": tally.checked, "head": tally.head, "bad": faults}
             seconds = round(time.monotonic() - started, 3)
             self.stdout.write(dumps({**result, "bad_count": count, "seconds": seconds}))
         else:
-            self.say(tally, faults, count, head)
+            self.print_result(tally, faults, count, head)
         if count:
             sys.exit(1)
 
-    def say(self, tally, faults, count, head):
+    def print_result(self, tally, faults, count, head):
         for fault in faults:
             entries = f"Entry {fault['entry']}"
             if fault["until"] != fault["entry"]:
@@ -71,7 +71,7 @@ class Command(LatchkeyCommand):
 def _read_anchor(path):
     try:
         with open(path, encoding="utf-8") as file:
-            anchor = loads(file.read(MOST_READ))
+            anchor = loads(file.read(MAX_ANCHOR_LENGTH))
         if anchor["entry"] >= 0 and isinstance(anchor["mac"], str):
             return anchor
     except OSError as error:

@@ -9,7 +9,7 @@ from tqdm import tqdm
 from connections.jobs import integrity
 from connections.json_format.issues import printable
 from connections.lib import processes
-from connections.management.base import LatchkeyCommand, positive
+from connections.management.base import LatchkeyCommand, positive_int
 from connections.models import ConnectionAuth
 
 
@@ -23,7 +23,7 @@ class Command(LatchkeyCommand):
     def add_arguments(self, parser):
         parser.add_argument(
             "--jobs",
-            type=positive,
+            type=positive_int,
             default=processes.cores(),
             metavar="N",
             help="processes that open and compare (default: the cores, here %(default)s)",
@@ -43,7 +43,7 @@ class Command(LatchkeyCommand):
         else:
             for fault in result.bad:
                 name = printable(fault.connection_id or fault.id)
-                sentence = integrity.CODES[fault.code]
+                sentence = integrity.FAULT_MESSAGES[fault.code]
                 self.stderr.write(f"{name}: {fault.field}: {sentence} [{fault.code}]")
             self.stdout.write(
                 f"Checked {result.checked} in {seconds:.1f} s: {len(result.bad)} faults."
