@@ -19,6 +19,8 @@ from itertools import cycle, islice
 import mix
 from machine import ROOT, Store, describe, measure
 
+from connections.models import former_version
+
 RECORDS = int(os.environ.get("BENCH_RECORDS", "1000000"))
 URL = os.environ.get("BENCH_DATABASE_URL")
 TEMPLATES = 2000
@@ -51,7 +53,6 @@ def fill():
 
     from connections.import_export import rows
     from connections.models import ConnectionAuth, SecretFingerprint
-    from connections.records import versions
 
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {', '.join(rows.COLUMNS)} FROM {rows.TABLE}")  # noqa: S608
@@ -84,7 +85,7 @@ def fill():
     for number in range(SHARED):
         ConnectionAuth.objects.create(name=f"Shared {number}", key="synth-shared")
     chosen = ConnectionAuth.objects.filter(name__startswith="Sought")
-    kept = (versions.build_former_version(record, ["token"]) for record in cycle(chosen))
+    kept = (former_version.build_former_version(record, ["token"]) for record in cycle(chosen))
     for held in islice(kept, VERSIONS):
         held.save(force_insert=True)
     print(f"{RECORDS:,} connections, {SecretFingerprint.objects.count():,} fingerprints")

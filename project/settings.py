@@ -119,7 +119,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "connections.accounts.sign_in.page_context",
+                "connections.console.context_processors.page_context",
             ],
         },
     },

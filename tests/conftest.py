@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from playwright.sync_api import expect
 
 from connections.encryption import keyring
-from connections.jobs import runs
+from connections.jobs import import_job, runs
 from tests.browsing import sign_in
 from tests.change_runs import many, three  # noqa: F401 (fixtures)
 from tests.helpers import NOW
@@ -129,7 +129,7 @@ def at_once(monkeypatch):
 
     test_journeys_served.py has a process.
     """
-    monkeypatch.setattr(runs, "launch", lambda confirmed: runs.execute(confirmed.pk))
+    monkeypatch.setattr(runs, "launch", lambda confirmed: import_job.execute(confirmed.pk))
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from connections.import_export import importer
-from connections.jobs import runs
+from connections.jobs import import_job, runs
 from connections.json_format.stream import reader
 from connections.models import ImportRun
 
@@ -67,4 +67,4 @@ def small_batches(monkeypatch):
     """Batches of a few records, and a note after each."""
     monkeypatch.setattr(reader, "ENTRIES_PER_PIECE", 8)
     monkeypatch.setattr(importer, "PIECES_PER_TRANSACTION", 1)
-    monkeypatch.setattr(runs, "PROGRESS_INTERVAL", 0)
+    monkeypatch.setattr(import_job, "PROGRESS_INTERVAL", 0)

@@ -10,7 +10,7 @@ from django.core.management import call_command
 from django.urls import reverse
 
 from connections.import_export import importer, integrations
-from connections.jobs import runs
+from connections.jobs import chunks, import_job, runs
 from connections.models import AccessEvent, ConnectionAuth, Integration
 from tests.helpers import FULL_AUTH, SECRET, Text, import_text, make, prove_present
 from tests.record_form import form_data, page
@@ -215,9 +215,9 @@ def test_an_import_that_breaks_off_is_written_too(monkeypatch):
 
 def test_an_import_in_the_browser_is_of_its_user(admin_user, monkeypatch):
     monkeypatch.setattr(runs, "launch", lambda run: None)
-    run = runs.store_upload(_Upload([FULL_AUTH]), admin_user)
-    runs.confirm(run, importer.ImportOptions())
-    runs.execute(run.pk)
+    run = chunks.store_upload(_Upload([FULL_AUTH]), admin_user)
+    import_job.confirm(run, importer.ImportOptions())
+    import_job.execute(run.pk)
     latest(action="import", user="admin", count=1)
 
 

@@ -3,8 +3,8 @@
 import pytest
 from django.urls import reverse
 
-from connections.import_export.merge import changed_endpoints
 from connections.jobs import integrity
+from connections.json_format.urls import changed_endpoints
 from connections.models import Integration
 
 from .helpers import SECRET, import_text, make, member_of

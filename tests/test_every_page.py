@@ -13,7 +13,7 @@ from django.template.loader import render_to_string
 from django.test import Client
 from django.urls import reverse
 
-from connections.jobs import runs
+from connections.jobs import import_job, runs
 from connections.models import ConnectionAuth, ImportRun
 
 from .helpers import SECRET, prove_present
@@ -196,7 +196,7 @@ def an_import(visitor, client, monkeypatch):
     visitor.see(path)
     client.post(path)
     visitor.see(path)
-    runs.execute(launched[0].pk)
+    import_job.execute(launched[0].pk)
     # The page goes on by itself; going there as well would cross its way.
     visitor.page.get_by_role("heading", name="Imported, with refusals").wait_for()
     visitor.look()

@@ -13,7 +13,6 @@ from django.utils import timezone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connections import fingerprints
 from connections.encryption import keyring
 from connections.encryption.digests import SECRET_FIELDS, fingerprint
 from connections.encryption.fields import Sealed
@@ -23,8 +22,9 @@ from connections.models import (
     ConnectionAuth,
     FormerVersion,
     SecretFingerprint,
+    former_version,
 )
-from connections.records import secret_search, versions
+from connections.records import secret_search
 
 from .helpers import FULL_AUTH, SECRET, import_text, make
 
@@ -34,7 +34,8 @@ FULL = {"id": "conn-1", "integration_type": "hubspot", "auth": {**FULL_AUTH, "ne
 
 def where(secret):
     return [
-        (holder.record.connection_id, holder.field) for holder in fingerprints.find_holders(secret)
+        (holder.record.connection_id, holder.field)
+        for holder in secret_search.find_holders(secret)
     ]
 
 
@@ -94,9 +95,9 @@ def test_an_entry_that_is_there_twice_has_its_fingerprints_once():
 
 def test_the_bin_is_not_searched():
     record = make(token=SECRET)
-    assert len(fingerprints.find_holders(SECRET)) == 1
+    assert len(secret_search.find_holders(SECRET)) == 1
     ConnectionAuth.all_objects.filter(pk=record.pk).update(binned_at=timezone.now())
-    assert fingerprints.find_holders(SECRET) == []
+    assert secret_search.find_holders(SECRET) == []
 
 
 def test_nothing_is_opened_and_three_queries_are_enough():
@@ -104,7 +105,7 @@ def test_nothing_is_opened_and_three_queries_are_enough():
         make(token=SECRET, key=f"synth-{number}")
     closed = mock.patch.object(Sealed, "reveal", side_effect=AssertionError)
     with closed, CaptureQueriesContext(connection) as queries:
-        assert len(fingerprints.find_holders(SECRET)) == 5
+        assert len(secret_search.find_holders(SECRET)) == 5
     assert len(queries) == 3  # the key, the fingerprints, the records
 
 
@@ -115,8 +116,8 @@ def test_a_field_that_does_not_open_keeps_its_fingerprint():
     record = ConnectionAuth.objects.get(pk=record.pk)
     record.key = "synth-new"
     record.save()
-    assert [holder.field for holder in fingerprints.find_holders(SECRET)] == ["token"]
-    assert [holder.field for holder in fingerprints.find_holders("synth-new")] == ["key"]
+    assert [holder.field for holder in secret_search.find_holders(SECRET)] == ["token"]
+    assert [holder.field for holder in secret_search.find_holders("synth-new")] == ["key"]
 
 
 def test_the_database_alone_tells_nothing(settings):
@@ -146,20 +147,20 @@ def test_shared_secrets_are_counted_and_not_shown():
     for number in range(2):
         make(name=f"C{number}", client_secret="synth-shared-client", key=f"synth-own-{number}")
     make(name="twice", key="synth-both", token="synth-both")
-    groups = list(fingerprints.iter_shared_holders())
+    groups = list(secret_search.iter_shared_holders())
     assert [[h.record.name for h in group] for group in groups] == [
         ["R0", "R1", "R2"],
         ["C0", "C1"],
     ]
-    assert [len(group) for group in fingerprints.iter_shared_holders("refresh_token")] == [3]
-    assert list(fingerprints.iter_shared_holders("pem")) == []
+    assert [len(group) for group in secret_search.iter_shared_holders("refresh_token")] == [3]
+    assert list(secret_search.iter_shared_holders("pem")) == []
 
 
 def test_fingerprints_can_be_made_anew():
     import_text([FULL])
     before = set(SecretFingerprint.objects.values_list("record", "field", "number"))
     SecretFingerprint.objects.all().delete()
-    assert fingerprints.rebuild_fingerprints() == 1
+    assert secret_search.rebuild_fingerprints() == 1
     assert set(SecretFingerprint.objects.values_list("record", "field", "number")) == before
 
 
@@ -180,7 +181,7 @@ def replaced(count=1, **fields):
     """A record whose token was replaced `count` times, last by `synth-now`."""
     record = make(token=SECRET, **fields)
     for number in range(count):
-        held = versions.build_former_version(record, ["token"])
+        held = former_version.build_former_version(record, ["token"])
         record.token = f"synth-{number}" if number + 1 < count else "synth-now"
         record.save(update_fields=["token"])
         held.save()

@@ -12,8 +12,14 @@ from django.utils import timezone
 
 from connections.console.pages import find_secret
 from connections.encryption.fields import Sealed
-from connections.models import AccessEvent, ConnectionAuth, FormerVersion, Integration, UserScope
-from connections.records import versions
+from connections.models import (
+    AccessEvent,
+    ConnectionAuth,
+    FormerVersion,
+    Integration,
+    UserScope,
+    former_version,
+)
 
 from .helpers import SECRET, make, member_of
 
@@ -154,7 +160,7 @@ def test_who_is_limited_is_told_of_nothing_outside(limited):
 
 
 def replace_token(record, value="synth-now"):
-    held = versions.build_former_version(record, ["token"])
+    held = former_version.build_former_version(record, ["token"])
     record.token = value
     record.save(update_fields=["token"])
     held.save()

@@ -7,9 +7,15 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 from django.utils import timezone
 
-from connections.jobs import runs
-from connections.models import AccessEvent, ConnectionAuth, FormerVersion, Integration, UserScope
-from connections.records import versions
+from connections.jobs.chunks import store_upload
+from connections.models import (
+    AccessEvent,
+    ConnectionAuth,
+    FormerVersion,
+    Integration,
+    UserScope,
+    former_version,
+)
 
 from .helpers import FULL_AUTH, SECRET, export_text, import_text, make, member_of
 from .record_form import spoil
@@ -138,7 +144,7 @@ def test_the_derived_columns_follow(operator):
 
 def test_the_list_says_when_by_whom_and_which_fields(operator):
     record = full_record()
-    run = runs.store_upload(FakeSource(), User.objects.create_user("ada"))
+    run = store_upload(FakeSource(), User.objects.create_user("ada"))
     edit(operator, record, access_token=NEW)
     import_text(
         [{"id": "c-1", "integrationType": "hubspot", "auth": {**FULL_AUTH, "appId": "2"}}],
@@ -275,4 +281,4 @@ def test_the_next_import_does_not_take_over_what_a_person_put_back(operator):
     )
     assert result.rejected == 1
     assert verdicts[0].has_issue("older")
-    assert versions.former_versions_of(record)
+    assert former_version.former_versions_of(record)

@@ -5,8 +5,7 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 from django.utils.html import escape
 
-from connections.console.dashboard.context import STATUS_LABELS
-from connections.console.records.page import EXPIRY_SOURCES
+from connections.console.labels import EXPIRY_SOURCES, STATUS_LABELS
 from connections.expiry import deadlines
 
 from .helpers import SECRET, make

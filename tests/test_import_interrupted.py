@@ -11,9 +11,9 @@ from django.db import connection
 from django.urls import reverse
 from django.utils import timezone
 
-from connections import alive
 from connections.import_export import importer
-from connections.jobs import runs
+from connections.jobs import chunks, import_job
+from connections.lib import processes
 from connections.models import ConnectionAuth, ImportChunk, ImportRun
 
 from .helpers import text_of
@@ -36,44 +36,44 @@ def test_what_nobody_has_taken_up_waits(client, run):
         assert progress(client, run)["state"] == "waiting"
         assert "waits to be taken up" in text_of(client.get(reverse("admin:connections_import")))
         assert "Waiting" in text_of(client.get(HISTORY))
-        assert runs.execute(run.pk).created == 40
+        assert import_job.execute(run.pk).created == 40
         assert progress(client, run)["state"] == "done"
 
 
 def test_what_waits_can_be_discarded(client, run):
     with time_machine.travel(run.started_at + timedelta(seconds=31)):
         client.post(page_of(run), {"discard": "1"})
-        assert runs.execute(run.pk) is None
+        assert import_job.execute(run.pk) is None
     assert not ImportChunk.objects.exists()
 
 
 def test_silent_but_alive_is_not_interrupted(run):
     interrupt(run)
     assert run.is_interrupted
-    run.process = alive.current_process_name()
+    run.process = processes.current_process_name()
     assert not run.is_interrupted
     run.process, run.heartbeat_at = "elsewhere 1 1", timezone.now() - timedelta(seconds=29)
     assert not run.is_interrupted
 
 
 def test_a_number_that_another_process_has_now_is_not_it():
-    assert alive.is_alive(alive.current_process_name())
-    assert not alive.is_alive(f"{socket.gethostname()} {os.getpid()} 1")
-    assert not alive.is_alive("")
+    assert processes.is_alive(processes.current_process_name())
+    assert not processes.is_alive(f"{socket.gethostname()} {os.getpid()} 1")
+    assert not processes.is_alive("")
 
 
 def test_a_killed_child_is_gone_though_nobody_waited_for_it():
     child = subprocess.Popen(["sleep", "60"])
-    name = f"{socket.gethostname()} {child.pid} {alive._start_time(child.pid)}"
-    assert alive.is_alive(name)
+    name = f"{socket.gethostname()} {child.pid} {processes._start_time(child.pid)}"
+    assert processes.is_alive(name)
     child.kill()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # a zombie now
-    assert not alive.is_alive(name)
+    assert not processes.is_alive(name)
     child.wait()
 
 
 def test_an_interrupted_run_goes_on(client, run, launched):
-    importer.run_import([runs.ChunkSource(run)], importer.ImportOptions())  # what it had stored
+    importer.run_import([chunks.ChunkSource(run)], importer.ImportOptions())  # what it had stored
     ConnectionAuth.objects.filter(connection_id__gte="c-2").delete()
     kept = ConnectionAuth.objects.count()
     interrupt(run)
@@ -83,7 +83,7 @@ def test_an_interrupted_run_goes_on(client, run, launched):
     client.post(page_of(run), {"continue": "1"})
     client.post(page_of(run), {"continue": "1"})
     assert launched == [run.pk, run.pk]
-    result = runs.execute(run.pk)
+    result = import_job.execute(run.pk)
     assert (result.unchanged, result.created) == (kept, 40 - kept)
     assert "Continued after an interruption" in text_of(client.get(page_of(run)))
 
@@ -92,12 +92,12 @@ def test_an_interrupted_run_goes_on(client, run, launched):
 def test_what_was_stored_before_an_interruption_can_be_undone(client, run, is_cancelled):
     """Also where what went on stored nothing more: all of it was unchanged, or never reached."""
     options = importer.ImportOptions(run_id=run.pk)
-    importer.run_import([runs.ChunkSource(run)], options)
+    importer.run_import([chunks.ChunkSource(run)], options)
     interrupt(run)
     client.post(page_of(run), {"continue": "1"})
     if is_cancelled:
         client.post(page_of(run), {"cancel": "1"})
-    assert runs.execute(run.pk).created == 0
+    assert import_job.execute(run.pk).created == 0
     page = text_of(client.get(page_of(run)))
     assert "Undo this import" in page
     assert "In all, 40 were created and 0 updated." in page
@@ -111,7 +111,7 @@ def test_all_or_nothing_has_stored_nothing_before_an_interruption(client, launch
     run = confirmed(client, atomic="1")
     interrupt(run)
     client.post(page_of(run), {"continue": "1"})
-    assert runs.execute(run.pk).error["code"] == "nothing_stored"
+    assert import_job.execute(run.pk).error["code"] == "nothing_stored"
     assert "Undo this import" not in text_of(client.get(page_of(run)))
 
 
@@ -137,7 +137,7 @@ def test_what_goes_wrong_shows_as_interrupted_at_once(run, monkeypatch):
 
     monkeypatch.setattr(importer, "run_import", fail)
     with pytest.raises(RuntimeError):
-        runs.execute(run.pk)
+        import_job.execute(run.pk)
     run.refresh_from_db()
     assert run.is_interrupted
 

@@ -12,7 +12,7 @@ from django.db import connection, connections
 from django.utils import timezone
 
 from connections.audit import log
-from connections.jobs import runs
+from connections.jobs import import_job, runs
 from connections.models import ConnectionAuth, ImportChunk, ImportRun
 
 from .helpers import SECRET, text_of, user_with
@@ -45,15 +45,15 @@ def test_what_the_server_starts_says_the_lines_of_the_log_alone(
 
 def test_progress_moves_and_holds_no_secret(client, run, small_batches, monkeypatch):
     seen = []
-    note = runs._Progress.__call__
+    note = import_job._Progress.__call__
 
     def look(self, done, total):
         note(self, done, total)
         seen.append(progress(client, run))
 
-    monkeypatch.setattr(runs._Progress, "__call__", look)
+    monkeypatch.setattr(import_job._Progress, "__call__", look)
     assert progress(client, run)["words"]["count"] == "Reading the file"
-    runs.execute(run.pk)
+    import_job.execute(run.pk)
     done = [news["done"] for news in seen]
     assert done == sorted(done)
     assert len(set(done)) > 3
@@ -66,14 +66,14 @@ def test_progress_moves_and_holds_no_secret(client, run, small_batches, monkeypa
 
 def test_a_page_halfway_shows_what_is_done(client, run, small_batches, monkeypatch):
     pages = []
-    note = runs._Progress.__call__
+    note = import_job._Progress.__call__
 
     def look(self, done, total):
         note(self, done, total)
         pages.append(client.get(page_of(run)))
 
-    monkeypatch.setattr(runs._Progress, "__call__", look)
-    runs.execute(run.pk)
+    monkeypatch.setattr(import_job._Progress, "__call__", look)
+    import_job.execute(run.pk)
     assert "8 of 41 records" in text_of(pages[1])
     assert "20 %" not in text_of(pages[0])
     assert all(SECRET not in page.content.decode() for page in pages)
@@ -81,7 +81,7 @@ def test_a_page_halfway_shows_what_is_done(client, run, small_batches, monkeypat
 
 def test_where_nothing_is_heard_of_it_no_time_left_is_promised(client, run):
     now = timezone.now()
-    result = {**runs.ImportReport().partial_result(2), "created": 20}
+    result = {**import_job.ImportReport().partial_result(2), "created": 20}
     for silent, pace in (
         (1, "about 3 s left, 10 records a second"),
         (12, "10 records a second, no news for 12 s"),
@@ -95,7 +95,7 @@ def test_where_nothing_is_heard_of_it_no_time_left_is_promised(client, run):
 
 def test_what_was_refused_so_far_is_told_with_the_place_and_without_the_value(client, run):
     issue = {"record": 7, "line": 8, "path": "auth.token", "code": "wrong_type", "message": "No."}
-    result = {**runs.ImportReport().partial_result(1), "issues": [issue]}
+    result = {**import_job.ImportReport().partial_result(1), "issues": [issue]}
     ImportRun.objects.filter(pk=run.pk).update(result=result)
     assert progress(client, run)["refused"] == [
         {"record": "7", "place": "line 8 auth.token", "code": "wrong_type", "message": "No."}
@@ -105,14 +105,14 @@ def test_what_was_refused_so_far_is_told_with_the_place_and_without_the_value(cl
 
 def test_the_newest_refusals_are_told_while_it_goes_on(client, run, small_batches, monkeypatch):
     seen = []
-    note = runs._Progress.__call__
+    note = import_job._Progress.__call__
 
     def look(self, done, total):
         note(self, done, total)
         seen.append(progress(client, run)["refused"])
 
-    monkeypatch.setattr(runs._Progress, "__call__", look)
-    runs.execute(run.pk)
+    monkeypatch.setattr(import_job._Progress, "__call__", look)
+    import_job.execute(run.pk)
     assert seen[0] == []
     assert [issue["record"] for issue in seen[-1]] == ["40"]
     assert SECRET not in json.dumps(seen)
@@ -160,15 +160,15 @@ def test_refusals_appear_in_the_browser_as_they_come(page, live_server, run, cli
 
 
 def test_cancelled_between_batches(client, run, small_batches, monkeypatch):
-    add = runs.ImportReport.add
+    add = import_job.ImportReport.add
 
     def cancel_at_ten(self, verdict):
         add(self, verdict)
         if sum(self.actions.values()) == 10:
             client.post(page_of(run), {"cancel": "1"})
 
-    monkeypatch.setattr(runs.ImportReport, "add", cancel_at_ten)
-    result = runs.execute(run.pk)
+    monkeypatch.setattr(import_job.ImportReport, "add", cancel_at_ten)
+    result = import_job.execute(run.pk)
     assert (result.cancelled, result.created) == (True, 16)
     assert ConnectionAuth.objects.count() == 16
     run.refresh_from_db()
@@ -182,12 +182,12 @@ def test_cancelled_between_batches(client, run, small_batches, monkeypatch):
 def test_cancelled_before_it_began(client, run):
     client.post(page_of(run), {"cancel": "1"})
     assert "Stopping" in text_of(client.get(page_of(run)))
-    assert runs.execute(run.pk).cancelled
+    assert import_job.execute(run.pk).cancelled
     assert not ConnectionAuth.objects.exists()
 
 
 def test_too_late_to_cancel(client, run):
-    runs.execute(run.pk)
+    import_job.execute(run.pk)
     answer = client.post(page_of(run), {"cancel": "1"})
     assert "Imported" in text_of(answer)
 
@@ -198,7 +198,7 @@ def test_all_or_nothing_on_sqlite_can_not_be_cancelled(client, launched):
     client.post(page_of(run), {"cancel": "1"})
     page = text_of(client.get(page_of(run)))
     assert "neither watched nor cancelled" in page
-    assert runs.execute(run.pk).error["code"] == "nothing_stored"
+    assert import_job.execute(run.pk).error["code"] == "nothing_stored"
     run.refresh_from_db()
     assert run.status == "failed"
 
@@ -210,7 +210,7 @@ def test_all_or_nothing_elsewhere_is_watched_and_cancelled(
 ):
     run = confirmed(admin_client, atomic="1")
     seen = []
-    note = runs._Progress.__call__
+    note = import_job._Progress.__call__
 
     def look(self, done, total):
         with ThreadPoolExecutor(1) as elsewhere:  # that is, on another connection
@@ -225,8 +225,8 @@ def test_all_or_nothing_elsewhere_is_watched_and_cancelled(
         finally:
             connections.close_all()
 
-    monkeypatch.setattr(runs._Progress, "__call__", look)
-    assert runs.execute(run.pk).cancelled
+    monkeypatch.setattr(import_job._Progress, "__call__", look)
+    assert import_job.execute(run.pk).cancelled
     assert seen == [0, 0, 8]
     assert not ConnectionAuth.objects.exists()
     run.refresh_from_db()

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from connections.import_export import importer
-from connections.jobs import runs
+from connections.jobs import import_job
 from connections.models import ConnectionAuth, ImportChunk, ImportRun
 
 from .helpers import text_of, user_with
@@ -37,21 +37,21 @@ def test_a_confirmation_stores_nothing_itself(client, run, launched):
 
 def test_a_second_confirmation_starts_nothing(client, run, launched):
     client.post(page_of(run), {})
-    assert not runs.confirm(run, importer.ImportOptions())
+    assert not import_job.confirm(run, importer.ImportOptions())
     assert launched == [run.pk]
 
 
 def test_one_process_does_a_run(run):
-    assert runs.execute(run.pk).created == 40
-    assert runs.execute(run.pk) is None
+    assert import_job.execute(run.pk).created == 40
+    assert import_job.execute(run.pk) is None
 
 
 def test_a_process_that_lost_its_run_stops_and_leaves_it_alone(run, small_batches, monkeypatch):
     def lose(self, verdict):
         ImportRun.objects.update(process="somebody else")
 
-    monkeypatch.setattr(runs.ImportReport, "add", lose)
-    assert runs.execute(run.pk).cancelled
+    monkeypatch.setattr(import_job.ImportReport, "add", lose)
+    assert import_job.execute(run.pk).cancelled
     run.refresh_from_db()
     assert (run.status, run.process) == ("running", "somebody else")
     assert ImportChunk.objects.exists()
@@ -108,7 +108,7 @@ def test_the_permissions_of_the_moment_count(db, launched):
     client = user_with("import_connections", "add_connectionauth")
     run = confirmed(client)
     run.user.user_permissions.clear()
-    assert runs.execute(run.pk).created == 0
+    assert import_job.execute(run.pk).created == 0
 
 
 def test_celery_does_it_where_there_is_a_broker(client, settings):
@@ -154,10 +154,10 @@ def test_the_command_does_a_run_and_says_what_came_of_it(run, capsys):
 
 
 def test_the_history_says_who_imported_what(client, run):
-    runs.execute(run.pk)
+    import_job.execute(run.pk)
     other = user_with("import_connections", "add_connectionauth", name="grace")
     theirs = confirmed(other)
-    runs.execute(theirs.pk)
+    import_job.execute(theirs.pk)
     upload(client, entries(1), name="not-confirmed.json")
     content = client.get(HISTORY).content.decode()
     assert "grace" in content

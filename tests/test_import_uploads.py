@@ -13,12 +13,13 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
-from connections.console import uploads
+from connections.console import fields, uploads
 from connections.console.pages import imports
 from connections.encryption import keyring
-from connections.jobs import runs
+from connections.jobs import chunks
 from connections.json_format.stream.sources import CHUNK_SIZE, SpooledSource
 from connections.models import ConnectionAuth, ImportChunk, ImportRun
+from connections.models.runs import chunk_binding
 
 from .helpers import FULL_AUTH, SECRET, text_of
 from .import_form import URL, check, connection, paste, upload
@@ -45,7 +46,7 @@ def test_an_upload_is_sealed_in_the_database(client, send):
         assert SECRET.encode() not in token
         assert b"accessToken" not in token
         assert token.startswith(b"gAAAA")
-    assert b"".join(runs.ChunkSource(run).chunks()) == json.dumps([FULL_AUTH]).encode()
+    assert b"".join(chunks.ChunkSource(run).chunks()) == json.dumps([FULL_AUTH]).encode()
     assert SECRET not in str(ImportRun.objects.values().get())
     assert run.size == len(json.dumps([FULL_AUTH]))
 
@@ -86,14 +87,14 @@ def test_chunks_open_at_their_own_place_only(client):
     upload(client, [FULL_AUTH])
     chunk = ImportChunk.objects.get()
     with pytest.raises(keyring.SealError):
-        keyring.unseal_bytes(chunk.token, runs.chunk_binding(chunk.run, chunk.position + 1))
+        keyring.unseal_bytes(chunk.token, chunk_binding(chunk.run, chunk.position + 1))
 
 
 @pytest.mark.parametrize("send", [upload, paste])
 def test_no_plaintext_lies_in_the_temporary_folder(client, monkeypatch, tmp_path, send):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     seen = []
-    keep_sealed = runs.store_upload
+    keep_sealed = chunks.store_upload
 
     def look_then_keep(source, user):
         source.write(b"")
@@ -106,7 +107,7 @@ def test_no_plaintext_lies_in_the_temporary_folder(client, monkeypatch, tmp_path
         seen.extend(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
         return keep_sealed(source, user)
 
-    monkeypatch.setattr(runs, "store_upload", look_then_keep)
+    monkeypatch.setattr(chunks, "store_upload", look_then_keep)
     content = json.dumps([FULL_AUTH, {"token": "t" * 3_000_000}])
     send(client, content)
     assert sum(map(len, seen)) > 3_000_000
@@ -117,10 +118,10 @@ def test_no_plaintext_lies_in_the_temporary_folder(client, monkeypatch, tmp_path
 def test_a_large_upload_is_read_a_chunk_at_a_time(client):
     source = SpooledSource("big.json", keyring.seal_bytes, keyring.unseal_bytes)
     source.write(bytes(24 * CHUNK_SIZE))
-    run = runs.store_upload(source, User.objects.get())
+    run = chunks.store_upload(source, User.objects.get())
     tracemalloc.start()
     try:
-        assert sum(map(len, runs.ChunkSource(run).chunks())) == 24 * CHUNK_SIZE
+        assert sum(map(len, chunks.ChunkSource(run).chunks())) == 24 * CHUNK_SIZE
         assert tracemalloc.get_traced_memory()[1] < 12 * CHUNK_SIZE
     finally:
         tracemalloc.stop()
@@ -129,7 +130,7 @@ def test_a_large_upload_is_read_a_chunk_at_a_time(client):
 def test_a_chunk_is_opened_once_for_reads_that_follow_each_other(client, monkeypatch):
     source = SpooledSource("big.json", keyring.seal_bytes, keyring.unseal_bytes)
     source.write(bytes(3 * CHUNK_SIZE))
-    stored = runs.ChunkSource(runs.store_upload(source, User.objects.get()))
+    stored = chunks.ChunkSource(chunks.store_upload(source, User.objects.get()))
     opened = []
     unseal = keyring.unseal_bytes
     monkeypatch.setattr(
@@ -204,7 +205,7 @@ def test_a_paste_that_is_refused_is_not_sent_back(client):
 
 
 def test_a_file_over_the_limit_is_refused(client, monkeypatch):
-    for room in (imports, uploads):
+    for room in (fields, imports, uploads):
         monkeypatch.setattr(room, "MAX_UPLOAD", 100_000)
     sealed = []
     seal = keyring.seal_bytes

@@ -10,7 +10,7 @@ from django.contrib.auth.models import Group, User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from connections.console.dashboard.context import STATUS_LABELS
+from connections.console.labels import STATUS_LABELS
 from connections.encryption.fields import Sealed
 from connections.expiry import deadlines
 from connections.models import SEALED_COLUMNS, ConnectionAuth, Integration, SavedView, UserScope

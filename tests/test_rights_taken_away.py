@@ -7,7 +7,7 @@ from django.urls import reverse
 
 from connections.console.pages import exports
 from connections.import_export import exporter
-from connections.jobs import bulk_change, runs
+from connections.jobs import bulk_change, import_job
 from connections.models import ConnectionAuth, ImportRun, UserScope
 
 from .change_runs import choose, confirm, run_of
@@ -59,15 +59,15 @@ def test_a_change_of_many_touches_nothing_after_that(many, monkeypatch, take):
 def test_an_import_ends_with_the_batch(launched, small_batches, monkeypatch, take):
     operator = member_of("Operator")
     run = confirmed(operator)
-    progress = runs._Progress.__call__
+    progress = import_job._Progress.__call__
 
     def take_at_the_second(self, done, total):
         if done == 16:
             take(operator.user)
         progress(self, done, total)
 
-    monkeypatch.setattr(runs._Progress, "__call__", take_at_the_second)
-    runs.execute(run.pk)
+    monkeypatch.setattr(import_job._Progress, "__call__", take_at_the_second)
+    import_job.execute(run.pk)
     assert ImportRun.objects.get(pk=run.pk).status == "cancelled"
     assert ConnectionAuth.objects.count() == 16
 
@@ -77,14 +77,17 @@ def test_an_import_that_waits_stores_nothing(launched, take):
     operator = member_of("Operator")
     run = confirmed(operator)
     take(operator.user)
-    runs.execute(run.pk)
+    import_job.execute(run.pk)
     assert not ConnectionAuth.objects.exists()
 
 
 @pytest.mark.parametrize("take", [*TAKEN, lambda user: user.groups.clear()])
 def test_an_export_breaks_off(monkeypatch, take):
     ConnectionAuth.objects.bulk_create(ConnectionAuth(name=f"N{n:03}") for n in range(20))
-    for module, name, value in ((exports, "PERMISSION_CHECK_SECONDS", 0), (exporter, "BATCH_SIZE", 5)):
+    for module, name, value in (
+        (exports, "PERMISSION_CHECK_SECONDS", 0),
+        (exporter, "BATCH_SIZE", 5),
+    ):
         monkeypatch.setattr(module, name, value)
     custodian = member_of("Custodian")
     form = {"shape": "auth", "naming": "camel", "format": "json", "secrets": "mask"}

@@ -16,7 +16,7 @@ from django.db import connection, models, transaction
 
 from connections.encryption import keyring
 from connections.encryption.fields import SealedTextField
-from connections.jobs import integrity, key_rotation, runs
+from connections.jobs import chunks, integrity, key_rotation
 from connections.json_format.stream.sources import CHUNK_SIZE, SpooledSource
 from connections.models import (
     SEALED_COLUMNS,
@@ -26,6 +26,7 @@ from connections.models import (
     ImportChunk,
     Integration,
     StoredKey,
+    former_version,
 )
 from connections.records import versions
 
@@ -227,7 +228,7 @@ def upload(keys, *pieces):
     keys.FERNET_KEYS = [OLD]
     source = SpooledSource("in.json", keyring.seal_bytes, keyring.unseal_bytes)
     source.write(b"".join(pieces))
-    run = runs.store_upload(source, User.objects.create(username="operator"))
+    run = chunks.store_upload(source, User.objects.create(username="operator"))
     keys.FERNET_KEYS = [NEW, OLD]
     return run
 
@@ -241,7 +242,7 @@ def test_uploads_that_wait_are_rotated_too(keys):
     assert counts() == (0, {"total": 6, "rotated": 0, "current": 6, "unreadable": 0})
     assert run("--verify")[0] == 0
     keys.FERNET_KEYS = [NEW]
-    assert list(runs.ChunkSource(waiting).chunks()) == pieces
+    assert list(chunks.ChunkSource(waiting).chunks()) == pieces
 
 
 def test_a_piece_of_an_upload_that_does_not_open_is_named_and_the_rest_goes_on(keys):
@@ -275,7 +276,7 @@ def former(keys):
     put("conn-1", "token", MISSING.encrypt(token_of("conn-1", "synth-missing")).decode())
     record = ConnectionAuth.objects.get(connection_id="conn-1")
     keys.FERNET_KEYS = [OLD]
-    versions.build_former_version(record, ["token"]).save()
+    former_version.build_former_version(record, ["token"]).save()
     keys.FERNET_KEYS = [NEW, OLD]
     record.token = "synth-mended"
     record.save()

@@ -7,7 +7,7 @@ from django.contrib.auth.models import Permission, User
 from django.urls import reverse
 
 from connections.import_export import exporter
-from connections.jobs import runs
+from connections.jobs import chunks, import_job
 from connections.models import ConnectionAuth, ImportRun, Integration, Scope, UserScope, scope_of
 
 from .helpers import NOW, SECRET, Text, import_text, make, signed_in
@@ -174,11 +174,11 @@ def test_what_is_inside_is_imported(store):
 
 def test_a_run_acts_with_the_scope_that_its_user_has_then(store):
     user = limited()
-    run = runs.store_upload(Spooled([{"id": "out", "auth": {"name": "B"}}]), user)
+    run = chunks.store_upload(Spooled([{"id": "out", "auth": {"name": "B"}}]), user)
     ImportRun.objects.filter(pk=run.pk).update(
         status="running", options={"on_conflict": "update", "atomic": False, "allow_older": False}
     )
-    result = runs.execute(run.pk)
+    result = import_job.execute(run.pk)
     assert (result.updated, result.rejected) == (0, 1)
 
 

@@ -10,8 +10,8 @@ from django.core.management import CommandError, call_command
 from django.urls import reverse
 from django.utils import timezone
 
-from connections import alive
 from connections.jobs import undo as jobs_undo
+from connections.lib import processes
 from connections.models import AccessEvent, ConnectionAuth, FormerVersion, ImportRun, UserScope
 from connections.records import recycle_bin
 
@@ -253,7 +253,9 @@ def test_one_of_the_command_line_has_its_page_when_it_has_ended(imports):
     run = imports(entry(1))
     under_way = {"status": "running", "finished_at": None, "result": None}
     stored = ImportRun.objects.filter(pk=run)
-    stored.update(**under_way, heartbeat_at=timezone.now(), process=alive.current_process_name())
+    stored.update(
+        **under_way, heartbeat_at=timezone.now(), process=processes.current_process_name()
+    )
     client = member_of("Operator")
     assert page_of(run) not in client.get(HISTORY).content.decode()
     assert client.get(page_of(run)).status_code == 404

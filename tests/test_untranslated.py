@@ -22,7 +22,7 @@ from django.urls import reverse
 from django.utils import translation
 from django.utils.translation import trans_real
 
-from connections.jobs import runs
+from connections.jobs import import_job, runs
 from connections.json_format import issues, schema
 from connections.models import (
     PRODUCTION,
@@ -340,7 +340,7 @@ def test_pages_of_an_import(reader, monkeypatch):
     reader.get(path)
     reader.get(start)
     reader.post(path, {"continue": "1"})
-    runs.execute(run.pk)
+    import_job.execute(run.pk)
     assert reader.get(path).context["result"]["rejected"] > 3
     reader.post(path, {"undo": "1"})
     reader.get(reverse("admin:connections_import_history"))

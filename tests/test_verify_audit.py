@@ -11,6 +11,7 @@ from django.db import connection, transaction
 from django.db.models import F, QuerySet
 
 from connections.audit import log as audit_log
+from connections.audit import verify
 from connections.models import AccessEvent, StoredKey
 from tests import stores as processes
 
@@ -37,14 +38,14 @@ def rows(**conditions):
 
 
 def head():
-    tally = audit_log.VerifyResult()
-    assert not list(audit_log.verify(tally))
+    tally = verify.VerifyResult()
+    assert not list(verify.verify(tally))
     return tally.head
 
 
 def named(anchor=None):
     """The numbers of the entries that are found to be bad."""
-    faults = audit_log.verify(audit_log.VerifyResult(), anchor)
+    faults = verify.verify(verify.VerifyResult(), anchor)
     return {n for fault in faults for n in range(fault["entry"], fault["until"] + 1)}
 
 

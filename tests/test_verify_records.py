@@ -19,6 +19,7 @@ from connections.models import (
     FormerVersion,
     Integration,
     StoredKey,
+    former_version,
 )
 from connections.records import versions
 from tests.helpers import FULL_AUTH, SECRET, import_text, make
@@ -199,7 +200,7 @@ def test_an_edit_while_it_looks_raises_no_alarm(records, monkeypatch):
 
 def former(record):
     """A former version of a record."""
-    held = versions.build_former_version(record, ["token"])
+    held = former_version.build_former_version(record, ["token"])
     held.save()
     return held
 

@@ -10,19 +10,15 @@ import hmac
 import os
 import sys
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 
 import structlog
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from connections.encryption import keyring
-from connections.import_export.rows import tolerate_invalid_utf8
-from connections.json_format.issues import printable
-from connections.models import AccessEvent, StoredKey, in_one_line, scope_of
-
-# Any number that nobody else takes for an advisory lock of PostgreSQL.
-AUDIT_LOCK = 0x1A7C4_A0D17
+from connections.lib.database import lock_audit_log
+from connections.lib.text import printable
+from connections.models import AccessEvent, in_one_line, scope_of
 
 _request = ContextVar("request", default=None)
 
@@ -60,7 +56,7 @@ def log_event(
     )
     with transaction.atomic():
         key = keyring.audit_key()
-        _acquire_append_lock()
+        lock_audit_log()
         last = AccessEvent.objects.order_by("-id").values_list("id", "mac").first()
         entry.id, entry.previous = (last[0] + 1, last[1]) if last else (1, "")
         now = timezone.now()
@@ -76,13 +72,6 @@ def log_event(
 def compute_mac(entry, key):
     """What the `mac` of an entry has to be (hexadecimal), under keyring.audit_key()."""
     return hmac.new(key, entry.content(), hashlib.sha256).hexdigest()
-
-
-def _acquire_append_lock():
-    """Let one transaction at a time append. SQLite's are IMMEDIATE, which does the same."""
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [AUDIT_LOCK])
 
 
 def _user_name(user, request):
@@ -132,81 +121,6 @@ def middleware(get_response):
 
 
 # Verifying
-
-
-@dataclass
-class VerifyResult:
-    """What verify() has seen: how many entries, and the last of them."""
-
-    checked: int = 0
-    head: dict = field(default_factory=lambda: {"entry": 0, "mac": ""})
-
-
-def verify(tally, anchor=None, on_progress=None):
-    """Yield whatever is wrong with the log: dicts `entry`, `until`, `code`, `message`.
-
-    `anchor` is the `head` of an earlier tally, kept elsewhere: it shows that a tail was cut off,
-    which the entries that are left can't. Raises KeyringError where the key of the log is gone.
-    """
-    key = _verification_key()
-    last, last_is_sound = AccessEvent(id=0, mac=""), True
-    for entry in _all_entries():
-        is_next = entry.id == last.id + 1
-        if not is_next:
-            yield _fault("missing", last.id + 1, entry.id - 1)
-        is_sound = _has_valid_mac(entry, key)
-        if not is_sound:
-            yield _fault("edited", entry.id)
-        elif is_next and last_is_sound and entry.previous != last.mac:
-            yield _fault("unlinked", entry.id)
-        elif anchor and entry.id == anchor["entry"] and entry.mac != anchor["mac"]:
-            yield _fault("rewritten", entry.id)
-        last, last_is_sound = entry, is_sound
-        tally.checked += 1
-        tally.head = {"entry": entry.id, "mac": entry.mac}
-        if on_progress:
-            on_progress(1)
-    # The key is made with the first entry.
-    expected = anchor["entry"] if anchor else int(key is not None)
-    if last.id < expected:
-        yield _fault("cut", last.id + 1, expected)
-
-
-def _all_entries():
-    with tolerate_invalid_utf8():
-        yield from AccessEvent.objects.order_by("id").iterator(chunk_size=1000)
-
-
-def _has_valid_mac(entry, key):
-    try:
-        return hmac.compare_digest(entry.mac.encode(), compute_mac(entry, key).encode())
-    except (AttributeError, TypeError, ValueError):  # in SQLite, any column may hold anything
-        return False
-
-
-FAULT_MESSAGES = {
-    "missing": "Removed.",
-    "edited": "Not as it was written: changed, swapped with another, or put in.",
-    "unlinked": "Does not follow on the entry before it.",
-    "rewritten": "Not the entry of the anchor: the log was cut off before it and went on anew.",
-    "cut": "Cut off from the end.",
-}
-
-
-def _fault(code, entry, until=None):
-    return {"entry": entry, "until": until or entry, "code": code, "message": FAULT_MESSAGES[code]}
-
-
-def _verification_key():
-    """The key of the log, or None where there is neither a key nor an entry."""
-    if StoredKey.objects.filter(name="audit").exists():
-        return keyring.audit_key()
-    if AccessEvent.objects.exists():
-        raise keyring.KeyringError(
-            "The key of the audit log is gone from the database, so nothing can be verified",
-            "bring back the row `audit` of connections_storedkey from a backup",
-        )
-    return None
 
 
 # The log as lines of JSON

@@ -8,7 +8,7 @@ from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 
 from connections.console import wording
-from connections.console.dashboard.context import STATUS_LABELS
+from connections.console.labels import STATUS_LABELS
 from connections.encryption import keyring
 from connections.expiry import deadlines
 from connections.models import PRODUCTION, ConnectionAuth, Integration, scope_of

@@ -9,30 +9,15 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from connections.audited import AuditedAdmin
 from connections.console import wording
-from connections.console.mixins import AllowedLookupsMixin
+from connections.console.fields import LinesField
+from connections.console.mixins import AllowedLookupsMixin, AuditedAdmin
 from connections.import_export import integrations
 from connections.json_format.issues import translate_message
+from connections.lib.text import visible
 from connections.models import ConnectionAuth, Integration, scope_of
 
 MAX_NAMED_CONNECTIONS = 20
-
-
-class LinesField(forms.CharField):
-    """An array of texts, one a line."""
-
-    widget = forms.Textarea(attrs={"rows": 4})
-
-    def prepare_value(self, value):
-        return "\n".join(map(str, value)) if isinstance(value, list) else value
-
-    def to_python(self, value):
-        return [line.strip() for line in (value or "").splitlines() if line.strip()]
-
-    def has_changed(self, initial, data):
-        """Compared as it is shown: an item with a line break in it is not changed by that."""
-        return self.to_python(data) != self.to_python(self.prepare_value(initial))
 
 
 class IntegrationForm(forms.ModelForm):
@@ -146,7 +131,7 @@ class IntegrationAdmin(AllowedLookupsMixin, AuditedAdmin):
 
     @admin.display(description=_("Token names"))
     def labels(self, obj):
-        return ", ".join(map(wording.visible, obj.token_names))
+        return ", ".join(map(visible, obj.token_names))
 
     @admin.display(description=_("Connections"), ordering="in_use")
     def count(self, obj):

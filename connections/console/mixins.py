@@ -7,6 +7,7 @@ Django sees it, so it does nothing: neither a filter nor an error.
 
 import re
 
+from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IS_POPUP_VAR, TO_FIELD_VAR
 from django.contrib.admin.views.main import ALL_VAR, ORDER_VAR, PAGE_VAR, SEARCH_VAR
@@ -14,6 +15,8 @@ from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.core.exceptions import ValidationError
 from django.forms import BooleanField, Media
 from django.http import Http404
+
+from connections.audit import log
 
 PRESERVED_FILTERS_VAR = "_changelist_filters"  # where a page of one object leads back to
 MAX_SEARCH_WORDS = 50  # of a search: SQLite takes no condition of hundreds
@@ -104,3 +107,14 @@ class AllowedLookupsMixin:
 
     def _get_obj_does_not_exist_redirect(self, request, opts, object_id):
         raise Http404  # Django would send to the dashboard, and repeat the id there
+
+
+class AuditedAdmin(admin.ModelAdmin):
+    """Audits what is added and changed; deleting has ways of its own, which do so too."""
+
+    def save_related(self, request, form, formsets, change):
+        super().save_related(request, form, formsets, change)
+        fields = getattr(form, "changed_names", form.changed_data)
+        if fields or not change:
+            action = "change" if change else "add"
+            log.log_event(action, request=request, record=form.instance, fields=fields)

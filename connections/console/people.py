@@ -26,7 +26,7 @@ from django.utils.translation import gettext_lazy as _
 from connections.accounts.mfa import SECOND_FACTORS
 from connections.audit import log
 from connections.console import wording
-from connections.console.integrations import LinesField
+from connections.console.fields import LinesField
 from connections.console.mixins import AllowedLookupsMixin
 from connections.models import UserScope
 

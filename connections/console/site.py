@@ -29,8 +29,8 @@ from connections.console.pages import (
     saved_views,
     versions,
 )
+from connections.jobs import cleanup
 from connections.models import ConnectionAuth
-from connections.records import recycle_bin
 from connections.records.counts import ConnectionFilter
 
 
@@ -41,7 +41,7 @@ class LatchkeyAdminSite(AdminSite):
     empty_value_display = "\u2013"
 
     def index(self, request, extra_context=None):
-        recycle_bin.delete_expired()
+        cleanup.delete_expired()
         context = dict(extra_context or {})
         if self.get_model_admin(ConnectionAuth).has_view_permission(request):
             given = keep_only(request.GET, ConnectionFilter._fields)

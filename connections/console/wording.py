@@ -1,6 +1,5 @@
 """Pure: moments and sizes in words, for every date that can be stored, years 1 and 9999 too."""
 
-import re
 from datetime import datetime, timezone
 
 from django.conf import settings
@@ -10,6 +9,8 @@ from django.utils.dateformat import format as format_date
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop, ngettext
+
+from connections.lib.text import visible
 
 # Seconds, and the words for so many of them to come and gone by.
 UNITS = (
@@ -42,27 +43,6 @@ SHORT_DATETIME_FORMAT = gettext_noop("D j M, H:i")
 AUDIT_DATETIME_FORMAT = gettext_noop("j M Y, H:i")
 DATE_FORMAT = gettext_noop("j M Y")
 SHORT_DATE_FORMAT = gettext_noop("j M")
-
-# Control characters other than blanks, and those that turn the direction of the text after them.
-CONTROL_CHARACTERS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-
-
-def visible(text):
-    """Stored text for a page: what would be invisible or turn the page round is spelled out."""
-    return CONTROL_CHARACTERS.sub(lambda found: f"\\u{ord(found.group()):04x}", str(text))
-
-
-# Also behind a semicolon or a tab: where a comma is decimal, spreadsheets part cells there. Wide
-# signs count in East Asian ones.
-FORMULA_PREFIX = re.compile(r'(^|[;\t][ "]*)([=+\-@\t\r\n＝＋－＠])')  # noqa: RUF001
-
-
-def csv_cell(value):
-    """A cell of a CSV file: text that a spreadsheet does not take for a formula."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    text = "" if value is None else str(value)
-    return FORMULA_PREFIX.sub(r"\1'\2", text)
 
 
 def issue_location(issue):
@@ -138,3 +118,7 @@ def approximate_size(count):
     if count < 1000 * 1000:
         return _("about %s KB") % format_number(count / 1000, 1)
     return _("about %s MB") % format_number(count / 1000 / 1000, 1)
+
+
+def percent(number):
+    return f"{number:.3f}".rstrip("0").rstrip(".") + "%"

@@ -2,26 +2,11 @@
 
 import hmac
 
-from connections.expiry import deadlines as expiry_deadlines
-from connections.expiry import token_facts
 from connections.json_format import schema, serialize
 
 MIN_SECRET_LENGTH = 8  # characters of a text inside an object, to count as a secret
 # Addresses of people are no secrets.
 SECRET_FIELDS = {*schema.SEALED_FIELDS, "extra"} - {"emails"}
-
-
-def derived_columns(auth, *, issued_at, received_at):
-    """What is derived from an opened auth object alone, by column name."""
-    told = token_facts.facts_of(auth)
-    deadlines = expiry_deadlines.derive_deadlines(
-        auth, told, issued_at=issued_at, received_at=received_at
-    )
-    return {
-        **deadlines._asdict(),
-        "auth_kind": expiry_deadlines.auth_kind(auth),
-        "facts": told or None,
-    }
 
 
 def content_digest(auth, digest_key):

@@ -124,3 +124,14 @@ def auth_kind(auth):
     if has("key", "token", "dev_api_key"):
         return "api_key"
     return "other" if has("other_auth_info", "meta", "state", "extra") else "empty"
+
+
+def derived_columns(auth, *, issued_at, received_at):
+    """What is derived from an opened auth object alone, by column name."""
+    told = token_facts.facts_of(auth)
+    deadlines = derive_deadlines(auth, told, issued_at=issued_at, received_at=received_at)
+    return {
+        **deadlines._asdict(),
+        "auth_kind": auth_kind(auth),
+        "facts": told or None,
+    }

@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from cryptography import x509
 
-from connections.json_format.issues import printable
+from connections.lib.text import printable
 
 JWT_FIELDS = ("access_token", "token", "refresh_token")
 JWT_HEADER_NAMES, JWT_TIME_CLAIMS = ("alg", "kid", "typ"), ("iat", "nbf", "exp")

@@ -12,8 +12,10 @@ from connections.encryption.fields import IsToken, Sealed
 from connections.encryption.keyring import SealError
 from connections.import_export import rows
 from connections.json_format import schema, serialize
-from connections.json_format.issues import COMMAND_ERRORS, printable
+from connections.json_format.issues import COMMAND_ERRORS
+from connections.lib import database
 from connections.lib import processes as lib_processes
+from connections.lib.text import printable
 from connections.models import SEALED_COLUMNS, ConnectionAuth
 
 SHAPES = ("auth", "connection")
@@ -63,7 +65,7 @@ def _iter_text(queryset, options, tally, processes):
         opening, separator, closing = ("", "\n", "\n")
     writer = _RangeWriter(queryset, options, separator)
     with lib_processes.workers(writer.write, processes) as in_order:
-        for text, count, unreadable in in_order(lib_processes.id_ranges(queryset, BATCH_SIZE)):
+        for text, count, unreadable in in_order(database.id_ranges(queryset, BATCH_SIZE)):
             for pk, name, fields in unreadable:
                 tally.left_out.append((name, fields))
                 ConnectionAuth.all_objects.get(pk=pk).mark_unreadable(fields)
@@ -106,7 +108,7 @@ class _RangeWriter:
         That is a list of `(id, name, names of fields)`.
         """
         texts, unreadable = [], []
-        for row in rows.fetch_raw(lib_processes.filter_id_range(self.rows, *ids)):
+        for row in database.fetch_raw(database.filter_id_range(self.rows, *ids)):
             values = self._values(row)
             sealed, faults = self._open(values)
             if faults:

@@ -15,7 +15,6 @@ from django.utils import timezone
 from uuid_utils import uuid7
 
 from connections.audit import log
-from connections.import_export import rows
 from connections.import_export.duplicates import Duplicates
 from connections.import_export.judge import Judge
 from connections.import_export.writer import Writer
@@ -26,6 +25,7 @@ from connections.json_format.issues import (
     FileRefused,
 )
 from connections.json_format.stream.reader import scan
+from connections.lib import database
 from connections.lib import processes as lib_processes
 from connections.models import UNLIMITED, Scope
 
@@ -193,7 +193,7 @@ def _run(result, sources, options, on_verdict, on_progress, jobs):
             transaction.atomic() if is_one else nullcontext(),
         ):
             if not result.dry_run:
-                rows.enlarge_page_cache()
+                database.enlarge_page_cache()
             _write_all(writer, in_order, total, on_progress)
             if options.atomic and result.rejected:
                 raise RollBackAtomic

@@ -7,10 +7,11 @@ from django.db import transaction
 from connections.audit import log
 from connections.json_format import entry as json_format_entry
 from connections.json_format import schema
-from connections.json_format.issues import RECORD_ERRORS, Issue, printable
+from connections.json_format.issues import RECORD_ERRORS, Issue
 from connections.json_format.issues import gettext_noop as _
 from connections.json_format.stream.reader import read_entries, scan
 from connections.json_format.values import MAX_SHORT_TEXT
+from connections.lib.text import printable
 from connections.models import Integration
 
 # Name in the JSON -> whether it is a list of texts. camelCase is read too.

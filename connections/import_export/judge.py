@@ -11,19 +11,16 @@ from dataclasses import dataclass, field
 from django.db.models import BooleanField, ExpressionWrapper, Q
 
 from connections.encryption import keyring
-from connections.encryption.digests import (
-    content_digest,
-    derived_columns,
-    fingerprints_of,
-    identity_digest,
-)
+from connections.encryption.digests import content_digest, fingerprints_of, identity_digest
 from connections.expiry import deadlines
+from connections.expiry.deadlines import derived_columns
 from connections.import_export import rows
-from connections.import_export.merge import auth_for_new_record, equal_when_serialized
+from connections.import_export.merge import auth_for_new_record
 from connections.json_format import entry as json_format_entry
 from connections.json_format import schema
 from connections.json_format.issues import OUT_OF_SCOPE, Issue
 from connections.json_format.issues import gettext_noop as _
+from connections.json_format.serialize import equal_when_serialized
 from connections.json_format.stream.reader import read_piece
 from connections.json_format.values import MASKED
 from connections.models import ConnectionAuth

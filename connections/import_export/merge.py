@@ -1,20 +1,13 @@
 """What an entry of a file would change on a stored record, and what forbids it."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
 
-from connections.json_format import dates, schema, serialize, urls
+from connections.json_format import dates, schema
 from connections.json_format.issues import gettext_noop as _
+from connections.json_format.schema import CREDENTIAL_FIELDS
+from connections.json_format.serialize import equal_when_serialized
+from connections.json_format.urls import changed_endpoints
 from connections.json_format.values import MASKED
-
-# A new host must not get these without whoever changes it knowing them.
-CREDENTIAL_FIELDS = tuple(name for name in schema.SEALED_FIELDS if name not in ("emails", "state"))
-# What `received_at` follows: the tokens and how long they last.
-TOKEN_FIELDS = {"access_token", "refresh_token", "token", "expires_in", "refresh_token_expires_in"}
-DIRECTLY_COMPARABLE_TYPES = (
-    str,
-    datetime,
-)  # where equal values of one type are equal as they are written
 
 
 @dataclass
@@ -86,13 +79,6 @@ def merge(record, entry, *, replace):
     return outcome
 
 
-def equal_when_serialized(one, other):
-    """Whether two values are equal once written: dates to the millisecond, 1 and true apart."""
-    if one is other or (one == other and type(one) is type(other) in DIRECTLY_COMPARABLE_TYPES):
-        return True
-    return serialize.canonical_json(one) == serialize.canonical_json(other)
-
-
 def _merge_sealed(outcome, entry, name, auth, unreadable, replace):
     stored = auth.get(name)
     if name not in entry.auth:
@@ -151,15 +137,6 @@ def check_endpoints(record, entry, outcome):
     if outcome.keeps_secret:
         for name in changed_endpoints(record, outcome.changes):
             entry.add_issue("endpoint_changed", entry.paths.get(name, name))
-
-
-def changed_endpoints(record, changes):
-    """The names of the endpoints that `changes` (name -> new value) lead to another host."""
-    return [
-        name
-        for name in schema.ENDPOINT_FIELDS
-        if urls.endpoint_changed(changes.get(name), getattr(record, name))
-    ]
 
 
 def check_age(record, entry):

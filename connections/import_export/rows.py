@@ -6,9 +6,8 @@ an export and of a rotation of keys; everything else goes through the model.
 
 import json
 import uuid
-from contextlib import contextmanager
 from datetime import timezone
-from functools import lru_cache, partial
+from functools import lru_cache
 from operator import attrgetter, itemgetter
 
 from django.db import connection, models
@@ -17,7 +16,6 @@ from django.db.models.fields import NOT_PROVIDED
 from connections.encryption.fields import SealedTextField
 from connections.models import ConnectionAuth, SecretFingerprint
 
-IMPORT_LOCK = 0x6C6174636B  # any number that nothing else in the database uses
 TABLE = ConnectionAuth._meta.db_table
 FINGERPRINT_TABLE = SecretFingerprint._meta.db_table
 FIELDS = ConnectionAuth._meta.concrete_fields
@@ -83,29 +81,6 @@ class RowMaker:
         return [(pk, field, number) for field, number in found]
 
 
-def fetch_raw(rows):
-    """The tuples of a `values_list` as the driver gives them."""
-    with connection.cursor() as cursor:
-        cursor.execute(*rows.query.sql_with_params())
-        return cursor.fetchall()
-
-
-@contextmanager
-def tolerate_invalid_utf8():
-    """Read also what is no UTF-8, with U+FFFD for it: SQLite keeps that in a column of texts."""
-    if connection.vendor != "sqlite":
-        yield
-        return
-    connection.ensure_connection()
-    database = connection.connection
-    before = database.text_factory
-    database.text_factory = partial(str, encoding="utf-8", errors="replace")
-    try:
-        yield
-    finally:
-        database.text_factory = before
-
-
 def from_db_converters(names):
     """What makes of what the driver gives what the model would: `(position, converter)` of those
     names (of attributes) that need one. Sealed columns stay tokens.
@@ -148,24 +123,6 @@ CONNECTION_ID_INDEX, IDENTITY_DIGEST_INDEX = (
     ATTNAMES.index("connection_id"),
     ATTNAMES.index("identity_digest"),
 )
-
-
-def enlarge_page_cache():
-    """Let SQLite keep 16 MB of pages in memory where it keeps 2: for one process, which writes."""
-    if connection.vendor == "sqlite":
-        with connection.cursor() as cursor:
-            cursor.execute("PRAGMA cache_size=-16384")
-
-
-def lock_imports():
-    """Let one import write at a time, until the end of the transaction.
-
-    Two that lock the same records in different orders would end in a deadlock. SQLite has one
-    writer anyway.
-    """
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [IMPORT_LOCK])
 
 
 def insert(rows):

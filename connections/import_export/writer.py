@@ -10,10 +10,12 @@ from connections.encryption.digests import fingerprints_of
 from connections.import_export import rows
 from connections.import_export.duplicates import UINT64_MAX, Uint64Set
 from connections.import_export.judge import has_masks
-from connections.import_export.merge import TOKEN_FIELDS, check_age, check_endpoints, merge
+from connections.import_export.merge import check_age, check_endpoints, merge
 from connections.json_format import schema
 from connections.json_format.issues import MESSAGES, OUT_OF_SCOPE, Issue
 from connections.json_format.issues import gettext_noop as _
+from connections.json_format.schema import TOKEN_FIELDS
+from connections.lib import database
 from connections.models import (
     DERIVED_COLUMNS,
     SEALED_COLUMNS,
@@ -21,8 +23,8 @@ from connections.models import (
     FormerVersion,
     Integration,
     SecretFingerprint,
+    former_version,
 )
-from connections.records import versions
 
 
 def _entry_hashes(index, judged, position):
@@ -116,7 +118,7 @@ class Writer:
             yield
             return
         with transaction.atomic():
-            rows.lock_imports()
+            database.lock_imports()
             yield
 
     def _discard_pending(self):
@@ -308,7 +310,9 @@ class Writer:
         if not self.options.dry_run:
             by, run = self.options.user_id, self.options.run_id
             self.former_versions.append(
-                versions.build_former_version(record, changed, outcome.former, by=by, run=run)
+                former_version.build_former_version(
+                    record, changed, outcome.former, by=by, run=run
+                )
             )
         if record.binned_at is not None:
             changed["binned_at"] = changed["binned_by_id"] = None

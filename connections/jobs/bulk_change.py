@@ -8,7 +8,6 @@ somebody else has saved meanwhile stays as they saved it.
 import json
 import time
 from collections import Counter, defaultdict
-from dataclasses import dataclass
 from uuid import UUID
 
 from django.conf import settings
@@ -22,58 +21,26 @@ from connections.accounts import permissions
 from connections.audit import log
 from connections.encryption import keyring
 from connections.encryption.digests import identity_digest
-from connections.jobs import runs
+from connections.jobs import chunks, runs
 from connections.json_format.schema import json_name
 from connections.models import (
-    PRODUCTION,
     ChangeRun,
     ConnectionAuth,
     FormerVersion,
     Integration,
+    former_version,
     scope_of,
 )
-from connections.records import recycle_bin, versions
+from connections.models.runs import action_of, title_of
+from connections.records import recycle_bin
 
 BATCH_SIZE = 500  # records of one transaction
 MAX_IN_REQUEST = 500  # up to so many are changed within the request
 PREVIEW_SIZE = 20  # records that a preview shows
 JUDGED_COLUMNS = ("pk", "version", "is_paused", "environment", "integration_id")  # columns
 ENTRY_SIZE = 20  # bytes that a record takes in a chunk: its id, and its version
-DELETE_PERMISSION, CHANGE_PERMISSION = (
-    "connections.delete_connectionauth",
-    "connections.change_connectionauth",
-)
 
 
-@dataclass(frozen=True)
-class Action:
-    """What can be done: its name on a page, the column it sets, and to what (None: asked for)."""
-
-    title: str
-    column: str = ""
-    value: object = None
-    permission: str = CHANGE_PERMISSION
-
-    @property
-    def needs_value(self):
-        return bool(self.column) and self.value is None
-
-    def is_applied_to(self, record, value):
-        """Whether a record is already as the action would make it."""
-        if self.column == "environment":
-            return (record.environment or PRODUCTION) == value
-        if self.column == "is_paused":
-            return bool(record.is_paused) == value
-        return self.column == "integration_id" and record.integration_id == value
-
-
-ACTIONS = {
-    "pause": Action(_("Pause"), "is_paused", True),
-    "resume": Action(_("Resume"), "is_paused", False),
-    "environment": Action(_("Set the environment"), "environment"),
-    "integration": Action(_("Set the integration"), "integration_id"),
-    "bin": Action(_("Move to the bin"), permission=DELETE_PERMISSION),
-}
 REFUSALS = {
     "gone": _("Not there any more, or outside what you may reach."),
     "forbidden": _("You are not allowed to change connections in this way."),
@@ -91,7 +58,7 @@ def prepare(user, action, records):
             kind=ChangeRun.KIND, user=user, size=0, options={"action": action, "value": None}
         )
         counted = _ChunkEncoder(chosen.iterator(chunk_size=BATCH_SIZE))
-        runs.store_chunks(run, counted.pieces())
+        chunks.store_chunks(run, counted.pieces())
         run.total = counted.count
         run.save(update_fields=["total"])
     if not action_of(run).needs_value:
@@ -117,16 +84,6 @@ class _ChunkEncoder:
             yield piece
 
 
-def action_of(run):
-    return ACTIONS[run.options["action"]]
-
-
-def title_of(run):
-    """Such as `Set the environment: Sandbox`."""
-    title, value = action_of(run).title, run.options["value"]
-    return f"{title}: {value}" if value else str(title)
-
-
 def _title_for_log(run):
     """The same in English: the next reader of the audit log may have another language."""
     with translation.override(settings.LANGUAGE_CODE):
@@ -137,7 +94,7 @@ def preview(run, value=None):
     """Judge what a run would do (with a value, where its action asks for one), and remember it."""
     run.options["value"] = value
     judge, found, first = _ChangeJudge(run), Counter(), []
-    for piece in runs.ChunkSource(run).chunks():
+    for piece in chunks.ChunkSource(run).chunks():
         records = _records(run, piece).values_list(*JUDGED_COLUMNS, named=True)
         for record, verdict in judge.verdicts(piece, records):
             found[verdict] += 1
@@ -250,7 +207,7 @@ def execute(pk):
 @transaction.atomic
 def _do_batch(run, position, seconds):
     permissions.reload_user(run)  # a batch before may have been long ago
-    piece = runs.ChunkSource(run).read_chunk(position)
+    piece = chunks.ChunkSource(run).read_chunk(position)
     judge, found, chosen = _ChangeJudge(run), Counter(), []
     locked = _records(run, piece).select_for_update(of=("self",)).defer_sealed()
     for record, verdict in judge.verdicts(piece, locked):
@@ -312,7 +269,7 @@ def set_column(column, values, user, run=None):
         else:
             taken.append(record)
     FormerVersion.objects.bulk_create(
-        versions.build_former_version(record, [model_field_name(column)], **origin)
+        former_version.build_former_version(record, [model_field_name(column)], **origin)
         for record in done
     )
     for value, ids in by_value.items():

@@ -19,16 +19,17 @@ from connections.encryption.digests import (
     token_url_digest,
 )
 from connections.encryption.keyring import MisplacedError, SealError
-from connections.import_export.rows import tolerate_invalid_utf8
+from connections.lib import database
 from connections.lib import processes as lib_processes
+from connections.lib.database import tolerate_invalid_utf8
 from connections.models import (
     SEALED_COLUMNS,
     ConnectionAuth,
     FormerVersion,
     Integration,
     SecretFingerprint,
+    former_version,
 )
-from connections.records import versions
 
 CHUNK_SIZE = 500  # records that are checked at a time
 FAULT_MESSAGES = {
@@ -154,7 +155,7 @@ def _unreadable_code(sealed):
 def _former_version_fault(held):
     """What is wrong with a former version (a FormerVersion): a code, or None."""
     try:
-        versions.open_content(held)
+        former_version.open_content(held)
     except MisplacedError:
         return "misplaced"
     except SealError:
@@ -188,7 +189,7 @@ def verify(jobs=1, on_progress=None):
     records = ConnectionAuth.all_objects.order_by("id")
     processes = lib_processes.worker_count(jobs, records.count()) if jobs > 1 else 1
     with lib_processes.workers(_Checker(keys), processes) as in_order:
-        for checked, bad in in_order(lib_processes.id_ranges(records, CHUNK_SIZE)):
+        for checked, bad in in_order(database.id_ranges(records, CHUNK_SIZE)):
             result.checked += checked
             result.bad += bad
             if on_progress:
@@ -210,7 +211,7 @@ class _Checker:
                 return self._check(ids)
 
     def _check(self, ids):
-        records = list(lib_processes.filter_id_range(ConnectionAuth.all_objects.all(), *ids))
+        records = list(database.filter_id_range(ConnectionAuth.all_objects.all(), *ids))
         if not records:
             return 0, []
         around = {"record__gte": records[0].pk, "record__lte": records[-1].pk}

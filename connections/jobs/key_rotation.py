@@ -16,11 +16,11 @@ from connections.audit import log
 from connections.encryption import keyring
 from connections.encryption.fields import SealedTextField, canonical_id
 from connections.encryption.keyring import SealError
-from connections.import_export.rows import enlarge_page_cache, fetch_raw
-from connections.jobs import runs
+from connections.lib import database
 from connections.lib import processes as lib_processes
-from connections.models import FormerVersion, ImportChunk, StoredKey
-from connections.records import versions
+from connections.lib.database import enlarge_page_cache, fetch_raw
+from connections.models import FormerVersion, ImportChunk, StoredKey, former_version
+from connections.models.runs import chunk_binding
 
 CHUNK_SIZE = 1000  # rows that are read and sealed at a time
 MAX_NAMED_VALUES = 1000  # unreadable values that are named
@@ -124,9 +124,7 @@ def _rotate_rows(result, jobs, dry_run, on_progress=None):
         )
         with lib_processes.workers(resealer, processes) as in_order:
             enlarge_page_cache()  # of the rows that are compared, for writing them
-            for read, rows in in_order(
-                lib_processes.id_ranges(model._base_manager.all(), CHUNK_SIZE)
-            ):
+            for read, rows in in_order(database.id_ranges(model._base_manager.all(), CHUNK_SIZE)):
                 for row in rows if dry_run else resealer.store(rows):
                     _count_row(result, model, row)
                 if on_progress:
@@ -146,7 +144,7 @@ def _rotate_chunks(result, dry_run, on_progress=None):
         if keyring.key_id_for(bytes(chunk.token)) == newest:
             result.current += 1
             continue
-        place = runs.chunk_binding(chunk.run, chunk.position)
+        place = chunk_binding(chunk.run, chunk.position)
         try:
             token = keyring.seal_bytes(keyring.unseal_bytes(chunk.token, place), place)
         except SealError:
@@ -221,7 +219,7 @@ class _RowResealer:
 
     def __call__(self, ids):
         """For a range of ids: how many rows it has, and the _Rows among them."""
-        return self._read(lib_processes.filter_id_range(self.model._base_manager.all(), *ids))
+        return self._read(database.filter_id_range(self.model._base_manager.all(), *ids))
 
     def _read(self, rows):
         count, found = 0, []
@@ -263,7 +261,7 @@ class _RowResealer:
         if token is None:
             return made_by, None, []
         text = keyring.unseal(token, place)
-        new_text, closed = versions.reseal_unreadable(text, canonical_id(record))
+        new_text, closed = former_version.reseal_unreadable(text, canonical_id(record))
         return made_by, token if new_text == text else keyring.seal(new_text, place), closed
 
     def store(self, rows):

@@ -1,13 +1,13 @@
 """Celery's way to the work that the console does outside a request."""
 
-from connections.jobs import bulk_change, runs
+from connections.jobs import bulk_change, import_job
 from project.celery import app
 
 
 @app.task(name="import_run", ignore_result=True)
 def import_run(pk):
     """Do an import that was confirmed. A worker's process starts no others."""
-    runs.execute(pk)
+    import_job.execute(pk)
 
 
 @app.task(name="change_run", ignore_result=True)

@@ -21,6 +21,8 @@ from connections.models import (
     FormerVersion,
     ImportRun,
     Integration,
+    former_version,
+    runs,
     scope_of,
 )
 from connections.records import recycle_bin, versions
@@ -152,13 +154,13 @@ def _undo_column(run, user, undone, last):
     batch = list(records.select_for_update(of=("self",)).defer_sealed())
     if not batch:
         return None
-    column = bulk_change.action_of(run).column
+    column = runs.action_of(run).column
     kept, former = _former_versions(run, batch), {}
     for record in batch:
         held = kept[record.pk][0]
         place = {n: getattr(record, n) for n in ("integration_id", "environment")}
         try:
-            place[column] = former[record] = versions.open_content(held)["around"][column]
+            place[column] = former[record] = former_version.open_content(held)["around"][column]
         except SealError:
             former.pop(record, None)
         is_in_reach = not user or scope_of(user).includes(
@@ -220,7 +222,7 @@ def _restore_version(held, record, user):
     try:
         with transaction.atomic():
             versions.restore_version(held, record, user=user, is_undo=True)
-            if versions.open_content(held)["was_binned"]:
+            if former_version.open_content(held)["was_binned"]:
                 recycle_bin.move(ConnectionAuth.objects.filter(pk=record.pk), user)
     except (SealError, IntegrityError, versions.OutOfScope):
         return False

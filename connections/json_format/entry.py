@@ -6,7 +6,7 @@ places by the spelling of the file and never hold a value.
 
 from dataclasses import dataclass, field
 
-from connections.json_format.issues import MESSAGES, Issue, printable
+from connections.json_format.issues import MESSAGES, Issue
 from connections.json_format.issues import gettext_noop as _
 from connections.json_format.schema import AUTH_FIELDS, CONNECTION_FIELDS, to_camel_case
 from connections.json_format.serialize import MASK, strictly_equal
@@ -19,6 +19,7 @@ from connections.json_format.values import (
     Masked,
     check_value,
 )
+from connections.lib.text import printable
 
 
 @dataclass

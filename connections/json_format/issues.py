@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext
 
+from connections.lib.text import printable
+
 
 def gettext_noop(text):
     """Mark a text that is translated when it is shown. Django's asks for settings to do so."""
@@ -162,14 +164,3 @@ class FileRefused(Exception):
 
     def __str__(self):
         return f"{printable(self.file)}: {self.message}" if self.file else self.message
-
-
-UNPRINTABLE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]"
-)
-
-
-def printable(text, limit=200):
-    """`text` for a terminal or a log: control and direction characters escaped, length capped."""
-    text = UNPRINTABLE.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
-    return text if len(text) <= limit else text[: limit - 1] + "…"

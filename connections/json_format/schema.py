@@ -33,6 +33,10 @@ AUTH_FIELDS = {
 SEALED_KINDS = {"secret", "state", "pem", "emails", "strings", "object"}
 SEALED_FIELDS = tuple(name for name, kind in AUTH_FIELDS.items() if kind in SEALED_KINDS)
 PLAIN_FIELDS = tuple(name for name, kind in AUTH_FIELDS.items() if kind not in SEALED_KINDS)
+# A new host must not get these without whoever changes it knowing them.
+CREDENTIAL_FIELDS = tuple(name for name in SEALED_FIELDS if name not in ("emails", "state"))
+# What `received_at` follows: the tokens and how long they last.
+TOKEN_FIELDS = {"access_token", "refresh_token", "token", "expires_in", "refresh_token_expires_in"}
 ENDPOINT_FIELDS = tuple(name for name, kind in AUTH_FIELDS.items() if kind == "url")
 
 # What surrounds the auth object: JSON name -> (column, kind).

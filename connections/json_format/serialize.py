@@ -6,6 +6,12 @@ from datetime import datetime
 from connections.json_format.dates import iso
 from connections.json_format.schema import AUTH_FIELDS, CONNECTION_FIELDS, to_camel_case
 
+DIRECTLY_COMPARABLE_TYPES = (
+    str,
+    datetime,
+)  # where equal values of one type are equal as they are written
+
+
 MASK = "********"
 
 
@@ -76,3 +82,10 @@ def mask_value(name, value):
     if kind in ("emails", "strings"):
         return [MASK] * len(value)
     return {MASK: True} if kind == "object" else MASK
+
+
+def equal_when_serialized(one, other):
+    """Whether two values are equal once written: dates to the millisecond, 1 and true apart."""
+    if one is other or (one == other and type(one) is type(other) in DIRECTLY_COMPARABLE_TYPES):
+        return True
+    return canonical_json(one) == canonical_json(other)

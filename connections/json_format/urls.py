@@ -6,6 +6,7 @@ import socket
 from functools import lru_cache
 from urllib.parse import urlsplit
 
+from connections.json_format import schema
 from connections.json_format.issues import gettext_noop as _
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
@@ -96,3 +97,12 @@ def endpoint_changed(url, before):
 
 def _has_scheme(url, scheme):
     return _strip_ignored_characters(url or "").lower().startswith(scheme)
+
+
+def changed_endpoints(record, changes):
+    """The names of the endpoints that `changes` (name -> new value) lead to another host."""
+    return [
+        name
+        for name in schema.ENDPOINT_FIELDS
+        if endpoint_changed(changes.get(name), getattr(record, name))
+    ]

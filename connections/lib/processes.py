@@ -7,10 +7,12 @@ import os
 import pickle
 import queue
 import signal
+import socket
 import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 from django.db import connection, connections
 
@@ -38,23 +40,6 @@ def worker_count(jobs, records):
     can_fork = threading.active_count() == 1 and not connection.in_atomic_block
     is_shared = connection.vendor != "sqlite" or not connection.is_in_memory_db()
     return jobs if can_fork and is_shared and records >= MIN_PARALLEL_RECORDS else 1
-
-
-def id_ranges(rows, size):
-    """Ranges of ids that hold `size` rows of a queryset each, as `(after, until)`."""
-    ids = rows.order_by("pk").values_list("pk", flat=True)
-    after, last = None, ids.last()
-    while after != last:
-        rest = ids if after is None else ids.filter(pk__gt=after)
-        until = rest.filter(pk__lte=last)[size - 1 : size].first() or last
-        yield after, until
-        after = until
-
-
-def filter_id_range(rows, after, until):
-    """The rows with an id above `after` (None: from the first one) up to `until`, in order."""
-    chosen = rows.order_by("pk").filter(pk__lte=until)
-    return chosen if after is None else chosen.filter(pk__gt=after)
 
 
 class ProcessDied(Exception):
@@ -161,3 +146,26 @@ def _serve(function, pipe, parent):
         except Exception as error:
             answer = None, error
         pipe.send(answer)
+
+
+def current_process_name():
+    """A name for this process: its machine, its number, and when it began.
+
+    The last tells it from another one that got the same number later.
+    """
+    return f"{socket.gethostname()} {os.getpid()} {_start_time(os.getpid())}"
+
+
+def is_alive(process):
+    """Whether the process of that name lives; False where it is on another machine."""
+    host, number, began = process.split(" ") if process else ("", "", "")
+    return host == socket.gethostname() and _start_time(number) == began
+
+
+def _start_time(number):
+    """When a process began, in ticks since the start of the machine; None where there is none."""
+    try:
+        status = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if status[0] in ("Z", "X") else status[19]

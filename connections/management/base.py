@@ -9,7 +9,7 @@ from django.db import OperationalError, ProgrammingError
 from tqdm import tqdm
 
 from connections.encryption import keyring
-from connections.json_format.issues import printable
+from connections.lib.text import printable
 
 tqdm.monitor_interval = 0  # a thread of its own would forbid the commands to fork
 

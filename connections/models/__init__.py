@@ -1,5 +1,6 @@
 """What is stored: connections and what they held, integrations, imports, views, keys, audit."""
 
+from connections.lib.text import in_one_line
 from connections.models.access_event import AccessEvent, AppendOnlyError
 from connections.models.connection import (
     DERIVED_COLUMNS,
@@ -11,7 +12,7 @@ from connections.models.connection import (
 from connections.models.daily_count import DailyCount
 from connections.models.fingerprint import SecretFingerprint
 from connections.models.former_version import FormerVersion
-from connections.models.integration import Integration, in_one_line
+from connections.models.integration import Integration
 from connections.models.queryset import ConnectionAuthQuerySet, in_bucket, stale_at
 from connections.models.runs import ChangeRun, ImportChunk, ImportRun
 from connections.models.saved_view import SavedView

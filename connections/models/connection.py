@@ -9,12 +9,14 @@ from django.utils.translation import gettext_noop
 from uuid_utils.compat import uuid7
 
 from connections.encryption import keyring
-from connections.encryption.digests import content_digest, derived_columns, identity_digest
+from connections.encryption.digests import content_digest, identity_digest
 from connections.encryption.fields import Sealed, SealedJSONField, SealedTextField
 from connections.encryption.keyring import SealError
 from connections.expiry import deadlines
+from connections.expiry.deadlines import derived_columns
 from connections.json_format import schema, serialize
-from connections.models.integration import Integration, in_one_line
+from connections.lib.text import in_one_line
+from connections.models.integration import Integration
 from connections.models.queryset import ConnectionAuthQuerySet, InUseManager, sealed_columns
 from connections.models.user_scope import PRODUCTION
 

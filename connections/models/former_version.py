@@ -1,15 +1,25 @@
 """Auth objects that were replaced, and can be put back for a while."""
 
-from datetime import timedelta
+import json
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
-from connections.encryption.fields import SealedJSONField
+from connections.encryption import keyring
+from connections.encryption.fields import Sealed, SealedJSONField
+from connections.encryption.keyring import MisplacedError, SealError
+from connections.json_format import schema
 from connections.models.connection import ConnectionAuth
 from connections.models.runs import ImportRun
+
+AUTH_COLUMNS = (*schema.AUTH_FIELDS, "extra")
+
+TOKEN_DATE_COLUMNS = ("received_at", "locally_changed_at")
+
+SURROUNDING_COLUMNS = (*schema.CONNECTION_COLUMNS, *TOKEN_DATE_COLUMNS)
 
 
 class FormerVersion(models.Model):
@@ -36,3 +46,82 @@ class FormerVersion(models.Model):
 
     class Meta:
         default_permissions = ()
+
+
+def build_former_version(record, fields, auth=None, *, by=None, run=None):
+    """What a record holds before a change, as a FormerVersion that is not stored yet.
+
+    `fields` names the attributes about to change, `auth` is what open_auth() gave (opened here if
+    it is needed and not given), `by` and `run` are the ids of the user and the import.
+    """
+    names = {ConnectionAuth._meta.get_field(name).attname for name in fields} - {
+        *TOKEN_DATE_COLUMNS
+    }
+    content = {
+        "record": str(record.pk),
+        "around": {name: _serialize(getattr(record, name)) for name in SURROUNDING_COLUMNS},
+        "was_binned": record.binned_at is not None,
+    }
+    if _touches_auth(names):
+        auth = record.open_auth()[0] if auth is None else auth
+        content["auth"] = {n: _serialize(v) for n, v in auth.items() if not isinstance(v, Sealed)}
+        # What does not open may do so again with another key.
+        content["closed"] = {n: v.token for n, v in auth.items() if isinstance(v, Sealed)}
+    return FormerVersion(
+        record=record,
+        version=record.version,
+        replaced_by_id=by,
+        run_id=run,
+        fields=sorted(names),
+        content=content,
+    )
+
+
+def open_content(held):
+    """What a FormerVersion holds, opened. Raises SealError: also where it is another record's."""
+    content = held.content.reveal()
+    if content.get("record") != str(held.record_id):
+        raise MisplacedError("This former version is of another record.")
+    return content
+
+
+def reseal_unreadable(text, record):
+    """Seal anew, within the JSON text of a `content`, what did not open then and does now.
+
+    `record` is the record's id. Returns the text, the same where nothing is new, and the names of
+    the values that still don't open.
+    """
+    content = json.loads(text)
+    newest, new, closed = keyring.key_ids()[0], {}, []
+    for name, token in content.get("closed", {}).items():
+        try:
+            if keyring.key_id_for(token) != newest:
+                new[name] = keyring.reseal(token, f"{record}/{name}")
+        except SealError:
+            closed.append(name)
+    if new:
+        content["closed"] |= new
+        text = FormerVersion._meta.get_field("content").encode(content)
+    return text, closed
+
+
+def _touches_auth(names):
+    return not {*AUTH_COLUMNS}.isdisjoint(names)
+
+
+def _serialize(value):
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def former_versions_of(record):
+    """What is kept of a record, newest first: pairs of a FormerVersion and the names of attributes
+    that were given other values since. Opens nothing.
+    """
+    since, found = set(), []
+    kept = record.former_versions.select_related("replaced_by", "run").defer(
+        "content", "run__result"
+    )
+    for held in kept.order_by("-version"):
+        since |= set(held.fields)
+        found.append((held, sorted(since)))
+    return found

@@ -1,20 +1,13 @@
 """The kinds of systems that connections lead to."""
 
-import re
-
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 
 from connections.encryption import keyring
 from connections.encryption.digests import token_url_digest
-from connections.json_format.issues import printable
+from connections.lib.text import in_one_line
 from connections.models.user_scope import scope_of
-
-
-def in_one_line(name):
-    """A stored name as it is shown and logged: on one line, and all of it to be seen."""
-    return printable(re.sub(r"[\t\r\n]", " ", name), 255)
 
 
 class IntegrationQuerySet(models.QuerySet):

@@ -1,6 +1,7 @@
 """Imports and changes of many: what they are to do, sealed, and what became of it."""
 
 import uuid
+from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
@@ -9,8 +10,13 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from connections import alive
-from connections.models.user_scope import scope_of
+from connections.lib import processes
+from connections.models.user_scope import PRODUCTION, scope_of
+
+DELETE_PERMISSION, CHANGE_PERMISSION = (
+    "connections.delete_connectionauth",
+    "connections.change_connectionauth",
+)
 
 
 class ImportRunQuerySet(models.QuerySet):
@@ -97,7 +103,7 @@ class ImportRun(models.Model):
         return (
             self.status == self.Status.RUNNING
             and self.heartbeat_at <= timezone.now() - self.HEARTBEAT_TIMEOUT
-            and not alive.is_alive(self.process)
+            and not processes.is_alive(self.process)
         )
 
     @property
@@ -207,3 +213,48 @@ class ImportChunk(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["run", "position"], name="import_chunk_position")
         ]
+
+
+def chunk_binding(run, position):
+    return f"import/{run.pk}/{position}"
+
+
+@dataclass(frozen=True)
+class Action:
+    """What can be done: its name on a page, the column it sets, and to what (None: asked for)."""
+
+    title: str
+    column: str = ""
+    value: object = None
+    permission: str = CHANGE_PERMISSION
+
+    @property
+    def needs_value(self):
+        return bool(self.column) and self.value is None
+
+    def is_applied_to(self, record, value):
+        """Whether a record is already as the action would make it."""
+        if self.column == "environment":
+            return (record.environment or PRODUCTION) == value
+        if self.column == "is_paused":
+            return bool(record.is_paused) == value
+        return self.column == "integration_id" and record.integration_id == value
+
+
+ACTIONS = {
+    "pause": Action(_("Pause"), "is_paused", True),
+    "resume": Action(_("Resume"), "is_paused", False),
+    "environment": Action(_("Set the environment"), "environment"),
+    "integration": Action(_("Set the integration"), "integration_id"),
+    "bin": Action(_("Move to the bin"), permission=DELETE_PERMISSION),
+}
+
+
+def action_of(run):
+    return ACTIONS[run.options["action"]]
+
+
+def title_of(run):
+    """Such as `Set the environment: Sandbox`."""
+    title, value = action_of(run).title, run.options["value"]
+    return f"{title}: {value}" if value else str(title)

@@ -7,7 +7,7 @@ from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 
-from connections.models.integration import in_one_line
+from connections.lib.text import in_one_line
 from connections.models.user_scope import scope_of
 
 SHARE_PERMISSION = "connections.share_views"

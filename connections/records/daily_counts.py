@@ -4,12 +4,13 @@ One row a day, written by the first who asks: the dashboard, or `take_snapshot`.
 """
 
 from collections import Counter
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import timedelta
 
-from django.db import OperationalError, connection
+from django.db import OperationalError
 from django.utils import timezone
 
+from connections.lib.database import no_busy_timeout
 from connections.models import ConnectionAuth, DailyCount, scope_of
 from connections.records.counts import UNFILTERED, count_groups
 
@@ -55,7 +56,7 @@ def yesterday(user, now, cells, place=UNFILTERED):
     rows = {row.day: row for row in DailyCount.objects.filter(day__in=[day, day - ONE_DAY])}
     scope = scope_of(user)
     if day not in rows:
-        with suppress(OperationalError), _no_busy_timeout():
+        with suppress(OperationalError), no_busy_timeout():
             store_today(now, None if scope.is_limited else cells)
     before = rows.get(day - ONE_DAY)
     if before is None:
@@ -65,22 +66,3 @@ def yesterday(user, now, cells, place=UNFILTERED):
         if scope.includes(integration, environment) and place.includes(integration, environment):
             was.update(counts)
     return was
-
-
-@contextmanager
-def _no_busy_timeout():
-    """A page that looks must not wait for one that writes: SQLite gives up at once.
-
-    Whoever looks next tries again. PostgreSQL has nothing to wait for.
-    """
-    if connection.vendor != "sqlite":
-        yield
-        return
-    connection.ensure_connection()
-    asked = connection.connection.execute
-    (patience,) = asked("PRAGMA busy_timeout").fetchone()
-    asked("PRAGMA busy_timeout = 0")
-    try:
-        yield
-    finally:
-        asked(f"PRAGMA busy_timeout = {patience:d}")

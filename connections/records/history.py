@@ -10,9 +10,15 @@ from typing import NamedTuple
 from django.db.models import Exists, JSONField, OuterRef, Q, Subquery, Value
 from django.utils.translation import gettext as _
 
-from connections.jobs import bulk_change
 from connections.json_format.schema import json_name
-from connections.models import AccessEvent, ChangeRun, ConnectionAuth, FormerVersion, ImportRun
+from connections.models import (
+    AccessEvent,
+    ChangeRun,
+    ConnectionAuth,
+    FormerVersion,
+    ImportRun,
+    runs,
+)
 from connections.records import recycle_bin
 
 ICONS = {
@@ -81,7 +87,7 @@ def _entry(at, _number, action, result, user, fields, why, options):
         why = _("File: %s") % why if why else ""
     elif options:
         what, icon = _("Changed with many others"), "sliders-horizontal"
-        why = bulk_change.title_of(ChangeRun(options=options))
+        why = runs.title_of(ChangeRun(options=options))
     return HistoryEntry(
         at,
         icon,

@@ -2,12 +2,13 @@
 
 from datetime import timedelta
 
-from django.db import connection, transaction
-from django.db.models import CharField, F, Value
+from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
 from connections.audit import log
-from connections.models import ConnectionAuth, FormerVersion, ImportRun
+from connections.lib.database import checkpoint_wal
+from connections.models import ConnectionAuth
 
 RETENTION = timedelta(days=7)
 SYSTEM_USER = "automatic"  # who purges what is old, whoever happens to visit
@@ -71,40 +72,10 @@ def purge(records, user=None):
             _log_records("purge", batch, len(batch), user)
         purged += len(batch)
     if purged:
-        _checkpoint_wal()
+        checkpoint_wal()
     return purged
-
-
-def _checkpoint_wal():
-    """Write SQLite's log back into the database: it holds copies of pages from before."""
-    if connection.vendor == "sqlite" and not connection.in_atomic_block:
-        with connection.cursor() as cursor:
-            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def purge_due_at(record):
     """When a record in the bin will be gone."""
     return record.binned_at + RETENTION
-
-
-def delete_expired():
-    """Purge what was in the bin for a week, forget what was replaced as long ago, and uploads.
-
-    Nothing is written where there is nothing to do: a page that looks must not wait for one
-    that writes. Whether there is, is one query.
-    """
-    now = timezone.now()
-    records = ConnectionAuth.all_objects.filter(binned_at__lte=now - RETENTION)
-    replaced = FormerVersion.objects.filter(replaced_at__lte=now - FormerVersion.RETENTION)
-    kinds = {"runs": ImportRun.expired(), "records": records, "replaced": replaced}
-    first, *others = (
-        old.values_list(Value(kind, output_field=CharField())) for kind, old in kinds.items()
-    )
-    due = {kind for (kind,) in first.union(*others)}
-    if "runs" in due:
-        ImportRun.delete_expired()
-    if "records" in due:
-        purge(records, SYSTEM_USER)
-    if "replaced" in due:
-        replaced.delete()
-        _checkpoint_wal()

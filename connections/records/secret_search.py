@@ -6,18 +6,22 @@ Nothing here shows a value, and each look is in the audit log before there is an
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db.models import Exists, OuterRef
+from django.db import transaction
+from django.db.models import Count, Exists, OuterRef
 
-from connections import fingerprints
 from connections.audit import log
 from connections.encryption import keyring
 from connections.encryption.digests import fingerprint, fingerprints_of
 from connections.encryption.keyring import SealError
-from connections.fingerprints import Holder
 from connections.json_format import schema
-from connections.lib import processes
-from connections.models import ConnectionAuth, FormerVersion, SecretFingerprint
-from connections.records import versions
+from connections.json_format.values import MAX_TEXT
+from connections.lib import database, processes
+from connections.models import ConnectionAuth, FormerVersion, SecretFingerprint, former_version
+
+MAX_SECRET_BYTES = MAX_TEXT  # bytes: no stored text is longer
+
+REBUILD_CHUNK_SIZE = 500  # records whose fingerprints are made anew at a time
+
 
 SEARCH_CHUNK_SIZE = 500  # former versions that are opened at a time
 MAX_RECORDS_PER_SECRET = 5  # records that a Group names
@@ -62,7 +66,7 @@ def search(secret, *, user=None, former=False, jobs=1):
     holders = {
         (holder.record.pk, holder.field): holder
         for text in spelled
-        for holder in fingerprints.find_holders(text, _visible_records(user))
+        for holder in find_holders(text, _visible_records(user))
     }
     found = SearchResult([holders[place] for place in sorted(holders)])
     if former:
@@ -109,7 +113,7 @@ def _search_former_versions(spelled, user, found, jobs):
     places = []
     look_into = _FormerVersionSearcher(kept, numbers, key)
     with processes.workers(look_into, processes.worker_count(jobs, kept.count())) as in_order:
-        for some, unopened in in_order(processes.id_ranges(kept, SEARCH_CHUNK_SIZE)):
+        for some, unopened in in_order(database.id_ranges(kept, SEARCH_CHUNK_SIZE)):
             places += some
             found.unopened += unopened
     by_id = _visible_records(user).defer_sealed().in_bulk([record for record, *_ in places])
@@ -130,9 +134,9 @@ class _FormerVersionSearcher:
 
     def __call__(self, ids):
         places, unopened = [], 0
-        for held in processes.filter_id_range(self.kept, *ids):
+        for held in database.filter_id_range(self.kept, *ids):
             try:
-                content = versions.open_content(held)
+                content = former_version.open_content(held)
             except SealError:
                 unopened += 1
                 continue
@@ -165,7 +169,7 @@ def shared_numbers_for_user(user=None, field=None):
     """The secrets that several records share, those with most holders first: a queryset of their
     numbers and counts, for groups(). `field` (wire name) looks at one field alone.
     """
-    return fingerprints.shared_numbers(_visible_fingerprints(user, field))
+    return shared_numbers(_visible_fingerprints(user, field))
 
 
 def shared_secrets(found, user=None, field=None):
@@ -195,3 +199,90 @@ def shared_secrets(found, user=None, field=None):
 def _visible_fingerprints(user, field):
     chosen = _for_visible_records(SecretFingerprint.objects, user)
     return chosen.filter(field=field) if field else chosen
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A record that holds a secret, and in which field (API spelling)."""
+
+    record: ConnectionAuth
+    field: str
+
+    def as_json(self):
+        return {
+            "id": str(self.record.pk),
+            "connection_id": self.record.connection_id,
+            "name": self.record.name,
+            "integration": self.record.integration_id,
+            "field": self.field,
+        }
+
+
+def find_holders(secret, records=None):
+    """The Holders of a secret among `records` (all that are in use). Opens nothing."""
+    number = fingerprint(secret, keyring.fingerprint_key())
+    found = list(SecretFingerprint.objects.filter(number=number).values_list("record", "field"))
+    records = ConnectionAuth.objects.all() if records is None else records
+    by_id = records.defer_sealed().in_bulk([record for record, _ in found])
+    holders = [
+        Holder(by_id[record], schema.to_camel_case(field))
+        for record, field in found
+        if record in by_id
+    ]
+    return sorted(holders, key=lambda holder: (holder.record.pk, holder.field))
+
+
+def iter_shared_holders(field=None, records=None):
+    """Secrets that several records hold: an iterator of lists of Holders, most holders first.
+
+    `field` (wire name) looks at one field alone. Names no value: what is shared stays closed.
+    """
+    records = ConnectionAuth.objects.all() if records is None else records
+    chosen = SecretFingerprint.objects.filter(record__in=records)
+    if field:
+        chosen = chosen.filter(field=field)
+    for number in shared_numbers(chosen).values_list("number", flat=True).iterator():
+        found = list(chosen.filter(number=number).values_list("record", "field"))
+        by_id = records.defer_sealed().in_bulk([record for record, _ in found])
+        yield [Holder(by_id[record], schema.to_camel_case(name)) for record, name in sorted(found)]
+
+
+def shared_numbers(chosen):
+    """The numbers that several records have among some SecretFingerprints (a queryset).
+
+    A queryset of dicts `number` and `records` (how many have it), those with most records first.
+    """
+    # The index alone tells which numbers come up again; few of them need a look at their records.
+    again = (
+        SecretFingerprint.objects.values("number")
+        .annotate(times=Count("*"))
+        .filter(times__gt=1)
+        .values("number")
+    )
+    return (
+        chosen.filter(number__in=again)
+        .values("number")
+        .annotate(records=Count("record", distinct=True))
+        .filter(records__gt=1)
+        .order_by("-records", "number")
+    )
+
+
+def rebuild_fingerprints(on_progress=None):
+    """Make the fingerprints of all records anew, as after `loaddata`. Returns how many records.
+
+    A field that does not open keeps those that it had.
+    """
+    key = keyring.fingerprint_key()
+    done = 0
+    for ids in database.id_ranges(ConnectionAuth.all_objects.all(), REBUILD_CHUNK_SIZE):
+        with transaction.atomic():
+            rows = ConnectionAuth.all_objects.select_for_update()
+            opened = {
+                record.pk: record.open_auth() for record in database.filter_id_range(rows, *ids)
+            }
+            SecretFingerprint.objects.replace(opened, key)
+            done += len(opened)
+        if on_progress:
+            on_progress(done)
+    return done

@@ -8,9 +8,9 @@ from django.utils.html import escape
 from django.utils.safestring import mark_safe
 
 from connections.console import wording
-from connections.console.dashboard.context import STATUS_LABELS
-from connections.console.pages.imports import CONFLICT_POLICIES
+from connections.console.labels import CONFLICT_POLICIES, STATUS_LABELS
 from connections.json_format.issues import translate_message
+from connections.lib.text import visible
 
 POLICY_LABELS = {name: label for name, label, _help in CONFLICT_POLICIES}
 
@@ -19,7 +19,7 @@ register.filter("ago", wording.relative_time)
 register.filter("duration", wording.duration)
 register.filter("exact", wording.format_datetime)
 register.filter("place", wording.issue_location)
-register.filter("visible", wording.visible)
+register.filter("visible", visible)
 register.filter("within", wording.mid_sentence)
 register.filter("in_words", translate_message)
 register.filter("bucket_label", lambda name: STATUS_LABELS.get(name, name))

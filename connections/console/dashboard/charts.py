@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from connections.console import wording
+from connections.console.wording import percent
 from connections.expiry import deadlines
 from connections.records.counts import breaks_param, sum_by
 
@@ -195,7 +196,3 @@ def _bar_height(count, largest):
     if not count:
         return 0
     return max(MIN_BAR_HEIGHT, round(count / largest * (PLOT_HEIGHT - 2 * MIN_BAR_HEIGHT)))
-
-
-def percent(number):
-    return f"{number:.3f}".rstrip("0").rstrip(".") + "%"

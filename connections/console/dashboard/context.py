@@ -6,13 +6,15 @@ from math import ceil
 
 from django.db.models import F, Q
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import ngettext
 
 from connections.audit import log
 from connections.console import wording
 from connections.console.dashboard import charts, keys
+from connections.console.labels import NEXT_STEPS, STATUS_LABELS
 from connections.encryption import keyring
 from connections.expiry import deadlines
+from connections.lib import text
 from connections.models import PRODUCTION, AccessEvent, ConnectionAuth, ImportRun, Integration
 from connections.records import daily_counts
 from connections.records.counts import (
@@ -23,26 +25,6 @@ from connections.records.counts import (
     sum_by,
 )
 
-STATUS_LABELS = {
-    "broken": gettext_lazy("Broken"),
-    "day": gettext_lazy("24 hours"),
-    "week": gettext_lazy("7 days"),
-    "month": gettext_lazy("30 days"),
-    "later": gettext_lazy("Later"),
-    "no_end": gettext_lazy("No known end"),
-    # What may be so besides.
-    "stale": gettext_lazy("Stale"),
-    "paused": gettext_lazy("Paused"),
-    "unreadable": gettext_lazy("Unreadable"),
-}
-NEXT_STEPS = {
-    "oauth2": gettext_lazy("Ask them to reconnect"),
-    "oauth1": gettext_lazy("Ask them to reconnect"),
-    "certificate": gettext_lazy("Upload a new certificate"),
-    "api_key": gettext_lazy("Paste a new API key"),
-    "other": gettext_lazy("Enter new credentials"),
-    "empty": gettext_lazy("Enter new credentials"),
-}
 MAX_INTEGRATIONS = 8
 MAX_NEEDING_PERSON = 12
 MAX_FILTER_CHOICES = 40  # more would be half of the page; the list has them all
@@ -190,7 +172,7 @@ def _largest_values(cells, key, current):
 def _filter_choices(place, part, options):
     return [
         {
-            "name": wording.visible(name),
+            "name": text.visible(name),
             "query": place._replace(**{part: value}).query(),
             "is_current": getattr(place, part) == value,
         }

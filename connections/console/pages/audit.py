@@ -15,7 +15,7 @@ from django.views.decorators.http import require_safe
 
 from connections.audit import log
 from connections.console.pages import context_for
-from connections.console.wording import csv_cell
+from connections.lib.text import csv_cell
 from connections.models import AccessEvent
 
 PAGE_SIZE = 50

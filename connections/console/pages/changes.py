@@ -15,9 +15,9 @@ from django.views.decorators.http import require_http_methods, require_safe
 from connections.accounts.sessions import does_not_extend_session
 from connections.console import wording
 from connections.console.pages import context_for
-from connections.jobs import bulk_change, runs, undo
+from connections.jobs import bulk_change, cleanup, runs, undo
 from connections.models import ChangeRun, ConnectionAuth, Integration
-from connections.records import recycle_bin
+from connections.models.runs import action_of, title_of
 
 Status = ChangeRun.Status
 
@@ -35,7 +35,7 @@ class IntegrationForm(forms.Form):
 
 def prepare(request, action, records):
     """What an action of the list answers: the page that says what it would do."""
-    recycle_bin.delete_expired()
+    cleanup.delete_expired()
     return redirect(
         "admin:connections_change_run", bulk_change.prepare(request.user, action, records).pk
     )
@@ -47,7 +47,7 @@ def _get_own_run(request, pk):
         raise PermissionDenied
     run = get_object_or_404(ChangeRun.objects.filter(user=request.user), pk=pk)
     run.user = request.user
-    if not request.user.has_perm(bulk_change.action_of(run).permission):
+    if not request.user.has_perm(action_of(run).permission):
         raise PermissionDenied
     return run
 
@@ -55,7 +55,7 @@ def _get_own_run(request, pk):
 @require_http_methods(["GET", "POST"])
 def change_run(request, pk):
     """Check what would happen, confirm, watch it, see what happened, undo it."""
-    recycle_bin.delete_expired()
+    cleanup.delete_expired()
     run = _get_own_run(request, pk)
     if request.method == "POST":
         return _handle_post(request, run)
@@ -82,7 +82,7 @@ def _handle_post(request, run):
     elif "continue" in request.POST:
         runs.resume(run)
     elif run.status == Status.UPLOADED:
-        if "value" in request.POST and bulk_change.action_of(run).needs_value:
+        if "value" in request.POST and action_of(run).needs_value:
             return _set_value(request, run, here)
         if "confirm" in request.POST and run.result:
             _start(request, run)
@@ -140,7 +140,7 @@ def _render(request, run, template, **context):
     refused = result["refused"] if result else {}
     context = context_for(
         request,
-        bulk_change.title_of(run),
+        title_of(run),
         run=run,
         result=result,
         action=run.options["action"],
@@ -184,14 +184,14 @@ def history(request):
     """Who changed many at once, when, and with which result."""
     if not request.user.has_perm("connections.view_connectionauth"):
         raise PermissionDenied
-    recycle_bin.delete_expired()
+    cleanup.delete_expired()
     begun = ChangeRun.objects.visible_to(request.user).exclude(status=Status.UPLOADED)
     begun = begun.select_related("user").order_by("-started_at", "pk")
     page = Paginator(begun, 50).get_page(request.GET.get("page"))
     rows = [
         (
             run,
-            bulk_change.title_of(run),
+            title_of(run),
             sum(run.result["refused"].values()),
             run.user == request.user,
         )

@@ -10,8 +10,8 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_safe
 
+from connections.console.fields import WriteOnlyTextarea
 from connections.console.pages import context_for
-from connections.console.records.forms import WriteOnlyTextarea
 from connections.encryption.digests import SECRET_FIELDS
 from connections.json_format import schema
 from connections.records import secret_search

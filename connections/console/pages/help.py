@@ -5,9 +5,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
-from connections.console.dashboard.context import STATUS_LABELS
+from connections.console.labels import EXPIRY_SOURCES, STATUS_LABELS
 from connections.console.pages import context_for
-from connections.console.records.page import EXPIRY_SOURCES
 
 # Each with the badges that it explains, keys of LABELS.
 STATUS_MEANINGS = (

@@ -4,7 +4,6 @@ import json
 from itertools import chain
 from urllib.parse import urlencode
 
-from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
@@ -20,77 +19,23 @@ from django.views.decorators.http import require_http_methods, require_safe
 from connections.accounts.permissions import import_permissions
 from connections.accounts.sessions import does_not_extend_session
 from connections.console import wording
-from connections.console.dashboard.context import STATUS_LABELS
+from connections.console.fields import UploadForm
+from connections.console.labels import CONFLICT_POLICIES, STATUS_LABELS
 from connections.console.pages import context_for
-from connections.console.records.forms import WriteOnlyTextarea
 from connections.console.uploads import MAX_UPLOAD
-from connections.encryption import keyring
 from connections.import_export import importer
-from connections.jobs import runs, undo
+from connections.jobs import chunks, cleanup, import_job, runs, undo
 from connections.json_format.issues import Issue, translate_message
-from connections.json_format.stream.sources import SpooledSource
 from connections.models import ImportRun, Integration
-from connections.records import recycle_bin
 
 REPORT_KEYS = tuple(Issue("", "").as_json())  # the keys of a line of the report
-EMPTY_RESULT = runs.ImportReport().partial_result(0)  # of a run that has not said how far it is
-CONFLICT_POLICIES = (
-    (
-        "update",
-        gettext_lazy("Update it"),
-        gettext_lazy("Plain fields become the file's. Secrets that the file lacks stay."),
-    ),
-    (
-        "replace",
-        gettext_lazy("Replace it"),
-        gettext_lazy("Exactly what the file says. What it lacks is cleared."),
-    ),
-    ("skip", gettext_lazy("Skip it"), gettext_lazy("Keep what is stored.")),
-    ("fail", gettext_lazy("Refuse the record"), gettext_lazy("And say so in the report.")),
-)
+EMPTY_RESULT = import_job.ImportReport().partial_result(
+    0
+)  # of a run that has not said how far it is
 RUNNING_TITLES = {  # titles, beside "Importing"
     "waiting": gettext_lazy("Import waiting"),
     "interrupted": gettext_lazy("Import interrupted"),
 }
-
-
-class UploadForm(forms.Form):
-    file = forms.FileField(
-        required=False,
-        label=gettext_lazy("Drop a file here, or choose one"),
-        allow_empty_file=True,
-    )
-    text = forms.CharField(
-        required=False,
-        strip=False,
-        label=gettext_lazy("Or paste JSON"),
-        # What was pasted is never sent back.
-        widget=WriteOnlyTextarea(attrs={"rows": 8, "spellcheck": "false", "autocomplete": "off"}),
-    )
-
-    def clean_file(self):
-        file = self.cleaned_data["file"]
-        if file and file.size > MAX_UPLOAD:
-            raise forms.ValidationError(
-                _("Over 200 MB. For large files there is the command import_connections.")
-            )
-        return file
-
-    def clean(self):
-        cleaned = super().clean()
-        if not cleaned.get("file") and not cleaned.get("text") and not self.errors:
-            raise forms.ValidationError(_("Choose a file, or paste JSON."))
-        if cleaned.get("file") and cleaned.get("text"):
-            raise forms.ValidationError(_("Either a file or pasted JSON, not both."))
-        return cleaned
-
-    def source(self):
-        """What was given, as a source (see reader)."""
-        if self.cleaned_data.get("file"):
-            return self.cleaned_data["file"].source
-        source = SpooledSource("pasted.json", keyring.seal_bytes, keyring.unseal_bytes)
-        source.write(self.cleaned_data["text"].encode("utf-8", "surrogatepass"))
-        return source
 
 
 def require_import_permission(user):
@@ -102,11 +47,11 @@ def require_import_permission(user):
 def import_page(request):
     """Choose a file or paste JSON; what comes in is sealed at once."""
     require_import_permission(request.user)
-    recycle_bin.delete_expired()
+    cleanup.delete_expired()
     form = UploadForm(request.POST or None, request.FILES or None)
     if request.method == "POST" and form.is_valid():
         return redirect(
-            "admin:connections_import_run", runs.store_upload(form.source(), request.user).pk
+            "admin:connections_import_run", chunks.store_upload(form.source(), request.user).pk
         )
     context = context_for(
         request,
@@ -154,7 +99,7 @@ def build_options(data, user, **more):
 @require_http_methods(["GET", "POST"])
 def import_run(request, pk):
     """Check what would happen, confirm, watch it, and see what happened."""
-    recycle_bin.delete_expired()
+    cleanup.delete_expired()
     run = get_own_run(request, pk)
     if run.finished_at:
         return _undo(request, run) if "undo" in request.POST else _import_done(request, run)
@@ -167,8 +112,8 @@ def import_run(request, pk):
 
 def _import_check(request, run):
     options = build_options(request.GET, request.user, dry_run=True)
-    preview = runs.ImportReport()
-    result = importer.run_import([runs.ChunkSource(run)], options, on_verdict=preview.add)
+    preview = import_job.ImportReport()
+    result = importer.run_import([chunks.ChunkSource(run)], options, on_verdict=preview.add)
     names = dict(Integration.objects.values_list("type", "name"))
     for verdict in chain.from_iterable(preview.verdicts_by_action.values()):
         verdict.integration = names.get(verdict.integration) or verdict.integration
@@ -219,8 +164,8 @@ def _import_done(request, run):
         result=result,
         stored=undo.stored_counts(run),
         may_undo=run.can_be_undone and _may_undo(request.user),
-        refused=errors[: runs.MAX_SHOWN_VERDICTS],
-        hidden_refusals=max(0, len(errors) - runs.MAX_SHOWN_VERDICTS),
+        refused=errors[: import_job.MAX_SHOWN_VERDICTS],
+        hidden_refusals=max(0, len(errors) - import_job.MAX_SHOWN_VERDICTS),
     )
     return TemplateResponse(request, "admin/connections/import_done.html", context)
 
@@ -260,9 +205,11 @@ def _handle_post(request, run):
         if "continue" in request.POST:
             runs.resume(run)
         else:
-            runs.confirm(run, build_options(request.POST, request.user))
+            import_job.confirm(run, build_options(request.POST, request.user))
     except runs.AlreadyRunning:  # the page says which one it waits for
-        chosen = {name: request.POST[name] for name in runs.STORED_OPTIONS if name in request.POST}
+        chosen = {
+            name: request.POST[name] for name in import_job.STORED_OPTIONS if name in request.POST
+        }
         here["Location"] += f"?{urlencode(chosen)}"
     except runs.CannotStart:
         messages.error(
@@ -345,7 +292,7 @@ def import_progress(request, pk):
 def import_history(request):
     """Who imported what, when, and with which result."""
     require_import_permission(request.user)
-    recycle_bin.delete_expired()
+    cleanup.delete_expired()
     confirmed = (
         ImportRun.objects.visible_to(request.user)
         .exclude(status=ImportRun.Status.UPLOADED)
@@ -376,7 +323,7 @@ def import_report(request, pk):
         lines = []
         options = build_options(request.GET, request.user, dry_run=True)
         importer.run_import(
-            [runs.ChunkSource(run)],
+            [chunks.ChunkSource(run)],
             options,
             on_verdict=lambda verdict: lines.extend(
                 json.dumps(issue.as_json()) + "\n" for issue in verdict.issues

@@ -5,8 +5,8 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
+from connections.console.fields import UploadForm
 from connections.console.pages import context_for
-from connections.console.pages.imports import UploadForm
 from connections.import_export import integrations
 from connections.json_format.issues import FileRefused, translate_message
 from connections.models import scope_of

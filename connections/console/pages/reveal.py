@@ -19,10 +19,10 @@ from django.views.decorators.http import require_http_methods
 
 from connections.accounts.reauthentication import reauthentication_required
 from connections.console import wording
+from connections.console.labels import field_label
 from connections.console.pages import context_for
-from connections.console.records.forms import field_label
 from connections.encryption.keyring import SealError
-from connections.json_format.issues import printable
+from connections.lib.text import printable
 from connections.models import SEALED_COLUMNS, ConnectionAuth
 from connections.records import reveal as records_reveal
 

@@ -12,9 +12,9 @@ from django.views.decorators.http import require_http_methods
 from connections.console import wording
 from connections.console.pages import context_for
 from connections.encryption.keyring import SealError
+from connections.jobs import cleanup
 from connections.json_format.schema import json_name
-from connections.models import ConnectionAuth, FormerVersion
-from connections.records import recycle_bin
+from connections.models import ConnectionAuth, FormerVersion, former_version
 from connections.records import versions as records_versions
 
 
@@ -28,13 +28,13 @@ def versions(request, pk):
         if not may_change:
             raise PermissionDenied
         return _restore_version(request, pk)
-    recycle_bin.delete_expired()
+    cleanup.delete_expired()
     record = get_object_or_404(
         ConnectionAuth.objects.visible_to(request.user).defer_sealed(), pk=pk
     )
     rows = [
         (held, [json_name(name) for name in held.fields], [json_name(name) for name in since])
-        for held, since in records_versions.former_versions_of(record)
+        for held, since in former_version.former_versions_of(record)
     ]
     context = context_for(
         request,

@@ -17,11 +17,10 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
-from connections.audited import AuditedAdmin
 from connections.console import wording
-from connections.console.dashboard.context import STATUS_LABELS
 from connections.console.filters import LIST_FILTERS, describe_query, needs_filter_choices
-from connections.console.mixins import PRESERVED_FILTERS_VAR, AllowedLookupsMixin
+from connections.console.labels import STATUS_LABELS
+from connections.console.mixins import PRESERVED_FILTERS_VAR, AllowedLookupsMixin, AuditedAdmin
 from connections.console.pages import changes as change_pages
 from connections.console.pages import exports, history
 from connections.console.records import neighbours
@@ -32,10 +31,16 @@ from connections.console.records.changelist import (
     UncountedChangeList,
 )
 from connections.console.records.forms import PLAIN_FORM_FIELDS, ConnectionAuthForm
-from connections.import_export.merge import CREDENTIAL_FIELDS, TOKEN_FIELDS
-from connections.json_format.schema import json_name
-from connections.models import ConnectionAuth, Integration, VersionConflict, scope_of
-from connections.records import recycle_bin, versions
+from connections.json_format.schema import CREDENTIAL_FIELDS, TOKEN_FIELDS, json_name
+from connections.lib.text import visible
+from connections.models import (
+    ConnectionAuth,
+    Integration,
+    VersionConflict,
+    former_version,
+    scope_of,
+)
+from connections.records import recycle_bin
 
 
 def badge(name, text):
@@ -46,7 +51,15 @@ def badge(name, text):
 class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
     form = ConnectionAuthForm
     lookups = tuple(list_filter.parameter_name for list_filter in LIST_FILTERS)
-    list_display = ("status", "title", "integration_label", "kind", "place", "breaks", "renewed_by")
+    list_display = (
+        "status",
+        "title",
+        "integration_label",
+        "kind",
+        "place",
+        "breaks",
+        "renewed_by",
+    )
     list_display_links = ("title",)
     list_filter = LIST_FILTERS
     list_per_page = 100
@@ -95,7 +108,7 @@ class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
 
     @admin.display(description=_("Environment"), ordering="environment")
     def place(self, obj):
-        return wording.visible(obj.environment_label)
+        return visible(obj.environment_label)
 
     @admin.display(description=_("Breaks"), ordering=F("breaks_at").asc(nulls_last=True))
     def breaks(self, obj):
@@ -319,7 +332,9 @@ class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
             obj.save()
         elif changed:
             before = ConnectionAuth.objects.get(pk=obj.pk)
-            versions.build_former_version(before, form.changed_names, by=request.user.pk).save()
+            former_version.build_former_version(
+                before, form.changed_names, by=request.user.pk
+            ).save()
             obj.save(update_fields=changed)
 
     def response_add(self, request, obj, post_url_continue=None):

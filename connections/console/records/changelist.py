@@ -7,8 +7,8 @@ from django.http import QueryDict
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 
-from connections.console.dashboard.context import STATUS_LABELS
 from connections.console.filters import BucketFilter, describe_filters
+from connections.console.labels import STATUS_LABELS
 from connections.expiry import deadlines
 from connections.models import SavedView
 

@@ -9,15 +9,18 @@ from datetime import timedelta, timezone
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.utils.translation import gettext, pgettext_lazy
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from connections.console import wording
-from connections.import_export.merge import CREDENTIAL_FIELDS, changed_endpoints
+from connections.console.fields import WriteOnlyTextarea
+from connections.console.labels import FIELD_HELP_TEXTS, field_label
 from connections.json_format import dates, schema, serialize
 from connections.json_format import entry as json_format_entry
 from connections.json_format.issues import MESSAGES, OUT_OF_SCOPE, translate_message
+from connections.json_format.schema import CREDENTIAL_FIELDS
 from connections.json_format.stream.tokenizer import MAX_DEPTH
+from connections.json_format.urls import changed_endpoints
 from connections.json_format.values import MASKED, MAX_SHORT_TEXT
 from connections.models import SEALED_COLUMNS, UNLIMITED, ConnectionAuth
 
@@ -62,81 +65,9 @@ PLAIN_FORM_FIELDS = tuple(
 PLAIN_MODEL_FIELDS = tuple(
     ConnectionAuth._meta.get_field(n) for n in (*PLAIN_FORM_FIELDS, "connection_id")
 )
-FIELD_LABELS = {
-    "access_token": _("Access token"),
-    "api_url": _("API address"),
-    "app_id": _("App id"),
-    "audience": _("Audience"),
-    "authorize_url": _("Authorise address"),
-    "client_id": _("Client id"),
-    "client_secret": _("Client secret"),
-    "connection_id": _("Connection id"),
-    "consumer_key": _("Consumer key"),
-    "consumer_secret": _("Consumer secret"),
-    "dev_api_key": _("Developer API key"),
-    "emails": _("E-mail addresses"),
-    "environment": _("Environment"),
-    "expires_in": _("Access lasts"),
-    "expiry_date": _("Access ends"),
-    "external_xref": _("Your reference"),
-    "extra": _("Keys that we do not know"),
-    "integration": _("Integration"),
-    "is_paused": _("Paused"),
-    "key": _("Key"),
-    "meta": _("Meta"),
-    "name": _("Name"),
-    "other_auth_info": _("Other credentials"),
-    "pem": _("Certificate"),
-    "refresh_token": _("Refresh token"),
-    "refresh_token_expires_date": _("Refresh ends"),
-    "refresh_token_expires_in": _("Refresh lasts"),
-    "refresh_url": _("Refresh address"),
-    "state": pgettext_lazy("field", "State"),
-    "token": _("Token"),
-    "token_url": _("Token address"),
-    "user_id": _("User id"),
-}
-FIELD_HELP_TEXTS = {
-    "emails": _("One address a line."),
-    "connection_id": _("The id that the API knows it by. It can't be changed later."),
-    "environment": _("Blank counts as Production."),
-    "expires_in": _("Seconds."),
-    "expiry_date": _("A whole instant, such as 2026-11-30 14:20 +01:00."),
-    "extra": _("Kept as they came, and written again by an export."),
-    "external_xref": _("Your own id for the customer. Shown in lists and exports."),
-    "is_paused": _("Kept as it is."),
-    "key": _("An API key, or the private key that belongs to the certificate."),
-    "meta": _("A JSON object."),
-    "other_auth_info": _("One credential a line."),
-    "pem": _("PEM text with its BEGIN and END lines."),
-    "refresh_token_expires_date": _("A whole instant, such as 2026-11-30 14:20 +01:00."),
-    "refresh_token_expires_in": _("Seconds."),
-}
 ONE_PER_LINE_KINDS = {"emails", "strings"}
 # An export puts meta into an auth object, a Connection and an array; an import reads that again.
 MAX_META_DEPTH = MAX_DEPTH - 3
-
-
-def field_label(name):
-    return FIELD_LABELS.get(name, name)
-
-
-class WriteOnlyTextarea(forms.Textarea):
-    """Never shows a value: not what is stored, nor what was just typed.
-
-    Forms send every line end as CRLF (WHATWG HTML, 4.10.22), so a script sends the exact text
-    as JSON beside it, under `<name>_json`; that one wins.
-    """
-
-    def format_value(self, value):
-        return ""
-
-    def value_from_datadict(self, data, files, name):
-        try:
-            exact = json.loads(data.get(f"{name}_json") or "null")
-        except ValueError:
-            exact = None
-        return exact if isinstance(exact, str) else super().value_from_datadict(data, files, name)
 
 
 class SealedFormField(forms.CharField):

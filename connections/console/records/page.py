@@ -5,41 +5,25 @@ from datetime import datetime
 
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from connections.console import wording
-from connections.console.dashboard.context import NEXT_STEPS, STATUS_LABELS
+from connections.console.labels import EXPIRY_SOURCES, NEXT_STEPS, STATUS_LABELS, field_label
 from connections.console.records import timeline
 from connections.console.records.forms import (
     EXPIRY_TITLE,
     IDENTITY_TITLE,
     MAIN_FIELDSETS,
     SIDE_FIELDSETS,
-    field_label,
 )
 from connections.encryption.fields import Sealed
 from connections.expiry import token_facts
 from connections.json_format import schema, serialize
 from connections.json_format.schema import json_name
+from connections.lib.text import visible
 from connections.models import SEALED_COLUMNS
 from connections.records import history
 
 MAX_HISTORY_ENTRIES = 5  # entries of the history beside the form
-
-EXPIRY_SOURCES = {
-    "expiry_date": (gettext_lazy("The API said so"), "expiryDate"),
-    "expires_in": (
-        gettext_lazy("The API's date of the tokens and how long they last"),
-        "expiresIn",
-    ),
-    "expires_in_estimate": (
-        gettext_lazy("How long they last, counted from when they came in"),
-        "expiresIn",
-    ),
-    "jwt": (gettext_lazy("The token says so itself"), "exp"),
-    "certificate": (gettext_lazy("The certificate says so"), "notAfter"),
-    "": (gettext_lazy("Nothing stored says when it ends"), ""),
-}
 
 
 def header(record, now):
@@ -53,7 +37,7 @@ def header(record, now):
     parts = [record.integration, record.get_auth_kind_display(), record.environment_label]
     return {
         "badges": badges,
-        "subtitle": wording.visible(", ".join(str(part) for part in parts if part)),
+        "subtitle": visible(", ".join(str(part) for part in parts if part)),
         "verdict": summary(record, now),
         "answers": answers(record, now),
     }
@@ -231,7 +215,7 @@ def _display_value(name, value):
     kind = schema.AUTH_FIELDS.get(name)
     if kind == "date":
         return wording.format_datetime(value, wording.DATETIME_SECONDS_FORMAT)
-    return str(serialize.normalize_number(value)) if kind == "number" else wording.visible(value)
+    return str(serialize.normalize_number(value)) if kind == "number" else visible(value)
 
 
 def _fact_lines(name, told):
@@ -275,7 +259,7 @@ def _fact_lines(name, told):
 def _token_names(record):
     """The integration's labels for other_auth_info, position by position."""
     names = record.integration.token_names if record.integration_id else []
-    return [(str(position), wording.visible(name)) for position, name in enumerate(names, 1)]
+    return [(str(position), visible(name)) for position, name in enumerate(names, 1)]
 
 
 def surrounding_fields(record, now):
@@ -297,7 +281,7 @@ def surrounding_fields(record, now):
     ):
         lines.append((label, wording.relative_time(moment, now), wording.format_datetime(moment)))
     lines.insert(7, (_("Code"), record.last_unhealthy_code, ""))
-    return [(label, wording.visible(text), time) for label, text, time in lines if text]
+    return [(label, visible(text), time) for label, text, time in lines if text]
 
 
 def api_json(record):
@@ -314,7 +298,7 @@ def api_json(record):
     for naming in ("camel", "snake"):
         auth = serialize.auth_json(values, naming=naming)
         written = serialize.connection_json(values, auth, naming=naming)
-        texts.append((naming, wording.visible(_indented(written))))  # an escape of JSON too
+        texts.append((naming, visible(_indented(written))))  # an escape of JSON too
     return texts
 
 

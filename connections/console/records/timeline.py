@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from connections.console import wording
-from connections.console.dashboard.charts import percent
+from connections.console.wording import percent
 from connections.expiry import token_facts
 
 # The scale is even near now and logarithmic beyond: hours and a year fit on one line.

@@ -11,13 +11,12 @@ from datetime import timedelta
 from django.db import DatabaseError
 from django.utils import timezone
 
-from connections.console import wording
 from connections.expiry import deadlines
+from connections.jobs import cleanup
 from connections.json_format.dates import iso
-from connections.json_format.issues import printable
+from connections.lib.text import csv_cell, printable
 from connections.management.base import LatchkeyCommand
 from connections.models import ConnectionAuth
-from connections.records import recycle_bin
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 DATE_COLUMNS = ("breaks_at", "access_expires_at", "refresh_expires_at")
@@ -70,7 +69,7 @@ class Command(LatchkeyCommand):
         )
         PRINTERS[format](self.stdout, now, counts, records)
         with suppress(DatabaseError):  # housekeeping, which must not change the answer
-            recycle_bin.delete_expired()
+            cleanup.delete_expired()
         code = 2 if counts["broken"] else 1 if breaking.exists() else 0
         if code:
             sys.exit(code)
@@ -111,7 +110,7 @@ def _print_csv(out, now, counts, records):
         return
     writer.writerow(COLUMNS)
     for row in records:
-        writer.writerow([wording.csv_cell(row[name]) for name in COLUMNS])
+        writer.writerow([csv_cell(row[name]) for name in COLUMNS])
 
 
 def _print_table(out, now, counts, records):

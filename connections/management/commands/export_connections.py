@@ -8,8 +8,8 @@ from tqdm import tqdm
 
 from connections.expiry import deadlines
 from connections.import_export import exporter
-from connections.json_format.issues import printable
 from connections.lib import processes
+from connections.lib.text import printable
 from connections.management.base import LatchkeyCommand, positive_int, utf8_text
 from connections.models import ConnectionAuth
 

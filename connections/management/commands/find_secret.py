@@ -7,10 +7,9 @@ import sys
 from django.core.management import CommandError
 from tqdm import tqdm
 
-from connections import fingerprints
 from connections.encryption.digests import SECRET_FIELDS
-from connections.json_format.issues import printable
 from connections.lib import processes
+from connections.lib.text import printable
 from connections.management.base import LatchkeyCommand
 from connections.models import ConnectionAuth
 from connections.records import secret_search
@@ -80,7 +79,7 @@ class Command(LatchkeyCommand):
             sys.exit(1)
 
     def list_shared(self, field, as_json):
-        groups = list(fingerprints.iter_shared_holders(field))
+        groups = list(secret_search.iter_shared_holders(field))
         if as_json:
             written = [[holder.as_json() for holder in group] for group in groups]
             self.stdout.write(json.dumps({"shared": written}))
@@ -97,7 +96,7 @@ class Command(LatchkeyCommand):
     def rebuild(self, as_json):
         total = ConnectionAuth.all_objects.count()
         with tqdm(total=total, unit=" records", disable=None) as bar:
-            count = fingerprints.rebuild_fingerprints(lambda done: bar.update(done - bar.n))
+            count = secret_search.rebuild_fingerprints(lambda done: bar.update(done - bar.n))
         said = {"rebuilt": count}
         self.stdout.write(json.dumps(said) if as_json else f"Made anew for {count} connections.")
 
@@ -107,7 +106,7 @@ def read_secret():
     if sys.stdin.isatty():
         secret = getpass.getpass("Secret (not shown): ")
     else:
-        secret = sys.stdin.buffer.read(fingerprints.MAX_SECRET_BYTES + 1).decode(errors="replace")
+        secret = sys.stdin.buffer.read(secret_search.MAX_SECRET_BYTES + 1).decode(errors="replace")
     if not secret.strip():
         raise CommandError("Give the secret on standard input.", returncode=2)
     return secret

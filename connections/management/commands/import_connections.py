@@ -14,12 +14,13 @@ from tqdm import tqdm
 from connections.audit import log
 from connections.encryption import keyring
 from connections.import_export import importer
-from connections.jobs import runs
+from connections.jobs import import_job
 from connections.json_format import entry as json_format_entry
-from connections.json_format.issues import FileRefused, Issue, printable
+from connections.json_format.issues import FileRefused, Issue
 from connections.json_format.stream.sources import open_source
 from connections.json_format.values import READERS
 from connections.lib import processes
+from connections.lib.text import printable
 from connections.management.base import LatchkeyCommand, positive_int
 
 MAX_SHOWN_ERRORS = 20  # refusals on the terminal; --report has them all
@@ -77,7 +78,7 @@ class Command(LatchkeyCommand):
     def handle(self, *, paths, report, run, **options):
         if bool(paths) == bool(run):
             raise CommandError("Name files to import, or --run ID, not both.", returncode=2)
-        self.shown, self.run, self.kept = 0, None, runs.ImportReport()
+        self.shown, self.run, self.kept = 0, None, import_job.ImportReport()
         if run:
             self.execute_run(run, options)
             return
@@ -94,7 +95,7 @@ class Command(LatchkeyCommand):
         is_server = options["verbosity"] == 0  # standard output is that of the server, then
         if is_server:
             log.log_to(sys.stdout)
-        result = runs.execute(pk, jobs=options["jobs"])
+        result = import_job.execute(pk, jobs=options["jobs"])
         if result is None:
             raise CommandError("No confirmed import of that id waits.", returncode=2)
         if not is_server:
@@ -126,7 +127,7 @@ class Command(LatchkeyCommand):
                 run = (
                     None
                     if chosen.dry_run
-                    else runs.create_command_run([source.name for source in sources])
+                    else import_job.create_command_run([source.name for source in sources])
                 )
                 result = importer.run_import(
                     sources,
@@ -135,7 +136,7 @@ class Command(LatchkeyCommand):
                     on_progress=lambda done, total: _update_bar(bar, done, total),
                     jobs=options["jobs"],
                 )
-                if run and runs.finish_command_run(run, result, chosen, self.kept.issues):
+                if run and import_job.finish_command_run(run, result, chosen, self.kept.issues):
                     self.run = str(run.pk)
             if self.report and result.refused_file:
                 self.report.write(Issue(**result.error, file=result.refused_file))

@@ -7,7 +7,7 @@ import uuid
 from django.core.management import CommandError
 
 from connections.jobs import undo
-from connections.json_format.issues import printable
+from connections.lib.text import printable
 from connections.management.base import LatchkeyCommand
 from connections.models import ImportRun
 

@@ -7,8 +7,8 @@ from json import dumps, loads
 from django.core.management import CommandError
 from tqdm import tqdm
 
-from connections.audit import log
-from connections.json_format.issues import printable
+from connections.audit import verify
+from connections.lib.text import printable
 from connections.management.base import LatchkeyCommand
 from connections.models import AccessEvent
 
@@ -37,10 +37,10 @@ class Command(LatchkeyCommand):
     def handle(self, *, anchor, head, json: bool, **options):
         started = time.monotonic()
         anchor = _read_anchor(anchor) if anchor else None
-        tally, faults, count = log.VerifyResult(), [], 0
+        tally, faults, count = verify.VerifyResult(), [], 0
         total = AccessEvent.objects.count()
         with tqdm(total=total, unit=" entries", disable=None, file=sys.stderr) as bar:
-            for fault in log.verify(tally, anchor, on_progress=bar.update):
+            for fault in verify.verify(tally, anchor, on_progress=bar.update):
                 count += 1
                 if count <= MAX_NAMED_FAULTS:
                     faults.append(fault)

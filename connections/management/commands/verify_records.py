@@ -7,8 +7,8 @@ import time
 from tqdm import tqdm
 
 from connections.jobs import integrity
-from connections.json_format.issues import printable
 from connections.lib import processes
+from connections.lib.text import printable
 from connections.management.base import LatchkeyCommand, positive_int
 from connections.models import ConnectionAuth
 

@@ -1,0 +1,84 @@
+"""Form fields and widgets of the console."""
+
+import json
+
+from django import forms
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from connections.console.uploads import MAX_UPLOAD
+from connections.encryption import keyring
+from connections.json_format.stream.sources import SpooledSource
+
+
+class WriteOnlyTextarea(forms.Textarea):
+    """Never shows a value: not what is stored, nor what was just typed.
+
+    Forms send every line end as CRLF (WHATWG HTML, 4.10.22), so a script sends the exact text
+    as JSON beside it, under `<name>_json`; that one wins.
+    """
+
+    def format_value(self, value):
+        return ""
+
+    def value_from_datadict(self, data, files, name):
+        try:
+            exact = json.loads(data.get(f"{name}_json") or "null")
+        except ValueError:
+            exact = None
+        return exact if isinstance(exact, str) else super().value_from_datadict(data, files, name)
+
+
+class UploadForm(forms.Form):
+    file = forms.FileField(
+        required=False,
+        label=gettext_lazy("Drop a file here, or choose one"),
+        allow_empty_file=True,
+    )
+    text = forms.CharField(
+        required=False,
+        strip=False,
+        label=gettext_lazy("Or paste JSON"),
+        # What was pasted is never sent back.
+        widget=WriteOnlyTextarea(attrs={"rows": 8, "spellcheck": "false", "autocomplete": "off"}),
+    )
+
+    def clean_file(self):
+        file = self.cleaned_data["file"]
+        if file and file.size > MAX_UPLOAD:
+            raise forms.ValidationError(
+                _("Over 200 MB. For large files there is the command import_connections.")
+            )
+        return file
+
+    def clean(self):
+        cleaned = super().clean()
+        if not cleaned.get("file") and not cleaned.get("text") and not self.errors:
+            raise forms.ValidationError(_("Choose a file, or paste JSON."))
+        if cleaned.get("file") and cleaned.get("text"):
+            raise forms.ValidationError(_("Either a file or pasted JSON, not both."))
+        return cleaned
+
+    def source(self):
+        """What was given, as a source (see reader)."""
+        if self.cleaned_data.get("file"):
+            return self.cleaned_data["file"].source
+        source = SpooledSource("pasted.json", keyring.seal_bytes, keyring.unseal_bytes)
+        source.write(self.cleaned_data["text"].encode("utf-8", "surrogatepass"))
+        return source
+
+
+class LinesField(forms.CharField):
+    """An array of texts, one a line."""
+
+    widget = forms.Textarea(attrs={"rows": 4})
+
+    def prepare_value(self, value):
+        return "\n".join(map(str, value)) if isinstance(value, list) else value
+
+    def to_python(self, value):
+        return [line.strip() for line in (value or "").splitlines() if line.strip()]
+
+    def has_changed(self, initial, data):
+        """Compared as it is shown: an item with a line break in it is not changed by that."""
+        return self.to_python(data) != self.to_python(self.prepare_value(initial))

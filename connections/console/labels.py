@@ -1,0 +1,115 @@
+"""The console's labels: of statuses, fields, sources of an expiry, conflict policies."""
+
+from django.utils.translation import gettext_lazy, pgettext_lazy
+from django.utils.translation import gettext_lazy as _
+
+CONFLICT_POLICIES = (
+    (
+        "update",
+        gettext_lazy("Update it"),
+        gettext_lazy("Plain fields become the file's. Secrets that the file lacks stay."),
+    ),
+    (
+        "replace",
+        gettext_lazy("Replace it"),
+        gettext_lazy("Exactly what the file says. What it lacks is cleared."),
+    ),
+    ("skip", gettext_lazy("Skip it"), gettext_lazy("Keep what is stored.")),
+    ("fail", gettext_lazy("Refuse the record"), gettext_lazy("And say so in the report.")),
+)
+
+
+FIELD_LABELS = {
+    "access_token": _("Access token"),
+    "api_url": _("API address"),
+    "app_id": _("App id"),
+    "audience": _("Audience"),
+    "authorize_url": _("Authorise address"),
+    "client_id": _("Client id"),
+    "client_secret": _("Client secret"),
+    "connection_id": _("Connection id"),
+    "consumer_key": _("Consumer key"),
+    "consumer_secret": _("Consumer secret"),
+    "dev_api_key": _("Developer API key"),
+    "emails": _("E-mail addresses"),
+    "environment": _("Environment"),
+    "expires_in": _("Access lasts"),
+    "expiry_date": _("Access ends"),
+    "external_xref": _("Your reference"),
+    "extra": _("Keys that we do not know"),
+    "integration": _("Integration"),
+    "is_paused": _("Paused"),
+    "key": _("Key"),
+    "meta": _("Meta"),
+    "name": _("Name"),
+    "other_auth_info": _("Other credentials"),
+    "pem": _("Certificate"),
+    "refresh_token": _("Refresh token"),
+    "refresh_token_expires_date": _("Refresh ends"),
+    "refresh_token_expires_in": _("Refresh lasts"),
+    "refresh_url": _("Refresh address"),
+    "state": pgettext_lazy("field", "State"),
+    "token": _("Token"),
+    "token_url": _("Token address"),
+    "user_id": _("User id"),
+}
+
+FIELD_HELP_TEXTS = {
+    "emails": _("One address a line."),
+    "connection_id": _("The id that the API knows it by. It can't be changed later."),
+    "environment": _("Blank counts as Production."),
+    "expires_in": _("Seconds."),
+    "expiry_date": _("A whole instant, such as 2026-11-30 14:20 +01:00."),
+    "extra": _("Kept as they came, and written again by an export."),
+    "external_xref": _("Your own id for the customer. Shown in lists and exports."),
+    "is_paused": _("Kept as it is."),
+    "key": _("An API key, or the private key that belongs to the certificate."),
+    "meta": _("A JSON object."),
+    "other_auth_info": _("One credential a line."),
+    "pem": _("PEM text with its BEGIN and END lines."),
+    "refresh_token_expires_date": _("A whole instant, such as 2026-11-30 14:20 +01:00."),
+    "refresh_token_expires_in": _("Seconds."),
+}
+
+
+EXPIRY_SOURCES = {
+    "expiry_date": (gettext_lazy("The API said so"), "expiryDate"),
+    "expires_in": (
+        gettext_lazy("The API's date of the tokens and how long they last"),
+        "expiresIn",
+    ),
+    "expires_in_estimate": (
+        gettext_lazy("How long they last, counted from when they came in"),
+        "expiresIn",
+    ),
+    "jwt": (gettext_lazy("The token says so itself"), "exp"),
+    "certificate": (gettext_lazy("The certificate says so"), "notAfter"),
+    "": (gettext_lazy("Nothing stored says when it ends"), ""),
+}
+
+
+STATUS_LABELS = {
+    "broken": gettext_lazy("Broken"),
+    "day": gettext_lazy("24 hours"),
+    "week": gettext_lazy("7 days"),
+    "month": gettext_lazy("30 days"),
+    "later": gettext_lazy("Later"),
+    "no_end": gettext_lazy("No known end"),
+    # What may be so besides.
+    "stale": gettext_lazy("Stale"),
+    "paused": gettext_lazy("Paused"),
+    "unreadable": gettext_lazy("Unreadable"),
+}
+
+NEXT_STEPS = {
+    "oauth2": gettext_lazy("Ask them to reconnect"),
+    "oauth1": gettext_lazy("Ask them to reconnect"),
+    "certificate": gettext_lazy("Upload a new certificate"),
+    "api_key": gettext_lazy("Paste a new API key"),
+    "other": gettext_lazy("Enter new credentials"),
+    "empty": gettext_lazy("Enter new credentials"),
+}
+
+
+def field_label(name):
+    return FIELD_LABELS.get(name, name)
