@@ -50,7 +50,7 @@ bench-find: .venv/run.stamp  ## look for a secret among 1,000,000 connections (5
 	@$(venv) benchmarks/find.py
 
 screenshots: .venv/dev.stamp  ## take the pictures in docs/screenshots anew, from a made-up store (needs Chromium)
-	@$(venv) -m pytest -q tests/screenshots.py
+	@$(venv) -m pytest -q tests/docs/screenshots.py
 
 lint: .venv/dev.stamp  ## check style and formatting
 	@$(venv) -m ruff check .

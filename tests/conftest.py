@@ -13,12 +13,12 @@ from playwright.sync_api import expect
 
 from connections.encryption import keyring
 from connections.jobs import import_job, runs
-from tests.browsing import sign_in
-from tests.change_runs import many, three  # noqa: F401 (fixtures)
-from tests.helpers import NOW
-from tests.import_runs import launched, run, small_batches  # noqa: F401 (fixtures)
-from tests.installation import Installation
-from tests.stores import VENDOR, stores  # noqa: F401 (a fixture)
+from tests.support.browser import sign_in
+from tests.support.change_runs import many, three  # noqa: F401 (fixtures)
+from tests.support.helpers import NOW
+from tests.support.import_runs import launched, run, small_batches  # noqa: F401 (fixtures)
+from tests.support.installation import Installation
+from tests.support.stores import VENDOR, stores  # noqa: F401 (a fixture)
 
 IN_PROCESSES = {"stores", "installed"}  # fixtures
 CHROMIUM = "/usr/bin/chromium"

@@ -1,0 +1,168 @@
+"""Guessing: at most 10 tries a person in a quarter of an hour, and no lock-out for good."""
+
+import hashlib
+import time
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.contrib.auth.signals import user_login_failed
+from django.db import connection
+from django.test import Client
+
+from tests.support.helpers import NOW, latest_event
+
+pytestmark = pytest.mark.django_db
+
+LOGIN = "/admin/account/login/"
+BROWSER = Client()  # one for all: making them takes longer than the tries
+
+
+@pytest.fixture
+def tried():
+    """How many passwords of each name were compared: a Counter."""
+    counted = Counter()
+
+    def count(credentials, **kwargs):
+        counted[credentials["username"]] += 1
+
+    user_login_failed.connect(count)
+    yield counted
+    user_login_failed.disconnect(count)
+
+
+def guess(name="admin", password="wrong", number=0, **headers):
+    """A try from an address that depends on `number`, without a cookie of those before."""
+    address = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+    BROWSER.cookies.clear()
+    return BROWSER.post(
+        LOGIN, {"login": name, "password": password}, **{"REMOTE_ADDR": address, **headers}
+    )
+
+
+def is_in(response):
+    return response.status_code == 302 and response.url == "/admin/"
+
+
+def test_a_thousand_guesses_over_fifty_people_from_changing_addresses(clock, tried):
+    people = [f"person-{number}" for number in range(50)]
+    for name in people:
+        User.objects.create_user(name, password="right", is_staff=True)
+    for number in range(1000):
+        if number % 100 == 0:
+            clock.shift(timedelta(seconds=80))  # 800 seconds in all
+        guess(people[number % 50], f"guess {number}", number)
+    assert tried == dict.fromkeys(people, 10)
+    assert not is_in(guess(people[0], "right", 2000))
+    clock.move_to(NOW + timedelta(seconds=800 + 15 * 60 + 1))
+    for number, name in enumerate(people):
+        assert is_in(guess(name, "right", 3000 + number))
+
+
+def test_in_no_quarter_of_an_hour_are_there_more_than_ten(clock, admin_user, tried):
+    times = []
+    for number in range(240):  # an hour
+        clock.shift(timedelta(seconds=15))
+        guess(number=number)
+        times += [time.time()] * (tried["admin"] - len(times))
+    assert len(times) == 40
+    assert all(times[at + 10] - times[at] >= 15 * 60 for at in range(30))
+
+
+def test_neither_the_host_nor_the_port_nor_the_header_of_an_address_begins_a_new_count(
+    clock, admin_user, tried
+):
+    for number in range(30):
+        host = ("localhost", "testserver")[number % 2]
+        guess(
+            number=number,
+            HTTP_HOST=f"{host}:{9000 + number}",
+            HTTP_X_FORWARDED_FOR=f"192.0.2.{number}",
+        )
+    assert tried == {"admin": 10}
+
+
+def test_tries_that_are_refused_prolong_nothing(clock, admin_user):
+    for number in range(10):
+        guess(number=number)
+    for number in range(14):
+        clock.shift(timedelta(minutes=1))
+        assert b"Too many tries." in guess(password="password", number=100 + number).content
+    clock.shift(timedelta(minutes=1, seconds=1))
+    assert is_in(guess(password="password", number=200))
+
+
+def test_the_right_password_is_not_counted(clock, admin_user):
+    for number in range(30):
+        assert is_in(guess(password="password", number=number))
+
+
+def test_a_person_is_not_kept_out_by_guesses_at_others(clock, admin_user):
+    for number in range(20):
+        guess("somebody", number=number)
+    assert is_in(guess(password="password", number=99))
+
+
+def test_an_address_may_be_wrong_fifty_times(clock, admin_user, tried):
+    for number in range(60):
+        if number % 25 == 0:
+            clock.shift(timedelta(minutes=1, seconds=1))  # else the page itself is refused
+        guess(f"name {number}")
+    assert sum(tried.values()) == 50
+    assert not is_in(guess(password="password"))
+    assert is_in(guess(password="password", number=1))
+    clock.shift(timedelta(minutes=15))
+    assert is_in(guess(password="password"))
+
+
+def test_the_page_may_be_sent_thirty_times_a_minute_from_an_address(clock, admin_user):
+    answers = [guess(f"name {number}").status_code for number in range(31)]
+    assert answers[-1] == 429
+    assert set(answers[:30]) == {200}
+
+
+def test_the_limit_is_in_the_audit_log(clock, admin_user):
+    for number in range(11):
+        guess(number=number)
+    refused = latest_event("login_failed")
+    assert (refused.user, refused.result, refused.reason) == ("admin", "refused", "Too many tries")
+
+
+def test_proofs_of_presence_and_password_changes_count_too(clock, admin_client, tried):
+    new = {"password1": "a b c 8 9 d", "password2": "a b c 8 9 d"}
+    for _ in range(6):
+        clock.shift(timedelta(seconds=20))
+        admin_client.post("/admin/account/reauthenticate/", {"password": "wrong"})
+        admin_client.post("/admin/account/password/", {"oldpassword": "wrong", **new})
+    assert tried == {"admin": 10}
+    refused = admin_client.post("/admin/account/password/", {"oldpassword": "password", **new})
+    assert b"Too many tries." in refused.content
+    clock.shift(timedelta(minutes=13, seconds=21))
+    changed = admin_client.post("/admin/account/password/", {"oldpassword": "password", **new})
+    assert changed.url == LOGIN
+
+
+def test_the_page_that_changes_a_password_may_be_sent_ten_times(clock, admin_client):
+    answers = [
+        admin_client.post("/admin/account/password/", {"oldpassword": ""}).status_code
+        for _ in range(11)
+    ]
+    assert answers == [*[200] * 10, 429]
+
+
+def test_it_is_counted_where_all_machines_see_it(clock, admin_user):
+    guess()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT cache_key FROM connections_cache")
+        keys = [key for (key,) in cursor.fetchall()]
+    assert sum("login_failed" in key for key in keys) == 2  # of the person and of the address
+
+
+def test_a_password_that_is_typed_as_a_name_can_not_be_guessed_from_the_count(clock, admin_user):
+    guess("my-password-1")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT cache_key FROM connections_cache")
+        keys = "".join(key for (key,) in cursor.fetchall())
+    for text in ("my-password-1", "password:my-password-1"):
+        assert hashlib.sha256(text.encode()).hexdigest() not in keys

@@ -1,0 +1,284 @@
+"""The second step: by app or recovery code, when it is a must, and what lies in the database."""
+
+import json
+import re
+from datetime import timedelta
+from io import StringIO
+
+import pytest
+from allauth.mfa.models import Authenticator
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value
+from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
+from django.core.management import CommandError, call_command
+from django.test import Client
+
+from connections.accounts import mfa
+from connections.encryption import keyring
+from connections.jobs import key_rotation
+from connections.models import AccessEvent
+from tests.support.helpers import latest_event
+from tests.support.passkeys import SoftPasskey
+from tests.support.sign_in import (
+    ACCOUNT,
+    CODE,
+    LOGIN,
+    SECRET,
+    challenge_of,
+    code,
+    give_password,
+    is_signed_in,
+    prove,
+)
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
+
+
+@pytest.fixture
+def protected(client, admin_user):
+    """The user admin, with an app for codes."""
+    TOTP.activate(admin_user, SECRET)
+    return admin_user
+
+
+def wrong_code():
+    return format_hotp_value((int(code()) + 1) % 10**6)
+
+
+def give_code(client, given):
+    return client.post(CODE, {"code": given})
+
+
+def test_the_password_alone_opens_nothing(client, protected):
+    assert give_password(client).url == CODE
+    for path in ("/admin/", "/admin/connections/connectionauth/", f"{ACCOUNT}/mfa/"):
+        assert client.get(path).status_code == 302
+    assert not AccessEvent.objects.filter(action="login").exists()
+
+
+def test_the_code_opens(client, protected):
+    give_password(client)
+    assert give_code(client, code()).url == "/admin/"
+    assert is_signed_in(client)
+    assert latest_event("login").user == "admin"
+
+
+def test_a_wrong_code_does_not_and_is_recorded(client, protected):
+    give_password(client)
+    refused = give_code(client, wrong_code())
+    assert b"That code is wrong, or was used before." in refused.content
+    assert not is_signed_in(client)
+    failed = latest_event("login_failed")
+    assert (failed.user, failed.reason, failed.result) == ("admin", "Wrong code", "failed")
+
+
+def test_a_code_counts_once(client, protected):
+    give_password(client)
+    give_code(client, code())
+    other = Client()
+    give_password(other)
+    assert b"was used before" in give_code(other, code()).content
+
+
+def test_codes_can_not_be_guessed(client, clock, protected):
+    """10 tries, and then even the right one has to wait."""
+    give_password(client)
+    for _ in range(10):
+        give_code(client, wrong_code())
+    assert b"Too many tries." in give_code(client, code()).content
+    clock.shift(timedelta(minutes=15, seconds=1))
+    give_password(client)
+    assert give_code(client, code()).url == "/admin/"
+
+
+def test_the_password_page_can_not_be_left_out(client, protected):
+    assert client.get(CODE).url == LOGIN
+    assert give_code(client, code()).url == LOGIN
+    assert not is_signed_in(client)
+
+
+def test_setting_up_an_app(client, admin_user, django_capture_on_commit_callbacks):
+    give_password(client)
+    assert client.get(f"{ACCOUNT}/mfa/totp/activate/").url.startswith(f"{ACCOUNT}/reauthenticate/")
+    prove(client)
+    page = client.get(f"{ACCOUNT}/mfa/totp/activate/").content.decode()
+    assert 'src="data:image/svg+xml;base64,' in page
+    secret = re.search(r'id="secret" value="(\w+)"', page)[1]
+
+    wrong = client.post(f"{ACCOUNT}/mfa/totp/activate/", {"code": "000000"}).content.decode()
+    assert re.search(r'id="secret" value="(\w+)"', wrong)[1] == secret
+    with django_capture_on_commit_callbacks(execute=True):
+        done = client.post(f"{ACCOUNT}/mfa/totp/activate/", {"code": code(secret)})
+    assert done.url == f"{ACCOUNT}/mfa/recovery-codes/"
+    change = latest_event("change")
+    assert (change.record_name, change.fields) == ("admin", ["second_factor"])
+
+    other = Client()
+    give_password(other)
+    assert not is_signed_in(other)
+
+
+def test_the_secret_is_never_in_the_database_in_clear(client, admin_user):
+    give_password(client)
+    prove(client)
+    page = client.get(f"{ACCOUNT}/mfa/totp/activate/").content.decode()
+    secret = re.search(r'id="secret" value="(\w+)"', page)[1]
+    for session in Session.objects.all():
+        assert secret not in json.dumps(session.get_decoded())
+    client.post(f"{ACCOUNT}/mfa/totp/activate/", {"code": code(secret)})
+    shown = client.get(f"{ACCOUNT}/mfa/recovery-codes/").content.decode()
+    stored = json.dumps([*Authenticator.objects.values_list("data", flat=True)])
+    for hidden in (secret, *re.findall(r"^\d{8}$", shown, re.M)):
+        assert hidden not in stored
+    for row in Authenticator.objects.all():
+        assert keyring.is_authentic(row.data[mfa.SECRET_DATA_KEYS[row.type]])
+
+
+def test_recovery_codes_are_shown_once_and_each_signs_in_once(client, protected):
+    RecoveryCodes.activate(protected)
+    give_password(client)
+    give_code(client, code())
+    prove(client)
+    first = client.get(f"{ACCOUNT}/mfa/recovery-codes/").content.decode()
+    again = client.get(f"{ACCOUNT}/mfa/recovery-codes/").content.decode()
+    codes = re.findall(r"\b\d{8}\b", first)
+    assert len(codes) == 10
+    assert not re.search(r"\b\d{8}\b", again)
+    assert client.get(f"{ACCOUNT}/mfa/recovery-codes/download/").status_code == 403
+
+    for expected in (True, False):
+        other = Client()
+        give_password(other)
+        give_code(other, codes[0])
+        assert is_signed_in(other) is expected
+
+
+def test_new_recovery_codes_replace_the_old(client, protected):
+    old = RecoveryCodes.activate(protected).generate_codes()
+    give_password(client)
+    give_code(client, code())
+    prove(client)
+    client.post(f"{ACCOUNT}/mfa/recovery-codes/generate/")
+    other = Client()
+    give_password(other)
+    give_code(other, old[0])
+    assert not is_signed_in(other)
+
+
+def test_without_the_last_factor_its_recovery_codes_go(client, protected):
+    RecoveryCodes.activate(protected)
+    give_password(client)
+    give_code(client, code())
+    prove(client)
+    assert client.post(f"{ACCOUNT}/mfa/totp/deactivate/").url == f"{ACCOUNT}/mfa/"
+    assert not Authenticator.objects.exists()
+    assert latest_event("change").reason.startswith("Removed")
+
+
+# What was begun with a password alone
+
+
+def set_up_app(client):
+    prove(client)
+    page = client.get(f"{ACCOUNT}/mfa/totp/activate/")
+    return client.post(
+        f"{ACCOUNT}/mfa/totp/activate/", {"code": code(page.context["form"].secret)}
+    )
+
+
+def set_up_passkey(client):
+    prove(client)
+    page = client.get(f"{ACCOUNT}/mfa/webauthn/add/")
+    made = SoftPasskey(User.objects.get()).register(
+        challenge_of(page.context["js_data"]["creation_options"])
+    )
+    form = {"name": "My key", "passwordless": "on", "credential": json.dumps(made)}
+    return client.post(f"{ACCOUNT}/mfa/webauthn/add/", form)
+
+
+@pytest.mark.parametrize("set_up", [set_up_app, set_up_passkey])
+@pytest.mark.parametrize("is_required", [False, True])
+def test_setting_one_up_ends_the_other_sessions_of_that_person(
+    client, admin_user, settings, set_up, is_required, django_capture_on_commit_callbacks
+):
+    thief, other = Client(), Client()
+    for browser in (client, thief):
+        give_password(browser)
+    settings.REQUIRE_MFA = is_required
+    with django_capture_on_commit_callbacks(execute=True):
+        assert set_up(client).url == f"{ACCOUNT}/mfa/recovery-codes/"
+    other.force_login(User.objects.create_user("bob", is_staff=True))
+    settings.REQUIRE_MFA = False
+    assert [is_signed_in(browser) for browser in (client, thief, other)] == [True, False, True]
+    assert give_password(thief).url == CODE
+
+
+# REQUIRE_MFA
+
+
+@pytest.fixture
+def required(settings):
+    settings.REQUIRE_MFA = True
+
+
+PLACES = ("/admin/", "/admin/import/", "/admin/audit/", "/admin/auth/user/", "/admin/no/such/")
+
+
+def test_without_a_second_step_everything_leads_to_setting_one_up(client, admin_user, required):
+    give_password(client)
+    for path in PLACES:
+        for method in (client.get, client.post):
+            assert method(path).url == f"{ACCOUNT}/mfa/", path
+    assert b"Set up a second step first." in client.get(f"{ACCOUNT}/mfa/").content
+    for path in ("logout/", "mfa/totp/activate/", "mfa/webauthn/add/", "password/"):
+        assert client.get(f"{ACCOUNT}/{path}").headers.get("Location") != f"{ACCOUNT}/mfa/"
+
+
+def test_recovery_codes_alone_are_no_second_step(client, admin_user, required):
+    RecoveryCodes.activate(admin_user)
+    give_password(client)
+    assert client.get("/admin/").url == f"{ACCOUNT}/mfa/"
+
+
+def test_with_one_the_console_opens(client, protected, required):
+    give_password(client)
+    give_code(client, code())
+    assert is_signed_in(client)
+    prove(client)
+    client.post(f"{ACCOUNT}/mfa/totp/deactivate/")
+    assert client.get("/admin/").url == f"{ACCOUNT}/mfa/"
+
+
+# Keys, and losing everything
+
+
+def test_a_new_key_takes_the_second_steps_along(client, protected, settings):
+    RecoveryCodes.activate(protected)
+    settings.FERNET_KEYS = [keyring.generate_key(), *settings.FERNET_KEYS]
+    assert key_rotation.old_key_usage().rows == 2
+    assert key_rotation.rotate().rotated == 2
+    assert key_rotation.old_key_usage().rows == 0
+    give_password(client)
+    assert give_code(client, code()).url == "/admin/"
+
+
+def test_one_that_does_not_open_is_named_and_no_error_page(client, protected):
+    Authenticator.objects.update(data={"secret": "damaged"})
+    (row,) = Authenticator.objects.all()
+    assert key_rotation.rotate().bad == [("mfa.Authenticator", row.pk, "secret")]
+    give_password(client)
+    assert b"does not open with the keys that are set" in give_code(client, "123456").content
+
+
+def test_reset_mfa_lets_somebody_in_who_has_lost_everything(client, protected):
+    RecoveryCodes.activate(protected)
+    out = StringIO()
+    call_command("reset_mfa", "admin", "--json", stdout=out)
+    assert json.loads(out.getvalue()) == {"removed": ["TOTP Authenticator", "Recovery codes"]}
+    assert latest_event("change").fields == ["second_factor"]
+    assert give_password(client).url == "/admin/"
+    call_command("reset_mfa", "admin", stdout=out)
+    assert out.getvalue().endswith("Removed: nothing, there was none.\n")
+    with pytest.raises(CommandError, match="no user of that name"):
+        call_command("reset_mfa", "nobody")

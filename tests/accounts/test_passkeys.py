@@ -1,0 +1,120 @@
+"""Passkeys: added, asked for after the password, and signing in by themselves."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from allauth.mfa.totp.internal.auth import TOTP
+from django.contrib.auth.models import User
+from django.test import Client
+
+from connections.models import AccessEvent
+from tests.support.helpers import latest_event
+from tests.support.passkeys import SoftPasskey
+from tests.support.sign_in import (
+    ACCOUNT,
+    CODE,
+    LOGIN,
+    SECRET,
+    challenge_of,
+    give_password,
+    is_signed_in,
+    prove,
+)
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
+
+
+def sign_in_by_passkey(client, key, **changes):
+    asked = client.get(f"{ACCOUNT}/mfa/webauthn/login/", HTTP_ACCEPT="application/json").json()
+    answer = key.sign(challenge_of(asked["request_options"])) | changes
+    return client.post(f"{ACCOUNT}/mfa/webauthn/login/", {"credential": json.dumps(answer)})
+
+
+def test_a_passkey_is_added_and_signs_in_by_itself(client, admin_user):
+    give_password(client)
+    prove(client)
+    page = client.get(f"{ACCOUNT}/mfa/webauthn/add/")
+    key = SoftPasskey(admin_user)
+    made = key.register(challenge_of(page.context["js_data"]["creation_options"]))
+    form = {"name": "My key", "passwordless": "on", "credential": json.dumps(made)}
+    assert client.post(f"{ACCOUNT}/mfa/webauthn/add/", form).status_code == 302
+    assert b"My key" in client.get(f"{ACCOUNT}/mfa/webauthn/").content
+
+    other = Client()
+    assert sign_in_by_passkey(other, key).url == "/admin/"
+    assert is_signed_in(other)
+
+
+def test_a_passkey_is_a_second_step_after_the_password(client, admin_user):
+    key = SoftPasskey(admin_user, alone=False)
+    key.store()
+    assert give_password(client).url == CODE
+    options = client.get(CODE).context["js_data"]["request_options"]
+    answer = json.dumps(key.sign(challenge_of(options)))
+    assert client.post(CODE, {"credential": answer}).url == "/admin/"
+    assert is_signed_in(client)
+
+
+def test_an_answer_to_another_challenge_or_of_another_key_opens_nothing(client, admin_user):
+    key = SoftPasskey(admin_user)
+    key.store()
+    client.get(f"{ACCOUNT}/mfa/webauthn/login/", HTTP_ACCEPT="application/json")
+    old = json.dumps(key.sign("AAAA"))
+    client.post(f"{ACCOUNT}/mfa/webauthn/login/", {"credential": old})
+    assert not is_signed_in(client)
+    sign_in_by_passkey(client, SoftPasskey(admin_user))
+    assert not is_signed_in(client)
+
+
+def test_by_itself_it_signs_in_only_with_a_fingerprint_a_face_or_a_pin(client, clock, admin_user):
+    """Whoever finds a key has none of these."""
+    key = SoftPasskey(admin_user)
+    key.store()
+    address = f"{ACCOUNT}/mfa/webauthn/login/"
+    asked = client.get(address, HTTP_ACCEPT="application/json").json()
+    found = key.sign(challenge_of(asked["request_options"]), verified=False)
+    client.post(address, {"credential": json.dumps(found)})
+    assert not is_signed_in(client)
+    # Nor with the challenge of the finder's own second step, which needs none, once that is over.
+    finder = User.objects.create_user("finder", password="password", is_staff=True)
+    TOTP.activate(finder, SECRET)
+    client.post(LOGIN, {"login": "finder", "password": "password"})
+    challenge = challenge_of(client.get(CODE).context["js_data"]["request_options"])
+    clock.shift(timedelta(minutes=16))
+    found = key.sign(challenge, verified=False)
+    client.post(address, {"credential": json.dumps(found)})
+    assert not is_signed_in(client)
+
+
+def test_what_is_refused_of_a_passkey_is_recorded(client, admin_user):
+    SoftPasskey(admin_user).store()
+    wrong = SoftPasskey(admin_user)
+    sign_in_by_passkey(client, wrong)
+    failed = latest_event("login_failed")
+    assert (failed.user, failed.reason, failed.result) == ("", "Passkey refused", "failed")
+    give_password(client)
+    challenge = challenge_of(client.get(CODE).context["js_data"]["request_options"])
+    client.post(CODE, {"credential": json.dumps(wrong.sign(challenge))})
+    failed = latest_event("login_failed")
+    assert (failed.user, failed.reason, failed.result) == ("admin", "Passkey refused", "failed")
+    assert AccessEvent.objects.filter(action="login_failed").count() == 2
+
+
+@pytest.mark.parametrize("change", [{"is_staff": False}, {"is_active": False}])
+def test_a_passkey_is_no_way_around_being_switched_off(client, admin_user, change):
+    key = SoftPasskey(admin_user)
+    key.store()
+    User.objects.update(**change)
+    assert sign_in_by_passkey(client, key).url == f"{ACCOUNT}/inactive/"
+    assert not is_signed_in(client)
+    assert not AccessEvent.objects.filter(action="login").exists()
+    refused = latest_event("login_failed")
+    assert (refused.user, refused.reason, refused.result) == ("admin", "Switched off", "refused")
+
+
+@pytest.mark.parametrize("nonsense", ["", "{}", "[]", "null", '{"response": {"userHandle": 5}}'])
+def test_nonsense_in_place_of_a_passkey_is_refused(client, admin_user, nonsense):
+    answer = client.post(f"{ACCOUNT}/mfa/webauthn/login/", {"credential": nonsense})
+    assert answer.status_code < 500
+    assert not is_signed_in(client)

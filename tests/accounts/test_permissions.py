@@ -1,0 +1,202 @@
+"""Who may see which page: the four groups, strangers, and those without a permission."""
+
+import pytest
+from django.contrib.auth.models import Group, Permission, User
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from connections.models import ConnectionAuth, ImportRun, Integration
+from tests.support.helpers import SECRET, make, member_of, prove_present, signed_in, user_with
+
+pytestmark = pytest.mark.django_db
+
+VIEW = {"view_connectionauth", "view_integration"}
+OPERATE = VIEW | {
+    "add_connectionauth",
+    "change_connectionauth",
+    "delete_connectionauth",
+    "add_integration",
+    "change_integration",
+    "import_connections",
+    "refresh_connections",
+}
+GROUPS = {
+    "Viewer": VIEW,
+    "Operator": OPERATE,
+    "Custodian": OPERATE
+    | {
+        "delete_integration",
+        "reveal_secrets",
+        "export_secrets",
+        "change_token_url",
+        "purge_connections",
+        "share_views",
+    },
+    "Auditor": VIEW | {"view_audit"},
+}
+
+
+@pytest.fixture
+def urls():
+    """Every page of connections, and the permission that opens it (None: any staff)."""
+    record = make(name="A", key=SECRET)
+    binned = make(name="B", binned_at=timezone.now())
+    integration = Integration.objects.create(type="x")
+    owner = User.objects.create_user("owner")
+    run = ImportRun.objects.create(user=owner, file_name="a", size=1, sha256="")
+    return {
+        "index": ((), None),
+        "connections_connectionauth_changelist": ((), "view_connectionauth"),
+        "connections_connectionauth_add": ((), "add_connectionauth"),
+        "connections_connectionauth_change": ((record.pk,), "view_connectionauth"),
+        "connections_connectionauth_history": ((record.pk,), "view_connectionauth"),
+        "connections_connectionauth_versions": ((record.pk,), "view_connectionauth"),
+        "connections_connectionauth_reveal": ((record.pk, "key"), "reveal_secrets"),
+        "connections_connectionauth_delete": ((record.pk,), "delete_connectionauth"),
+        "connections_integration_changelist": ((), "view_integration"),
+        "connections_integration_add": ((), "add_integration"),
+        "connections_integration_change": ((integration.pk,), "view_integration"),
+        "connections_integration_history": ((integration.pk,), "view_integration"),
+        "connections_integration_delete": ((integration.pk,), "delete_integration"),
+        "connections_import": ((), "import_connections"),
+        "connections_import_run": ((run.pk,), "import_connections"),
+        "connections_import_progress": ((run.pk,), "import_connections"),
+        "connections_import_report": ((run.pk,), "import_connections"),
+        "connections_import_history": ((), "import_connections"),
+        "connections_import_integrations": ((), "change_integration"),
+        "connections_export": ((), "view_connectionauth"),
+        "connections_changes": ((), "view_connectionauth"),
+        "connections_views": ((), "view_connectionauth"),
+        "connections_bin": ((), "delete_connectionauth"),
+        "connections_bin_purge": ((binned.pk,), "purge_connections"),
+        "auth_user_changelist": ((), "view_user"),
+        "auth_user_add": ((), "add_user"),
+        "auth_group_changelist": ((), "view_group"),
+    }
+
+
+def present(group):
+    """A client of a member of the group who has given the password just now."""
+    return prove_present(member_of(group))
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_each_group_has_its_permissions(name):
+    granted = Group.objects.get(name=name).permissions.values_list("codename", flat=True)
+    assert {*granted} == GROUPS[name]
+    assert len(granted) == len(GROUPS[name])
+
+
+def test_there_are_four_groups_and_six_permissions_of_our_own():
+    assert {*Group.objects.values_list("name", flat=True)} == {*GROUPS}
+    own = Permission.objects.filter(
+        content_type__app_label="connections", content_type__model="connectionauth"
+    ).values_list("codename", flat=True)
+    assert {*own} == {
+        *(f"{verb}_connectionauth" for verb in ("add", "change", "delete", "view")),
+        "reveal_secrets",
+        "export_secrets",
+        "import_connections",
+        "refresh_connections",
+        "view_audit",
+        "purge_connections",
+    }
+
+
+def test_strangers_are_sent_to_the_login(urls):
+    for name, (args, _) in urls.items():
+        url = reverse(f"admin:{name}", args=args)
+        for response in (Client().get(url), Client().post(url, {"post": "yes"})):
+            assert response.status_code == 302, name
+            assert response.url == f"{reverse('admin:login')}?next={url}", name
+    assert ConnectionAuth.objects.exists()
+
+
+def test_who_is_no_staff_is_sent_to_the_login(urls):
+    client = signed_in(User.objects.get(username="owner"))
+    for name, (args, _) in urls.items():
+        assert client.get(reverse(f"admin:{name}", args=args)).status_code == 302, name
+
+
+def test_without_the_permission_a_page_is_forbidden(urls):
+    client = signed_in(User.objects.create_user("staff", is_staff=True))
+    for name, (args, permission) in urls.items():
+        url = reverse(f"admin:{name}", args=args)
+        expected = 403 if permission else 200
+        assert client.get(url).status_code == expected, name
+        if permission:
+            assert client.post(url, {"post": "yes"}).status_code in (403, 405), name
+    assert ConnectionAuth.objects.exists()
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_what_each_group_can_open(urls, group):
+    client = present(group)
+    for name, (args, permission) in urls.items():
+        status = client.get(reverse(f"admin:{name}", args=args)).status_code
+        is_allowed = permission is None or permission in GROUPS[group]
+        # The run is somebody else's, which is no page for anybody.
+        is_hers = "import_r" not in name and "progress" not in name
+        expected = (200 if is_hers else 404) if is_allowed else 403
+        assert status == expected, name
+
+
+def test_who_may_nothing_gets_no_figures(urls):
+    client = signed_in(User.objects.create_user("staff", is_staff=True))
+    response = client.get(reverse("admin:index"))
+    assert "dashboard" not in response.context
+    assert not response.context["nav_broken"]
+
+
+def test_the_root_leads_to_the_dashboard():
+    response = Client().get("/")
+    assert response.status_code in (301, 302)
+    assert response.url == "/admin/"
+
+
+@pytest.mark.parametrize("group", ["Viewer", "Auditor"])
+def test_who_may_only_look_is_offered_nothing_else(urls, group):
+    client = present(group)
+    content = client.get(reverse("admin:connections_connectionauth_changelist")).content.decode()
+    for name in ("connections_connectionauth_add", "connections_import"):
+        assert f'href="{reverse(f"admin:{name}")}"' not in content
+    assert "move_to_bin" not in content
+
+
+def test_only_a_superuser_changes_people_and_groups(urls):
+    """Whatever permissions somebody was given: they could give themselves all others."""
+    root = User.objects.create_superuser("root", password="password")
+    user = User.objects.create_user("keeper", is_staff=True)
+    user.user_permissions.add(*Permission.objects.filter(content_type__app_label="auth"))
+    client, group = signed_in(user), Group.objects.get(name="Viewer")
+    raised = {"username": "keeper", "is_staff": "on", "is_active": "on", "is_superuser": "on"}
+    password = {"password1": "synth-pass-word-2", "password2": "synth-pass-word-2"}
+    for name, args, data in (
+        ("user_add", (), {**raised, **password}),
+        ("user_change", (user.pk,), {**raised, "groups": group.pk}),
+        ("user_delete", (root.pk,), {"post": "yes"}),
+        ("user_password_change", (root.pk,), {**password, "usable_password": "true"}),
+        ("group_add", (), {"name": "New"}),
+        ("group_change", (group.pk,), {"name": "Viewer", "permissions": "1"}),
+        ("group_delete", (group.pk,), {"post": "yes"}),
+    ):
+        assert client.post(reverse(f"admin:auth_{name}", args=args), data).status_code == 403, name
+    for name, pk in (("user", root.pk), ("group", group.pk)):
+        assert client.get(reverse(f"admin:auth_{name}_changelist")).status_code == 200
+        assert client.get(reverse(f"admin:auth_{name}_change", args=[pk])).status_code == 200
+    assert User.objects.get(username="root").check_password("password")
+    assert not User.objects.get(username="keeper").is_superuser
+
+
+@pytest.mark.parametrize("codename", ["delete_integration", "delete_connectionauth"])
+def test_who_may_not_look_at_connections_reads_no_name_of_one(codename):
+    integration = Integration.objects.create(type="hubspot", name="HubSpot")
+    record = make(name="Bramblewood", integration=integration, binned_at=timezone.now())
+    client = user_with(codename, "view_integration", "purge_connections")
+    for url in (
+        reverse("admin:connections_integration_delete", args=[integration.pk]),
+        reverse("admin:connections_bin"),
+        reverse("admin:connections_bin_purge", args=[record.pk]),
+    ):
+        assert "Bramblewood" not in prove_present(client).get(url).content.decode()

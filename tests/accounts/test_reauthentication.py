@@ -1,0 +1,128 @@
+"""Proof that the person is there: asked for before what matters, good for five minutes."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from allauth.mfa.totp.internal.auth import TOTP
+from django.contrib.sessions.models import Session
+from django.core.exceptions import PermissionDenied
+from django.http import HttpResponse
+from django.urls import include, path
+
+from connections.accounts.reauthentication import reauthentication_required
+from tests.accounts.test_mfa import SECRET, challenge_of, code
+from tests.support.passkeys import SoftPasskey
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.urls(__name__),
+    pytest.mark.usefixtures("clock"),
+]
+
+ACCOUNT = "/admin/account"
+ASKS = f"{ACCOUNT}/reauthenticate/"
+
+
+@reauthentication_required(lambda request, name: f"/admin/shown/{name}/")
+def act(request, name):
+    return HttpResponse(f"did {name}")
+
+
+@reauthentication_required()
+def show(request, name):
+    return HttpResponse(f"showed {name}")
+
+
+urlpatterns = [
+    path("admin/act/<name>/", act),
+    path("admin/shown/<name>/", show),
+    path("", include("project.urls")),
+]
+
+
+def asked(response):
+    return response.status_code == 302 and response.url.startswith(ASKS)
+
+
+def test_the_view_runs_only_after_a_proof_and_for_five_minutes(admin_client, clock):
+    assert asked(admin_client.post("/admin/act/a/"))
+    proved = admin_client.post(f"{ASKS}?next=/admin/shown/a/", {"password": "password"})
+    assert proved.url == "/admin/shown/a/"
+    assert admin_client.post("/admin/act/a/").content == b"did a"
+    clock.shift(timedelta(seconds=299))
+    assert admin_client.post("/admin/act/a/").content == b"did a"
+    clock.shift(timedelta(seconds=1))
+    assert asked(admin_client.post("/admin/act/a/"))
+
+
+@pytest.mark.parametrize("method", ["get", "post", "put", "patch", "delete", "head", "options"])
+def test_it_holds_for_every_method(admin_client, method):
+    assert asked(getattr(admin_client, method)("/admin/act/a/"))
+
+
+def test_the_person_comes_back_to_the_page_that_the_view_names(admin_client):
+    asking = admin_client.post("/admin/act/b/")
+    assert asking.url == f"{ASKS}?next=%2Fadmin%2Fshown%2Fb%2F"
+    page = admin_client.get(asking.url).content.decode()
+    assert 'name="next" value="/admin/shown/b/"' in page
+    proof = {"password": "password", "next": "/admin/shown/b/"}
+    back = admin_client.post(ASKS, proof, follow=True)
+    assert back.content == b"showed b"
+
+
+def test_a_page_that_answers_get_comes_back_to_itself(admin_client):
+    asking = admin_client.get("/admin/shown/c/?page=2")
+    assert asking.url == f"{ASKS}?next=%2Fadmin%2Fshown%2Fc%2F%3Fpage%3D2"
+
+
+def test_nothing_that_was_posted_is_kept(admin_client):
+    admin_client.post("/admin/act/a/", {"reason": "synth-SECRET"})
+    admin_client.post(f"{ACCOUNT}/mfa/totp/activate/", {"code": "synth-SECRET"})
+    for session in Session.objects.all():
+        assert "synth-SECRET" not in json.dumps(session.get_decoded())
+
+
+def test_a_wrong_password_is_no_proof(admin_client):
+    refused = admin_client.post(ASKS, {"password": "wrong"})
+    assert b"That is not your password." in refused.content
+    assert asked(admin_client.post("/admin/act/a/"))
+
+
+def test_signing_in_long_ago_or_just_now_is_no_proof(client, admin_user):
+    client.post(f"{ACCOUNT}/login/", {"login": "admin", "password": "password"})
+    assert asked(client.post("/admin/act/a/"))
+
+
+def test_a_proof_ends_with_the_session(admin_client, client, admin_user):
+    admin_client.post(ASKS, {"password": "password"})
+    admin_client.post(f"{ACCOUNT}/logout/")
+    admin_client.force_login(admin_user)
+    assert asked(admin_client.post("/admin/act/a/"))
+
+
+def test_a_code_is_a_proof(admin_client, admin_user):
+    TOTP.activate(admin_user, SECRET)
+    page = admin_client.get(ASKS).content.decode()
+    assert f'href="{ACCOUNT}/mfa/reauthenticate/"' in page
+    admin_client.post(f"{ACCOUNT}/mfa/reauthenticate/", {"code": code()})
+    assert admin_client.post("/admin/act/a/").content == b"did a"
+
+
+def test_a_passkey_is_a_proof(admin_client, admin_user):
+    key = SoftPasskey(admin_user)
+    key.store()
+    address = f"{ACCOUNT}/mfa/webauthn/reauthenticate/"
+    options = admin_client.get(address).context["js_data"]["request_options"]
+    admin_client.post(address, {"credential": json.dumps(key.sign(challenge_of(options)))})
+    assert admin_client.post("/admin/act/a/").content == b"did a"
+
+
+def test_who_has_nothing_to_prove_it_with_is_not_present(rf, admin_user, client):
+    admin_user.set_unusable_password()
+    admin_user.save()
+    client.force_login(admin_user)
+    request = rf.post("/admin/act/a/")
+    request.user, request.session = admin_user, client.session
+    with pytest.raises(PermissionDenied):
+        act(request, "a")

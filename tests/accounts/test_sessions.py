@@ -1,0 +1,125 @@
+"""Sessions end: 15 minutes after the last request of the person, and after 12 hours."""
+
+from datetime import timedelta
+
+import pytest
+from django.conf import settings
+from django.test import Client
+
+from connections.models import ImportRun
+from tests.support.helpers import NOW
+
+pytestmark = pytest.mark.django_db
+
+INSIDE = "/admin/bin/"
+
+
+@pytest.fixture
+def signed_in(clock, client, admin_user):
+    client.post("/admin/account/login/", {"login": "admin", "password": "password"})
+    assert client.get(INSIDE).status_code == 200
+    return client
+
+
+def is_signed_in(client):
+    return client.get(INSIDE).status_code == 200
+
+
+def test_a_session_ends_after_a_quarter_of_an_hour_without_a_request(clock, signed_in):
+    clock.shift(timedelta(minutes=14))
+    assert is_signed_in(signed_in)
+    clock.shift(timedelta(minutes=14))
+    assert is_signed_in(signed_in)
+    clock.shift(timedelta(minutes=15))
+    assert not is_signed_in(signed_in)
+    assert "_auth_user_id" not in signed_in.session
+
+
+def test_the_login_page_says_why(clock, signed_in):
+    clock.shift(timedelta(minutes=16))
+    page = signed_in.get(INSIDE, follow=True)
+    assert b"You were signed out after 15 minutes without activity." in page.content
+    assert b'name="next" value="/admin/bin/"' in page.content
+
+
+def test_a_form_sent_too_late_changes_nothing(clock, signed_in, admin_user):
+    clock.shift(timedelta(minutes=16))
+    signed_in.post("/admin/auth/group/add/", {"name": "Late"})
+    assert not admin_user.groups.model.objects.filter(name="Late").exists()
+
+
+@pytest.mark.parametrize("ending", ["", "progress/"])
+def test_a_page_that_asks_by_itself_keeps_no_session_alive(clock, signed_in, admin_user, ending):
+    run = ImportRun.objects.create(
+        user=admin_user,
+        file_name="a",
+        size=1,
+        sha256="",
+        status=ImportRun.Status.RUNNING,
+        started_at=NOW,
+        heartbeat_at=NOW,
+    )
+    address = f"/admin/import/{run.pk}/{ending}"
+    for _ in range(14):
+        clock.shift(timedelta(minutes=1))
+        assert signed_in.get(address).status_code == 200
+    clock.shift(timedelta(minutes=1))
+    assert not is_signed_in(signed_in)
+
+
+def test_a_session_ends_after_twelve_hours_whatever_happens(clock, signed_in):
+    for _ in range(12 * 6 - 1):
+        clock.shift(timedelta(minutes=10))
+        assert is_signed_in(signed_in)
+    clock.shift(timedelta(minutes=10))
+    page = signed_in.get(INSIDE, follow=True)
+    assert b"You were signed out after 12 hours." in page.content
+    assert not is_signed_in(signed_in)
+
+
+def test_proving_presence_makes_no_session_longer(clock, signed_in):
+    for _ in range(12 * 6):
+        clock.shift(timedelta(minutes=10))
+        signed_in.post("/admin/account/reauthenticate/", {"password": "password"})
+    assert not is_signed_in(signed_in)
+
+
+def test_a_session_that_never_began_is_over(signed_in):
+    session = signed_in.session
+    del session["session_began"]
+    session.save()
+    assert not is_signed_in(signed_in)
+
+
+def test_a_copied_cookie_is_worth_nothing_after_signing_out(signed_in):
+    copied = Client()
+    copied.cookies = signed_in.cookies.copy()
+    assert is_signed_in(copied)
+    signed_in.post("/admin/account/logout/")
+    assert not is_signed_in(copied)
+
+
+def test_signing_in_changes_the_key_of_the_session(clock, client, admin_user):
+    client.get("/admin/account/mfa/webauthn/login/", HTTP_ACCEPT="application/json")
+    before = client.session.session_key
+    client.post("/admin/account/login/", {"login": "admin", "password": "password"})
+    assert before
+    assert client.session.session_key != before
+
+
+def test_the_cookie_ends_with_the_browser(signed_in):
+    cookie = signed_in.cookies[settings.SESSION_COOKIE_NAME]
+    assert cookie["max-age"] == cookie["expires"] == ""
+    assert cookie["httponly"]
+
+
+def test_not_each_request_writes(clock, signed_in):
+    key = signed_in.session.session_key
+    store = type(signed_in.session)
+    seen = store(key)["session_seen"]
+    clock.shift(timedelta(seconds=29))
+    assert is_signed_in(signed_in)
+    assert store(key)["session_seen"] == seen
+    clock.shift(timedelta(seconds=1))
+    assert is_signed_in(signed_in)
+    assert store(key)["session_seen"] == seen + 30

@@ -1,0 +1,146 @@
+"""The page about the keys: what each of them seals, and the next step; never a key."""
+
+import io
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.core.management import call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from connections.encryption import keyring
+from connections.encryption.fields import Sealed
+from connections.models import AccessEvent, StoredKey, UserScope
+from tests.support.helpers import SECRET, make
+
+PAGE = reverse("admin:connections_keys")
+LIST = reverse("admin:connections_connectionauth_changelist")
+OLDEST, OLD, NEW = (keyring.generate_key() for _ in range(3))
+
+
+@pytest.fixture
+def keys(settings, db):
+    """One connection under the oldest key, two under the old one; the newest is in front."""
+    StoredKey.objects.all().delete()
+    for number, ring in enumerate(([OLDEST], [OLD, OLDEST], [OLD, OLDEST])):
+        settings.FERNET_KEYS = ring
+        make(token=f"{SECRET}-{number}", environment="Staging" if number else "EU")
+    make(name="nothing sealed")
+    settings.FERNET_KEYS = [NEW, OLD, OLDEST]
+    return settings
+
+
+@pytest.fixture
+def custodian(db, client):
+    """A client of a Custodian: who may reveal, and does not read the audit log."""
+    user = User.objects.create_user("custodian", is_staff=True)
+    user.groups.add(Group.objects.get(name="Custodian"))
+    client.force_login(user)
+    return client
+
+
+def see(client):
+    page = client.get(PAGE)
+    assert page.status_code == 200
+    return page.context, " ".join(page.content.decode().split())
+
+
+def rotate():
+    call_command("rotate_keys", stdout=io.StringIO(), stderr=io.StringIO())
+
+
+def test_each_key_has_a_row_with_what_it_seals(keys, custodian):
+    context, text = see(custodian)
+    assert [key["name"] for key in context["keys"]] == keyring.key_ids()
+    assert [key["count"] for key in context["keys"]] == [0, 2, 1]
+    assert "3 connections are still under an old key" in text
+    assert "Run <code>manage.py rotate_keys</code>" in text
+
+
+def test_every_number_is_a_link_to_the_list_that_it_counts(keys, admin_client):
+    context, text = see(admin_client)
+    for number in (*context["keys"][1:], context["old"]):
+        listed = admin_client.get(LIST + number["query"]).context["cl"]
+        assert listed.result_count == number["count"]
+    assert f'<a href="{LIST}{context["keys"][1]["query"]}">2</a>' in text
+    assert f"Key {keyring.key_ids()[1]}" in (
+        admin_client.get(LIST + context["keys"][1]["query"]).content.decode()
+    )
+
+
+def test_a_name_that_is_no_key_of_ours_filters_nothing(keys, admin_client):
+    assert admin_client.get(LIST, {"old_key": "0badc0de"}).context["cl"].result_count == 4
+
+
+def test_no_key_is_shown_and_nothing_opened(keys, custodian, monkeypatch):
+    monkeypatch.setattr(Sealed, "reveal", None)
+    _, text = see(custodian)
+    assert not any(key in text for key in (OLDEST, OLD, NEW))
+
+
+def test_after_a_rotation_all_is_under_the_newest(keys, admin_client):
+    rotate()
+    context, text = see(admin_client)
+    assert [key["count"] for key in context["keys"]] == [3, 0, 0]
+    assert context["since"] is not None
+    assert "All connections are under the newest key" in text
+    assert "rotate_keys --verify</code> whether the older ones can go" in text
+    assert "Last rotation" in text and context["rotation"].count >= 3
+    keys.FERNET_KEYS = [NEW]
+    assert "Change it once a year" in see(admin_client)[1]
+
+
+def test_a_key_that_was_taken_out_too_early_is_named_with_what_to_do(keys, custodian):
+    _, old, oldest = keyring.key_ids()
+    StoredKey.objects.all().delete()
+    keys.FERNET_KEYS = [NEW]
+    context, text = see(custodian)
+    assert context["missing"]["count"] == 3
+    assert context["missing_names"] == sorted([old, oldest])
+    assert "3 connections need a key that is not there" in text
+    assert "behind the newer ones" in text
+    listed = custodian.get(LIST + context["missing"]["query"])
+    assert listed.context["cl"].result_count == 3
+
+
+def test_the_newest_waits_for_a_rotation_though_nothing_is_sealed(db, settings, custodian):
+    StoredKey.objects.all().delete()
+    settings.FERNET_KEYS = [OLD]
+    make(name="nothing sealed")
+    keyring.seal("x", "y")  # the first use of the keys
+    settings.FERNET_KEYS = [NEW, OLD]
+    context, text = see(custodian)
+    assert context["since"] is None
+    assert "The newest key waits for a rotation" in text
+
+
+def test_who_is_limited_counts_own_connections_only(keys, custodian):
+    UserScope.objects.create(user=User.objects.get(), environments=["EU"])
+    context, _ = see(custodian)
+    assert [key["count"] for key in context["keys"]] == [0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("group", "status"), [("Custodian", 200), ("Auditor", 200), ("Operator", 403), ("Viewer", 403)]
+)
+def test_it_is_for_custodians_and_auditors_and_so_is_the_way_there(db, client, group, status):
+    user = User.objects.create_user("ada", is_staff=True)
+    user.groups.add(Group.objects.get(name=group))
+    client.force_login(user)
+    assert client.get(PAGE).status_code == status
+    assert (f'href="{PAGE}"' in client.get("/admin/").content.decode()) is (status == 200)
+
+
+def test_only_readers_of_the_audit_log_see_when_the_last_rotation_was(keys, custodian):
+    rotate()
+    assert AccessEvent.objects.filter(action="rotate").exists()
+    context, text = see(custodian)
+    assert context["rotation"] is None and "Last rotation" not in text
+
+
+def test_it_asks_seldom_however_many_keys_and_connections(keys, custodian):
+    see(custodian)
+    with CaptureQueriesContext(connection) as queries:
+        see(custodian)
+    assert len(queries) <= 8, [query["sql"] for query in queries]

@@ -1,0 +1,201 @@
+"""Sealed fields on the page of a connection: blank keeps, typed replaces, a tick clears."""
+
+import json
+
+import pytest
+
+from connections.models import SEALED_COLUMNS
+from tests.support.helpers import SECRET, export_text, import_text, make
+from tests.support.record_form import errors_of, full_record, messages_of, save, stored
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def client(admin_client):
+    return admin_client
+
+
+def test_blank_keeps_every_secret(client):
+    record = full_record()
+    before = record.open_auth()
+    response = save(client, record, app_id="app-2")
+    assert "Changed: appId." in messages_of(response)[-1]
+    after = stored(record)
+    assert after.open_auth() == ({**before[0], "app_id": "app-2"}, [])
+    for name in SEALED_COLUMNS:
+        assert getattr(after, name).token == getattr(record, name).token
+
+
+EXACT = {
+    "blanks": "  leading and trailing  ",
+    "tabs": "\ta\tb\t",
+    "line_feeds": "\nfirst\n\nlast\n",
+    "carriage_returns": "\r\nfirst\r\n\r\nlast\r\n",
+    "lone_carriage_returns": "a\rb",
+    "emoji": "🗝️ ключ 鍵",
+    "markup": "<b>&amp;</b>{{ x }}%00",
+    "json": '"quoted"',
+    "long": "k" * 100 * 1024,
+    "only_a_blank": " ",
+    "separators": "a\u2028b\u0085c\x0bd\x1ce\ufeff",
+}
+
+
+@pytest.mark.parametrize("text", EXACT.values(), ids=EXACT)
+@pytest.mark.parametrize("name", ["pem", "access_token", "state"])
+def test_what_is_typed_is_sealed_exactly(client, name, text):
+    record = make(name="A", key=SECRET)
+    save(
+        client,
+        record,
+        **{name: text.replace("\r\n", "\n").replace("\n", "\r\n")},
+        **{f"{name}_json": json.dumps(text)},
+    )
+    assert getattr(stored(record), name).reveal() == text
+    assert stored(record).key.reveal() == SECRET
+
+
+@pytest.mark.parametrize("text", ["a\r\nb\r\n", "  x  "])
+def test_without_the_script_it_is_what_the_browser_sends(client, text):
+    record = make(name="A")
+    save(client, record, pem=text)
+    assert stored(record).pem.reveal() == text
+
+
+@pytest.mark.parametrize("exact", ["{", "1", "null", "[]", '{"a": 1}', "\0"])
+def test_a_broken_exact_text_falls_back_to_the_plain_one(client, exact):
+    record = make(name="A")
+    save(client, record, pem="plain", pem_json=exact)
+    assert stored(record).pem.reveal() == "plain"
+
+
+def test_a_typed_secret_replaces_the_stored_one_alone(client):
+    record = full_record()
+    response = save(client, record, client_secret="synth-new")
+    assert stored(record).client_secret.reveal() == "synth-new"
+    assert stored(record).access_token.token == record.access_token.token
+    assert messages_of(response) == ["<b>Saved Bramblewood Care Homes.</b> Changed: clientSecret."]
+
+
+@pytest.mark.parametrize("name", SEALED_COLUMNS)
+def test_a_tick_clears(client, name):
+    record = full_record()
+    before, _ = record.open_auth()
+    save(client, record, **{f"clear_{name}": "on"})
+    before.pop(name)
+    assert stored(record).open_auth() == (before, [])
+    assert getattr(stored(record), name) is None
+
+
+def test_a_value_and_the_tick_are_an_error(client):
+    record = full_record()
+    response = save(client, record, key="synth-typed", clear_key="on")
+    assert errors_of(response) == {"key": ["Either a new value or the tick, not both."]}
+    assert "synth-typed" not in response.content.decode()
+    assert stored(record).key.reveal() == record.key.reveal()
+
+
+def test_a_tick_where_nothing_is_stored_changes_nothing(client):
+    record = make(name="A")
+    assert "Nothing was different." in messages_of(save(client, record, clear_key="on"))[-1]
+    assert stored(record).version == record.version
+
+
+def test_a_refused_form_never_sends_back_what_was_typed(client):
+    record = make(name="A", key=SECRET)
+    typed = {name: f"synth-typed-{name}" for name in SEALED_COLUMNS}
+    typed |= {f"{name}_json": json.dumps(f"synth-typed-{name}") for name in SEALED_COLUMNS}
+    response = save(client, record, **typed, expiry_date="soon")
+    assert set(errors_of(response)) == {"expiry_date", "meta"}
+    assert "synth-typed" not in response.content.decode()
+    assert "synth-SECRET" not in response.content.decode()
+    assert stored(record).version == record.version
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("meta", '{"a": [1.0, "ü", null], "b": {}}', {"a": [1.0, "ü", None], "b": {}}),
+        ("meta", "{}", {}),
+        (
+            "emails",
+            "ada@example.com\r\n\r\ngrace@example.com\r\n",
+            ["ada@example.com", "grace@example.com"],
+        ),
+        ("other_auth_info", " one \r\n\r\nthree\r\n", [" one ", "", "three"]),
+        ("other_auth_info", "one", ["one"]),
+    ],
+)
+def test_arrays_and_objects(client, name, text, value):
+    record = make(name="A")
+    save(client, record, **{name: text})
+    assert getattr(stored(record), name).reveal() == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[1]",
+        "1",
+        "null",
+        '{"a": NaN}',
+        '{"a": 1e999}',
+        "[" * 5000,
+        '{"a": "\\ud800"}',
+        '{"a": "\\u0000"}',
+        '{"a": ' + "9" * 5000 + "}",
+        '{"a": 1, "a": 2}',
+        '{"a":' * 198 + "1" + "}" * 198,
+    ],
+)
+def test_meta_that_is_no_clean_object_is_refused(client, text):
+    record = make(name="A")
+    response = save(client, record, meta=text)
+    assert "meta" in errors_of(response)
+    assert stored(record).meta is None
+
+
+def test_the_deepest_meta_comes_back_from_its_export(client):
+    record = make(name="A")
+    save(client, record, meta='{"a":' * 197 + "1" + "}" * 197)
+    text = export_text(shape="connection")
+    record.delete()
+    assert import_text(text)[0].created == 1
+
+
+@pytest.mark.parametrize("name", ["key", "pem", "state"])
+@pytest.mark.parametrize("text", ["********", "•••", "REDACTED", "*"])
+def test_a_mask_is_no_value(client, name, text):
+    record = full_record()
+    response = save(client, record, **{name: text})
+    assert name in errors_of(response)
+    assert getattr(stored(record), name).token == getattr(record, name).token
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("meta", '{"********": true}'), ("other_auth_info", "a\r\n********"), ("emails", "***")],
+)
+def test_a_mask_inside_is_no_value(client, name, text):
+    record = full_record()
+    assert name in errors_of(save(client, record, **{name: text}))
+    assert getattr(stored(record), name).token == getattr(record, name).token
+
+
+@pytest.mark.parametrize("text", ["a\0b", "k" * (128 * 1024 + 1)])
+def test_text_that_can_not_be_kept_is_refused(client, text):
+    record = make(name="A")
+    response = save(client, record, key=text)
+    assert "key" in errors_of(response)
+    assert "kkkk" not in response.content.decode()
+
+
+def test_unknown_keys_are_kept_and_can_be_cleared(client):
+    record = full_record()
+    save(client, record, name="Other", key="new")
+    assert stored(record).extra.reveal() == {"auth": {"newKey": f"{SECRET}-new"}}
+    response = save(client, record, clear_extra="on", extra="{}")
+    assert stored(record).extra is None
+    assert "Changed: extra." in messages_of(response)[-1]

@@ -1,0 +1,48 @@
+"""Imports that are killed: a second run completes the store, and no secret is left in clear."""
+
+import os
+import signal
+import time
+from random import Random
+
+import pytest
+
+from tests.support.stores import members, wait, wait_for, write
+
+COUNT = 6000
+MARK = "synth-SECRET-9d2e"
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("options", [[], ["--atomic"]])
+def test_a_second_run_completes_what_a_kill_left_half(stores, tmp_path, options):
+    entries = [
+        {"id": f"conn-{number:05}", "integration_type": "x", "auth": {"token": f"{MARK}-{number}"}}
+        for number in range(COUNT)
+    ]
+    path = write(tmp_path / "in.json", entries)
+    seed = time.time_ns()
+    print(f"seed {seed}")
+    random = Random(seed)
+    for _ in range(2):
+        store = stores.make()
+        with open(path, "rb") as file:  # no regular file's way: through the spool
+            process = store.start("import_connections", "-", "--jobs", "2", *options, stdin=file)
+            wait_for(store.count, 1.5)
+            time.sleep(random.uniform(0, 0.3))
+            os.kill(process.pid, signal.SIGKILL)
+            wait(process)
+        assert not members(process.pid)
+        assert not options or store.count() in (0, COUNT)
+        look_for_secrets(store.folder)
+        assert store.imports("-", stdin=path.read_bytes()).code == 0
+        assert store.count() == COUNT
+        assert [one["auth"]["token"] for one in store.exported()] == [
+            one["auth"]["token"] for one in entries
+        ]
+        look_for_secrets(store.folder)
+
+
+def look_for_secrets(folder):
+    for path in folder.rglob("*"):
+        assert not path.is_file() or MARK.encode() not in path.read_bytes(), path.name

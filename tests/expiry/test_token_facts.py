@@ -1,0 +1,135 @@
+"""What tokens and certificates say about themselves, kept beside them when they are stored."""
+
+from datetime import timedelta
+
+import pytest
+from django.urls import reverse
+
+from connections.encryption.fields import Sealed
+from connections.expiry import token_facts
+from connections.expiry.token_facts import facts_of
+from connections.models import ConnectionAuth
+from tests.expiry.test_deadlines import certificate, jwt
+from tests.support.helpers import NOW, SECRET, import_text, make
+
+HEAD = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImRlbW8tMiIsInR5cCI6IkpXVCJ9"  # RS256, demo-2, JWT
+EXP = int(NOW.timestamp())
+CLAIMS = {"iat": EXP - 60, "exp": EXP, "sub": SECRET, "email": "ada@example.com", "jti": SECRET}
+TOKEN = jwt(CLAIMS, head=HEAD)
+TOLD = {"alg": "RS256", "kid": "demo-2", "typ": "JWT", "iat": EXP - 60, "exp": EXP}
+
+
+def test_of_a_jwt_its_header_and_its_times_and_no_other_claim():
+    assert facts_of({"access_token": TOKEN}) == {"access_token": TOLD}
+
+
+def test_of_a_certificate_whose_it_is_and_how_long_it_is_valid():
+    told = facts_of({"pem": certificate(NOW) + certificate(NOW + timedelta(days=1))})["pem"]
+    assert told == {
+        "not_before": (NOW - timedelta(days=30)).isoformat(),
+        "not_after": NOW.isoformat(),
+        "serial": "01",
+        "subject": "CN=synth",
+        "issuer": "CN=synth",
+    }
+
+
+def encoded(header):
+    return jwt(header).split(".")[1]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"alg": 5, "kid": ["x"], "typ": None},
+        {"kid": ""},
+        {"kid": "x" * 256},
+        {"kid": "a\u0000b"},
+        {"kid": "a\u202eb"},
+        {"kid": "\ud800"},
+        {"jku": SECRET, "x5c": [SECRET]},
+        ["alg"],
+    ],
+)
+def test_what_of_a_header_is_odd_or_not_asked_for_is_left_out(header):
+    assert facts_of({"token": f"ey.{encoded({})}.x"}) == {}
+    found = facts_of({"token": jwt({"exp": EXP}, head="ey" + encoded(header)[2:])})
+    assert found == {"token": {"exp": EXP}}
+
+
+@pytest.mark.parametrize("auth", [{}, {"access_token": SECRET, "pem": SECRET}, {"token": "ey.."}])
+def test_what_says_nothing_has_none(auth):
+    assert facts_of(auth) == {}
+
+
+def test_a_value_that_does_not_open_says_nothing():
+    closed = {name: Sealed("gAAAAgarbage", name, "x") for name in ("access_token", "pem")}
+    assert facts_of(closed) == {}
+
+
+@pytest.mark.parametrize(
+    "seconds", [True, None, "1", float("nan"), float("inf"), 10**30, -(10**30)]
+)
+def test_what_is_no_moment(seconds):
+    assert token_facts.parse_numeric_date(seconds) is None
+
+
+# Stored
+
+
+def imported(auth):
+    import_text([{"id": "c1", "auth": auth}])
+    return ConnectionAuth.objects.get(connection_id="c1")
+
+
+@pytest.mark.django_db
+def test_an_import_and_a_save_keep_the_same_facts():
+    assert imported({"accessToken": TOKEN}).facts == {"access_token": TOLD}
+    changed = imported({"accessToken": TOKEN, "refreshToken": TOKEN})
+    assert changed.facts == {"access_token": TOLD, "refresh_token": TOLD}
+    assert make(access_token=TOKEN).facts == {"access_token": TOLD}
+    assert imported({"accessToken": SECRET, "refreshToken": SECRET}).facts is None
+
+
+@pytest.mark.django_db
+def test_each_token_and_certificate_is_read_once(monkeypatch):
+    token_facts._jwt_header_facts.cache_clear()
+    read = []
+    real = token_facts._decode_part, token_facts.x509.load_pem_x509_certificate
+    monkeypatch.setattr(
+        token_facts, "_decode_part", lambda part: read.append(part) or real[0](part)
+    )
+    monkeypatch.setattr(
+        token_facts.x509, "load_pem_x509_certificate", lambda pem: read.append(pem) or real[1](pem)
+    )
+    imported({"accessToken": TOKEN, "pem": certificate(NOW), "key": SECRET})
+    assert len(read) == 3  # two parts of the token
+
+
+@pytest.mark.django_db
+def test_the_page_tells_them_and_no_other_claim(admin_client):
+    made = make(access_token=TOKEN, pem=certificate(NOW))
+    url = reverse("admin:connections_connectionauth_change", args=[made.pk])
+    content = admin_client.get(url).content.decode()
+    for line in (
+        "<dt>Form</dt><dd>JWT, RS256, key id demo-2, signature not checked</dd>",
+        "<dt>Issued</dt><dd>Tue 24 Nov 2026, 09:03:00 UTC</dd>",
+        "<dt>Ends</dt><dd>Tue 24 Nov 2026, 09:04:00 UTC</dd>",
+        "<dt>Other claims</dt><dd>only by reveal</dd>",
+        "<dt>Subject</dt><dd>CN=synth</dd>",
+        "<dt>Serial</dt><dd>01</dd>",
+        "<dt>Valid</dt><dd>25 Oct 2026 to 24 Nov 2026</dd>",
+    ):
+        assert line in content
+    for secret in (SECRET, "ada@example.com", TOKEN):
+        assert secret not in content
+
+
+@pytest.mark.django_db
+def test_the_time_line_begins_where_the_token_or_certificate_says(admin_client):
+    for fields, begins in (
+        ({"access_token": TOKEN}, "Tue 24 Nov 2026, 09:03"),
+        ({"pem": certificate(NOW)}, "Sun 25 Oct 2026, 09:04"),
+    ):
+        url = reverse("admin:connections_connectionauth_change", args=[make(**fields).pk])
+        assert f"<td>{begins}</td>" in admin_client.get(url).content.decode()

@@ -1,0 +1,164 @@
+"""An import whose process is gone is told so, goes on where it was, or is discarded."""
+
+import os
+import socket
+import subprocess
+from datetime import timedelta
+
+import pytest
+import time_machine
+from django.db import connection
+from django.urls import reverse
+from django.utils import timezone
+
+from connections.import_export import importer
+from connections.jobs import chunks, import_job
+from connections.lib import processes
+from connections.models import ConnectionAuth, ImportChunk, ImportRun
+from tests.support.helpers import text_of
+from tests.support.import_runs import GONE, HISTORY, confirmed, interrupt, page_of, progress
+
+
+@pytest.fixture
+def client(db, admin_client):
+    return admin_client
+
+
+def test_what_nobody_has_taken_up_waits(client, run):
+    """With Celery: a worker is busy, or there is none."""
+    assert not run.is_waiting
+    with time_machine.travel(run.started_at + timedelta(seconds=31)):
+        answer = client.get(page_of(run))
+        assert "Import waiting" in text_of(answer)
+        assert "interrupted" not in text_of(answer)
+        assert 'data-state="waiting"' in answer.content.decode()
+        assert progress(client, run)["state"] == "waiting"
+        assert "waits to be taken up" in text_of(client.get(reverse("admin:connections_import")))
+        assert "Waiting" in text_of(client.get(HISTORY))
+        assert import_job.execute(run.pk).created == 40
+        assert progress(client, run)["state"] == "done"
+
+
+def test_what_waits_can_be_discarded(client, run):
+    with time_machine.travel(run.started_at + timedelta(seconds=31)):
+        client.post(page_of(run), {"discard": "1"})
+        assert import_job.execute(run.pk) is None
+    assert not ImportChunk.objects.exists()
+
+
+def test_silent_but_alive_is_not_interrupted(run):
+    interrupt(run)
+    assert run.is_interrupted
+    run.process = processes.current_process_name()
+    assert not run.is_interrupted
+    run.process, run.heartbeat_at = "elsewhere 1 1", timezone.now() - timedelta(seconds=29)
+    assert not run.is_interrupted
+
+
+def test_a_number_that_another_process_has_now_is_not_it():
+    assert processes.is_alive(processes.current_process_name())
+    assert not processes.is_alive(f"{socket.gethostname()} {os.getpid()} 1")
+    assert not processes.is_alive("")
+
+
+def test_a_killed_child_is_gone_though_nobody_waited_for_it():
+    child = subprocess.Popen(["sleep", "60"])
+    name = f"{socket.gethostname()} {child.pid} {processes._start_time(child.pid)}"
+    assert processes.is_alive(name)
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # a zombie now
+    assert not processes.is_alive(name)
+    child.wait()
+
+
+def test_an_interrupted_run_goes_on(client, run, launched):
+    importer.run_import([chunks.ChunkSource(run)], importer.ImportOptions())  # what it had stored
+    ConnectionAuth.objects.filter(connection_id__gte="c-2").delete()
+    kept = ConnectionAuth.objects.count()
+    interrupt(run)
+    page = text_of(client.get(page_of(run)))
+    assert "Import interrupted" in page
+    assert progress(client, run)["state"] == "interrupted"
+    client.post(page_of(run), {"continue": "1"})
+    client.post(page_of(run), {"continue": "1"})
+    assert launched == [run.pk, run.pk]
+    result = import_job.execute(run.pk)
+    assert (result.unchanged, result.created) == (kept, 40 - kept)
+    assert "Continued after an interruption" in text_of(client.get(page_of(run)))
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+def test_what_was_stored_before_an_interruption_can_be_undone(client, run, is_cancelled):
+    """Also where what went on stored nothing more: all of it was unchanged, or never reached."""
+    options = importer.ImportOptions(run_id=run.pk)
+    importer.run_import([chunks.ChunkSource(run)], options)
+    interrupt(run)
+    client.post(page_of(run), {"continue": "1"})
+    if is_cancelled:
+        client.post(page_of(run), {"cancel": "1"})
+    assert import_job.execute(run.pk).created == 0
+    page = text_of(client.get(page_of(run)))
+    assert "Undo this import" in page
+    assert "In all, 40 were created and 0 updated." in page
+    assert ", continued</td>" in client.get(HISTORY).content.decode()
+    client.post(page_of(run), {"undo": "1"})
+    assert not ConnectionAuth.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)  # another connection notes it
+def test_all_or_nothing_has_stored_nothing_before_an_interruption(client, launched):
+    run = confirmed(client, atomic="1")
+    interrupt(run)
+    client.post(page_of(run), {"continue": "1"})
+    assert import_job.execute(run.pk).error["code"] == "nothing_stored"
+    assert "Undo this import" not in text_of(client.get(page_of(run)))
+
+
+def test_a_run_that_is_well_is_not_continued_or_discarded(client, run, launched):
+    for button in ("continue", "discard"):
+        client.post(page_of(run), {button: "1"})
+    assert launched == [run.pk]
+    assert ImportChunk.objects.exists()
+
+
+def test_an_interrupted_run_is_discarded_and_stays_in_the_history(client, run):
+    interrupt(run)
+    client.post(page_of(run), {"discard": "1"})
+    assert not ImportChunk.objects.exists()
+    assert "Import cancelled" in text_of(client.get(page_of(run)))
+    assert "Cancelled" in text_of(client.get(HISTORY))
+    assert confirmed(client).status == "running"
+
+
+def test_what_goes_wrong_shows_as_interrupted_at_once(run, monkeypatch):
+    def fail(*args, **kwargs):
+        raise RuntimeError
+
+    monkeypatch.setattr(importer, "run_import", fail)
+    with pytest.raises(RuntimeError):
+        import_job.execute(run.pk)
+    run.refresh_from_db()
+    assert run.is_interrupted
+
+
+def test_an_hour_is_for_uploads_and_a_day_for_what_was_interrupted(client, run):
+    long_ago = timezone.now() - timedelta(hours=23)
+    ImportRun.objects.update(created_at=long_ago, heartbeat_at=long_ago, process=GONE)
+    client.get(HISTORY)
+    assert ImportChunk.objects.exists()
+    ImportRun.objects.update(heartbeat_at=long_ago - timedelta(hours=2))
+    client.get(HISTORY)
+    run.refresh_from_db()
+    assert run.status == "cancelled"
+    assert not ImportChunk.objects.exists()
+
+
+def test_a_look_writes_nothing(client, run):
+    """So that no page waits where all or nothing keeps the database to itself."""
+    statements = []
+    with connection.execute_wrapper(
+        lambda execute, sql, *rest: statements.append(sql) or execute(sql, *rest)
+    ):
+        for url in (page_of(run), page_of(run) + "progress/", HISTORY):
+            client.get(url)
+    assert not [sql for sql in statements if not sql.lstrip("(").startswith("SELECT")]

@@ -1,0 +1,400 @@
+"""verify_records: what was changed behind the application is found, and nothing else is."""
+
+import base64
+import json
+import random
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection, transaction
+
+from connections.encryption import keyring
+from connections.jobs import integrity
+from connections.json_format import schema
+from connections.json_format.schema import AUTH_FIELDS, ENDPOINT_FIELDS, PLAIN_FIELDS
+from connections.models import (
+    SEALED_COLUMNS,
+    ConnectionAuth,
+    FormerVersion,
+    Integration,
+    StoredKey,
+    former_version,
+)
+from connections.records import versions
+from tests.support.helpers import FULL_AUTH, SECRET, import_text, make
+
+pytestmark = pytest.mark.django_db
+TABLE = ConnectionAuth._meta.db_table
+
+
+def full(number, **around):
+    return {"id": f"conn-{number}", "integration_type": "hubspot", **around, "auth": FULL_AUTH}
+
+
+@pytest.fixture
+def records():
+    """Three whole ones, two without an id, one with next to nothing."""
+    import_text(
+        [
+            *(full(number) for number in range(3)),
+            {"integration_type": "xero", "auth": FULL_AUTH},
+            {"token": f"{SECRET}-alone"},
+            {"id": "empty", "integration_type": "xero", "auth": {}},
+        ]
+    )
+    return list(ConnectionAuth.all_objects.order_by("id"))
+
+
+def put(record, column, value):
+    """Change a column straight in the database."""
+    with connection.cursor() as cursor:
+        pk = ConnectionAuth._meta.pk.get_db_prep_value(record.pk, connection)
+        cursor.execute(f'UPDATE {TABLE} SET "{column}" = %s WHERE id = %s', [value, pk])
+
+
+def token(record, name):
+    return getattr(record, name).token
+
+
+def found():
+    return {(fault.id, fault.field, fault.code) for fault in integrity.verify().bad}
+
+
+def test_what_was_stored_is_as_it_was_stored(records):
+    result = integrity.verify()
+    assert (result.checked, result.bad) == (6, [])
+
+
+def flipped(text, place):
+    """A token with one bit of its bytes changed."""
+    raw = bytearray(base64.urlsafe_b64decode(text))
+    raw[place % len(raw)] ^= 1 << (place % 8)
+    return base64.urlsafe_b64encode(raw).decode()
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_flipped_bit_or_a_cut_is_found(records, seed):
+    chance = random.Random(seed)
+    record, name = records[seed % 3], SEALED_COLUMNS[seed % (len(SEALED_COLUMNS) - 1)]
+    if getattr(record, name) is None:
+        name = "token"
+    text = token(record, name)
+    place = chance.randrange(len(text))
+    put(record, name, flipped(text, place) if seed % 2 else text[: place // 4 * 4])
+    assert found() == {(str(record.pk), name, "does_not_open")}
+
+
+@pytest.mark.parametrize("name", ["access_token", "client_secret", "meta", "emails", "pem"])
+def test_a_value_of_another_row_is_found(records, name):
+    put(records[0], name, token(records[1], name))
+    assert found() == {(str(records[0].pk), name, "misplaced")}
+
+
+@pytest.mark.parametrize("name", ["token", "key", "refresh_token"])
+def test_a_value_of_another_column_is_found(records, name):
+    put(records[0], name, token(records[0], "access_token"))
+    assert found() == {(str(records[0].pk), name, "misplaced")}
+
+
+def of_other_models(record):
+    """Tokens that open elsewhere: of a key of our own, a former version, a second step."""
+    return {
+        "key": StoredKey.objects.get(name="proof").token,
+        "former version": former(record).content.token,
+        "second step": keyring.seal(f"{SECRET}-totp", "mfa"),
+    }
+
+
+@pytest.mark.parametrize("model", ["key", "former version", "second step"])
+def test_a_value_of_another_model_is_found(records, model):
+    for name in ("token", "meta"):
+        put(records[0], name, of_other_models(records[0])[model])
+        assert (str(records[0].pk), name, "misplaced") in found()
+
+
+@pytest.mark.parametrize("name", ["digest", "fingerprint"])
+def test_a_value_in_place_of_a_key_of_our_own_is_said(records, name):
+    StoredKey.objects.filter(name=name).update(token=token(records[0], "token"))
+    with pytest.raises(CommandError) as refused:
+        call_command("verify_records")
+    assert refused.value.returncode == 2
+
+
+def test_a_value_that_was_taken_away_or_brought_back_is_found(records):
+    put(records[0], "token", None)
+    assert found() == {(str(records[0].pk), "token", "value_changed")}
+    former = token(records[1], "access_token")
+    records[1].access_token = "synth-new"
+    records[1].save()
+    put(records[1], "access_token", former)  # it opens, but is the one of yesterday
+    assert (str(records[1].pk), "access_token", "value_changed") in found()
+
+
+@pytest.mark.parametrize("name", ["emails", "meta"])
+def test_a_value_without_fingerprint_that_was_taken_away_is_found(records, name):
+    put(records[0], name, None)
+    ((_, _, code),) = found()
+    assert code == {"emails": "content_changed", "meta": "value_changed"}[name]
+
+
+def test_a_row_that_was_put_back_as_a_whole_is_found_by_its_fingerprints(records):
+    before = ConnectionAuth.objects.filter(pk=records[1].pk).values(
+        "access_token", "content_digest", "version", "updated_at", "sealed_under"
+    )[0]
+    records[1].access_token = "synth-new"
+    records[1].save()
+    for name, value in before.items():
+        put(records[1], name, value.token if name == "access_token" else value)
+    assert found() == {(str(records[1].pk), "access_token", "fingerprint_changed")}
+    with pytest.raises(integrity.TamperedError):
+        integrity.require_intact(ConnectionAuth.objects.get(pk=records[1].pk))
+
+
+def test_fingerprints_that_were_changed_or_taken_away_are_found(records):
+    records[0].fingerprints.filter(field="token").delete()
+    records[1].fingerprints.filter(field="key").update(number=1)
+    assert found() == {
+        (str(records[0].pk), "token", "fingerprint_changed"),
+        (str(records[1].pk), "key", "fingerprint_changed"),
+    }
+
+
+@pytest.mark.parametrize("change", ["{}\n", "{}=", "!{}", " {}", "{}!!!!"])
+def test_what_base64_passes_over_is_found(records, change):
+    put(records[0], "token", change.format(token(records[0], "token")))
+    ((pk, name, code),) = found()
+    assert (pk, name) == (str(records[0].pk), "token") and code in ("altered", "does_not_open")
+
+
+@pytest.mark.parametrize("value", ["", "synth: in clear", "gAAAAA"])
+def test_what_is_no_token_is_found(records, value):
+    put(records[0], "token", value)
+    assert found() == {(str(records[0].pk), "token", "does_not_open")}
+
+
+@pytest.mark.parametrize("column", ["key", "api_url"])
+def test_what_is_no_text_is_found(records, column):
+    if connection.vendor != "sqlite":
+        pytest.skip("PostgreSQL does not take that.")
+    with connection.cursor() as cursor:
+        text = f"UPDATE connections_connectionauth SET {column} = CAST(x'ff' AS TEXT)"
+        cursor.execute(f"{text} WHERE id = %s", [records[0].pk.hex])
+    fault = ("key", "does_not_open") if column == "key" else ("content_digest", "content_changed")
+    assert found() == {(str(records[0].pk), *fault)}
+
+
+def test_an_edit_while_it_looks_raises_no_alarm(records, monkeypatch):
+    read = integrity._stored_fingerprints
+
+    def edit_first(**chosen):
+        if "record__gte" in chosen:
+            record = ConnectionAuth.objects.get(pk=records[0].pk)
+            record.token = "synth-edited"
+            record.save()
+        return read(**chosen)
+
+    monkeypatch.setattr(integrity, "_stored_fingerprints", edit_first)
+    assert not found()
+
+
+def former(record):
+    """A former version of a record."""
+    held = former_version.build_former_version(record, ["token"])
+    held.save()
+    return held
+
+
+def test_a_former_version_is_checked_too(records):
+    held, other = former(records[0]), former(records[1])
+    assert not found()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE connections_formerversion SET content = %s WHERE id = %s",
+            [other.content.token, FormerVersion._meta.pk.get_db_prep_value(held.pk, connection)],
+        )
+    assert found() == {(str(records[0].pk), "former version 1", "misplaced")}
+    FormerVersion.objects.filter(pk=other.pk).update(record=records[2])
+    assert (str(records[2].pk), "former version 1", "misplaced") in found()
+    with pytest.raises(keyring.SealError):
+        other.refresh_from_db()
+        versions.restore_version(other, records[2], user=None)
+
+
+def test_it_says_so_where_the_key_of_the_digests_does_not_open(records):
+    StoredKey.objects.filter(name="digest").update(token="gAAAAA" + "x" * 114)
+    with pytest.raises(CommandError, match="the digests") as refused:
+        call_command("verify_records")
+    assert refused.value.returncode == 2
+
+
+@pytest.mark.parametrize("name", [name for name in PLAIN_FIELDS if name in AUTH_FIELDS])
+def test_a_plain_field_of_the_auth_object_is_found(records, name):
+    kind = AUTH_FIELDS[name]
+    changed = {"date": "2031-01-01 00:00:00", "number": 12345.0}.get(kind, "https://evil.example/")
+    put(records[0], name, changed)
+    assert found() == {(str(records[0].pk), "content_digest", "content_changed")}
+
+
+def test_where_a_record_without_an_id_belongs_is_found(records):
+    put(records[3], "environment", "Sandbox")
+    assert found() == {(str(records[3].pk), "identity_digest", "identity_changed")}
+
+
+def test_a_digest_of_another_or_none_is_found(records):
+    put(records[0], "content_digest", "0" * 64)
+    put(records[1], "content_digest", None)
+    assert found() == {
+        (str(records[0].pk), "content_digest", "content_changed"),
+        (str(records[1].pk), "content_digest", "no_digest"),
+    }
+
+
+def test_the_bin_is_checked_too(records):
+    put(records[0], "binned_at", "2026-01-01 00:00:00")
+    put(records[0], "api_url", "https://evil.example/")
+    assert len(found()) == 1
+
+
+def test_an_endpoint_that_was_changed_is_found_before_anything_is_sent(records):
+    for name in ENDPOINT_FIELDS:
+        record = ConnectionAuth.objects.get(connection_id="conn-2")
+        integrity.require_intact(record)
+        former = getattr(record, name)
+        put(record, name, "https://evil.example/")
+        record.refresh_from_db()
+        with pytest.raises(integrity.TamperedError) as caught:
+            integrity.require_intact(record)
+        assert SECRET not in str(caught.value)
+        put(record, name, former)
+
+
+def flip(chance, record, name):
+    put(record, name, flipped(token(record, name), chance.randrange(100)))
+
+
+def cut(chance, record, name):
+    put(record, name, token(record, name)[: chance.randrange(len(token(record, name)))])
+
+
+def swap_columns(chance, record, name):
+    other = chance.choice([other for other in WHOLE if other != name])
+    put(record, name, token(record, other))
+    put(record, other, token(record, name))
+
+
+def from_another_model(chance, record, name):
+    put(record, name, chance.choice([*of_other_models(record).values()]))
+
+
+def take_away(chance, record, name):
+    put(record, name, None)
+
+
+def edit_endpoint(chance, record, name):
+    put(record, chance.choice(ENDPOINT_FIELDS), f"https://evil-{chance.random()}.example/")
+
+
+def edit_digest(chance, record, name):
+    put(record, "content_digest", chance.choice([None, "0" * 64]))
+
+
+def take_fingerprint_away(chance, record, name):
+    record.fingerprints.filter(field="token").delete()
+
+
+WHOLE = [name for name in SEALED_COLUMNS if schema.to_camel_case(name) in FULL_AUTH]
+CHANGES = (
+    *(flip, cut, swap_columns, from_another_model),
+    *(take_away, edit_endpoint, edit_digest, take_fingerprint_away),
+)
+
+
+def test_hundreds_of_changes_of_all_kinds_are_each_found_and_named(records):
+    """`make bench-integrity` does so with 2,000 among 10,000 records."""
+    chance = random.Random(11)
+    for number in range(240):
+        change, swaps = chance.choice(CHANGES), number % 9 == 0
+        record, other = chance.sample(records[:4], 2)
+        with transaction.atomic():
+            name = chance.choice(WHOLE)
+            if swaps:
+                put(record, name, token(other, name))
+                put(other, name, token(record, name))
+            else:
+                change(chance, record, name)
+            named = {fault.id for fault in integrity.verify().bad}
+            assert named == {str(record.pk)} | ({str(other.pk)} if swaps else set()), change
+            transaction.set_rollback(True)
+    assert not found()
+
+
+def test_the_token_address_of_an_integration_is_covered(records):
+    integration = Integration.objects.get(type="hubspot")
+    integration.token_url = "https://api.hubapi.com/oauth/v1/token"
+    integration.save()
+    record = ConnectionAuth.objects.get(connection_id="conn-0")
+    integrity.require_intact(record)
+    assert not found()
+    for url in ("https://evil.example/", ""):
+        Integration.objects.filter(pk=integration.pk).update(token_url=url)
+        assert found() == {(str(integration.pk), "token_url", "token_url_changed")}
+        record = ConnectionAuth.objects.get(connection_id="conn-0")
+        with pytest.raises(integrity.TamperedError):
+            integrity.require_intact(record)
+
+
+def test_thousands_of_clean_reads_raise_no_alarm():
+    import_text([full(number, environment="Sandbox") for number in range(1500)])
+    result = integrity.verify()
+    assert (result.checked, result.bad) == (1500, [])
+
+
+def test_edits_and_years_at_the_edge_stay_clean(records):
+    record = make(name="é\u2028", expires_in=3599.9, meta={"n": 1e300, "i": 2**70, "d": {}})
+    record.expiry_date = "0001-01-01T00:00:00Z"
+    record.refresh_from_db()
+    record.emails, record.token_url = [], ""
+    record.save()
+    assert not found()
+
+
+def run(*arguments):
+    import io
+
+    out, err = io.StringIO(), io.StringIO()
+    code = 0
+    try:
+        call_command("verify_records", *arguments, stdout=out, stderr=err)
+    except SystemExit as left:
+        code = left.code
+    return code, out.getvalue(), err.getvalue()
+
+
+def test_the_command_names_the_place_and_never_a_value(records):
+    code, out, err = run("--json", "--jobs", "1")
+    assert code == 0 and json.loads(out)["bad"] == [] and json.loads(out)["checked"] == 6
+    put(records[0], "token", token(records[1], "token"))
+    code, out, err = run("--json")
+    assert code == 1
+    assert json.loads(out)["bad"] == [
+        {
+            "id": str(records[0].pk),
+            "connection_id": "conn-0",
+            "field": "token",
+            "code": "misplaced",
+        }
+    ]
+    code, out, err = run()
+    assert code == 1 and "conn-0: token: " in err and SECRET not in out + err
+
+
+def test_every_code_is_documented():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "commands.md").read_text()
+    for code, sentence in integrity.FAULT_MESSAGES.items():
+        assert f"| `{code}` | {sentence} |" in page
+
+
+def test_an_import_seals_what_verifies_with_other_keys_in_front(records, settings):
+    settings.FERNET_KEYS = [keyring.generate_key(), *settings.FERNET_KEYS]
+    assert not found()

@@ -1,0 +1,96 @@
+"""Files that change, are no files, or are not read to their end. No database."""
+
+import json
+import os
+
+import pytest
+
+from connections.json_format.issues import FileRefused
+from connections.json_format.stream import reader, sources
+from connections.json_format.stream import tokenizer as window_room
+from tests.support.sources import ONE, TWO, refusal, values
+
+
+def test_a_file_that_changes_between_the_passes_stops_the_run(tmp_path):
+    path = tmp_path / "a.json"
+    for before, after in [
+        ('[{"token":"a"}]', '[{"token":"b"}]'),
+        ('[{"token":"a"}]', '[{"token":"a"}] '),
+        ('[{"token":"a"}] ', '[{"token":"a"}]'),
+        ('[{"token":"a"}]', ""),
+    ]:
+        path.write_text(before)
+        source = sources.FileSource(path)
+        layout = reader.scan(source)
+        path.write_text(after)
+        with pytest.raises(FileRefused) as caught:
+            list(reader.read_entries(source, layout))
+        assert caught.value.code == "file_changed"
+        assert caught.value.file == "a.json"
+
+
+def test_a_change_deep_inside_a_big_file_is_seen(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps([{"token": "x" * 1000}] * 3000))
+    source = sources.FileSource(path)
+    layout = reader.scan(source)
+    with open(path, "r+b") as file:
+        file.seek(2_500_100)
+        file.write(b"y")
+    with pytest.raises(FileRefused) as caught:
+        list(reader.read_entries(source, layout))
+    assert caught.value.code == "file_changed"
+
+
+def test_files_that_cannot_be_read_are_refused(tmp_path):
+    def open_it(path):
+        return sources.open_source(str(path), None, None, None)
+
+    for path in (tmp_path, tmp_path / "none.json"):
+        with pytest.raises(FileRefused) as caught:
+            open_it(path)
+        assert caught.value.code == "unreadable_file"
+    gone = tmp_path / "gone.json"
+    gone.write_text("[]")
+    source = open_it(gone)
+    gone.unlink()
+    assert refusal(source) == "unreadable_file"
+
+
+def test_what_is_no_regular_file_is_kept_in_sealed_chunks(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "CHUNK_SIZE", 10)
+    sealed = []
+
+    def seal(data, place):
+        sealed.append(place)
+        return bytes(byte ^ 0x55 for byte in data)
+
+    def unseal(token, place):
+        assert place in sealed
+        return bytes(byte ^ 0x55 for byte in token)
+
+    text = json.dumps([ONE, TWO])
+    read_end, write_end = os.pipe()
+    os.write(write_end, text.encode())
+    os.close(write_end)
+    with open(read_end, "rb") as stream:
+        source = sources.open_source("-", stream, seal, unseal)
+        assert values(source) == [ONE, TWO]
+    assert values(source) == [ONE, TWO]
+    source._file.seek(0)
+    assert b"accessToken" not in source._file.read()
+    assert source.size == len(text)
+
+
+def test_what_is_refused_at_its_beginning_is_not_read_on():
+    class Endless:
+        served = 0
+
+        def read(self, size):
+            self.served += size
+            return (b'["' if self.served == size else b"").ljust(size, b"x")
+
+    stream = Endless()
+    source = sources.open_source("-", stream, lambda data, _: data, lambda token, _: token)
+    assert refusal(source) == "entry_too_large"
+    assert stream.served <= 3 * window_room.MAX_ENTRY_SIZE

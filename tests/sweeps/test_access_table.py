@@ -1,0 +1,334 @@
+"""Who gets which answer from which page: every URL, by method and role.
+
+A line of TABLE is a route as the resolver spells it (without `admin/`, those outside with `/` in
+front; placeholders as <id>), a method, and the answer to each of ROLES: a status, or `login` for a
+redirect to the login page. Everybody has just proved presence; ASK_FOR_PRESENCE is what would ask
+for it otherwise. POST is sent empty: it shows who is let in. A new page needs its two lines here,
+and where it has an <id> the value for it in things().
+"""
+
+import re
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.db import transaction
+from django.test import Client
+from django.urls import get_resolver
+from django.utils import timezone
+
+from connections.models import ChangeRun, ImportRun, Integration, UserScope
+from tests.support.helpers import SECRET, make, prove_present
+from tests.support.passkeys import SoftPasskey
+
+pytestmark = pytest.mark.django_db
+
+ROLES = (
+    "anonymous",
+    "nobody",
+    "viewer",
+    "operator",
+    "custodian",
+    "auditor",
+    "superuser",
+    "limited",
+)
+GROUPS = {name.lower(): name for name in ("Viewer", "Operator", "Custodian", "Auditor")}
+# A Custodian who is limited to another environment than that of all that things() makes.
+GROUPS["limited"] = "Custodian"
+METHODS = ("GET", "POST")
+LOGIN_PAGES = ("/admin/login/", "/admin/account/login/")
+
+# fmt: off
+TABLE = """
+# route                                   meth  anon  none  view  oper  cust audit super limit
+/                                         GET  302   302   302   302   302   302   302   302
+/                                         POST 302   302   302   302   302   302   302   302
+import/                                   GET  login   403   403   200   200   403   200   200
+import/                                   POST login   403   403   200   200   403   200   200
+import/history/                           GET  login   403   403   200   200   403   200   200
+import/history/                           POST login   405   405   405   405   405   405   405
+import/<id>/                              GET  login   403   403   404   404   403   404   404
+import/<id>/                              POST login   403   403   404   404   403   404   404
+import/<id>/progress/                     GET  login   403   403   404   404   403   404   404
+import/<id>/progress/                     POST login   405   405   405   405   405   405   405
+import/<id>/report/                       GET  login   403   403   404   404   403   404   404
+import/<id>/report/                       POST login   405   405   405   405   405   405   405
+import/integrations/                      GET  login   403   403   200   200   403   200   403
+import/integrations/                      POST login   403   403   200   200   403   200   403
+export/                                   GET  login   403   200   200   200   200   200   200
+export/                                   POST login   403   200   200   200   200   200   200
+views/                                    GET  login   403   200   200   200   200   200   200
+views/                                    POST login   403   200   200   200   200   200   200
+changes/                                  GET  login   403   200   200   200   200   200   200
+changes/                                  POST login   405   405   405   405   405   405   405
+changes/<id>/                             GET  login   403   404   404   404   404   404   404
+changes/<id>/                             POST login   403   404   404   404   404   404   404
+changes/<id>/progress/                    GET  login   403   404   404   404   404   404   404
+changes/<id>/progress/                    POST login   405   405   405   405   405   405   405
+find-secret/                              GET  login   403   403   403   200   403   200   200
+find-secret/                              POST login   403   403   403   200   403   200   200
+find-secret/shared/                       GET  login   403   403   403   200   403   200   200
+find-secret/shared/                       POST login   405   405   405   405   405   405   405
+connections/connectionauth/<id>/versions/ GET  login   403   200   200   200   200   200   404
+connections/connectionauth/<id>/versions/ POST login   403   403   302   302   403   302   404
+connections/connectionauth/<id>/reveal/<id>/ GET  login   403   403   403   200   403   200   404
+connections/connectionauth/<id>/reveal/<id>/ POST login   403   403   403   302   403   302   404
+audit/                                    GET  login   403   403   403   403   200   200   403
+audit/                                    POST login   405   405   405   405   405   405   405
+audit/export/                             GET  login   403   403   403   403   200   200   403
+audit/export/                             POST login   405   405   405   405   405   405   405
+help/                                     GET  login 200   200   200   200   200   200   200
+help/                                     POST login   405   405   405   405   405   405   405
+keys/                                     GET  login   403   403   403   200   200   200   200
+keys/                                     POST login   405   405   405   405   405   405   405
+bin/                                      GET  login   403   403   200   200   403   200   200
+bin/                                      POST login   405   405   405   405   405   405   405
+bin/<id>/restore/                         GET  login   405   405   405   405   405   405   405
+bin/<id>/restore/                         POST login   403   403   302   302   403   302   404
+bin/<id>/purge/                           GET  login   403   403   403   200   403   200   404
+bin/<id>/purge/                           POST login   403   403   403   302   403   302   404
+account/                                  GET  302   302   302   302   302   302   302   302
+account/                                  POST 302   302   302   302   302   302   302   302
+account/login/                            GET  200   302   302   302   302   302   302   302
+account/login/                            POST 200   302   302   302   302   302   302   302
+account/logout/                           GET  login 200   200   200   200   200   200   200
+account/logout/                           POST login login login login login login login login
+account/inactive/                         GET  200   200   200   200   200   200   200   200
+account/inactive/                         POST 405   405   405   405   405   405   405   405
+account/reauthenticate/                   GET  login 200   200   200   200   200   200   200
+account/reauthenticate/                   POST login 200   200   200   200   200   200   200
+account/password/                         GET  login 200   200   200   200   200   200   200
+account/password/                         POST login 200   200   200   200   200   200   200
+account/password/set/                     GET  302   302   302   302   302   302   302   302
+account/password/set/                     POST 302   302   302   302   302   302   302   302
+account/mfa/                              GET  login 200   200   200   200   200   200   200
+account/mfa/                              POST login 405   405   405   405   405   405   405
+account/mfa/authenticate/                 GET  login 302   302   302   302   302   302   302
+account/mfa/authenticate/                 POST login 302   302   302   302   302   302   302
+account/mfa/reauthenticate/               GET  login 302   302   302   302   302   302   302
+account/mfa/reauthenticate/               POST login 302   302   302   302   302   302   302
+account/mfa/totp/activate/                GET  login 200   200   200   200   200   200   200
+account/mfa/totp/activate/                POST login 200   200   200   200   200   200   200
+account/mfa/totp/deactivate/              GET  login 404   404   404   404   404   404   404
+account/mfa/totp/deactivate/              POST login 404   404   404   404   404   404   404
+account/mfa/recovery-codes/               GET  login 404   404   404   404   404   404   404
+account/mfa/recovery-codes/               POST login 405   405   405   405   405   405   405
+account/mfa/recovery-codes/generate/      GET  login 200   200   200   200   200   200   200
+account/mfa/recovery-codes/generate/      POST login 200   200   200   200   200   200   200
+account/mfa/recovery-codes/download/      GET  login 404   404   404   404   404   404   404
+account/mfa/recovery-codes/download/      POST login 404   404   404   404   404   404   404
+account/mfa/webauthn/                     GET  login 200   200   200   200   200   200   200
+account/mfa/webauthn/                     POST login 405   405   405   405   405   405   405
+account/mfa/webauthn/add/                 GET  login 200   200   200   200   200   200   200
+account/mfa/webauthn/add/                 POST login 200   200   200   200   200   200   200
+account/mfa/webauthn/reauthenticate/      GET  login 302   302   302   302   302   302   302
+account/mfa/webauthn/reauthenticate/      POST login 302   302   302   302   302   302   302
+account/mfa/webauthn/keys/<id>/remove/    GET  login 404   404   404   404   404   404   404
+account/mfa/webauthn/keys/<id>/remove/    POST login 404   404   404   404   404   404   404
+account/mfa/webauthn/keys/<id>/edit/      GET  login 404   404   404   404   404   404   404
+account/mfa/webauthn/keys/<id>/edit/      POST login 404   404   404   404   404   404   404
+account/mfa/webauthn/login/               GET  login 302   302   302   302   302   302   302
+account/mfa/webauthn/login/               POST login 302   302   302   302   302   302   302
+(index)                                   GET  login   200   200   200   200   200   200   200
+(index)                                   POST login   200   200   200   200   200   200   200
+login/                                    GET  login 302   302   302   302   302   302   302
+login/                                    POST login 302   302   302   302   302   302   302
+logout/                                   GET  302   307   307   307   307   307   307   307
+logout/                                   POST 302   307   307   307   307   307   307   307
+password_change/                          GET  login 302   302   302   302   302   302   302
+password_change/                          POST login 302   302   302   302   302   302   302
+jsi18n/                                   GET  login   200   200   200   200   200   200   200
+jsi18n/                                   POST login   405   405   405   405   405   405   405
+connections/integration/                  GET  login   403   200   200   200   200   200   200
+connections/integration/                  POST login   403   200   200   200   200   200   200
+connections/integration/add/              GET  login   403   403   200   200   403   200   403
+connections/integration/add/              POST login   403   403   200   200   403   200   403
+connections/integration/<id>/history/     GET  login   403   200   200   200   200   200   200
+connections/integration/<id>/history/     POST login   403   200   200   200   200   200   200
+connections/integration/<id>/delete/      GET  login   403   403   403   200   403   200   403
+connections/integration/<id>/delete/      POST login   403   403   403   200   403   200   403
+connections/integration/<id>/change/      GET  login   403   200   200   200   200   200   200
+connections/integration/<id>/change/      POST login   403   403   302   302   403   302   403
+connections/integration/<id>/             GET  login   302   302   302   302   302   302   302
+connections/integration/<id>/             POST login   302   302   302   302   302   302   302
+auth/user/<id>/password/                  GET  login   403   403   403   403   403   200   403
+auth/user/<id>/password/                  POST login   403   403   403   403   403   200   403
+auth/user/                                GET  login   403   403   403   403   403   200   403
+auth/user/                                POST login   403   403   403   403   403   200   403
+auth/user/add/                            GET  login   403   403   403   403   403   200   403
+auth/user/add/                            POST login   403   403   403   403   403   200   403
+auth/user/<id>/history/                   GET  login   403   403   403   403   403   200   403
+auth/user/<id>/history/                   POST login   403   403   403   403   403   200   403
+auth/user/<id>/delete/                    GET  login   403   403   403   403   403   200   403
+auth/user/<id>/delete/                    POST login   403   403   403   403   403   200   403
+auth/user/<id>/change/                    GET  login   403   403   403   403   403   200   403
+auth/user/<id>/change/                    POST login   403   403   403   403   403   200   403
+auth/user/<id>/                           GET  login   302   302   302   302   302   302   302
+auth/user/<id>/                           POST login   302   302   302   302   302   302   302
+auth/group/                               GET  login   403   403   403   403   403   200   403
+auth/group/                               POST login   403   403   403   403   403   200   403
+auth/group/add/                           GET  login   403   403   403   403   403   200   403
+auth/group/add/                           POST login   403   403   403   403   403   200   403
+auth/group/<id>/history/                  GET  login   403   403   403   403   403   200   403
+auth/group/<id>/history/                  POST login   403   403   403   403   403   200   403
+auth/group/<id>/delete/                   GET  login   403   403   403   403   403   200   403
+auth/group/<id>/delete/                   POST login   403   403   403   403   403   200   403
+auth/group/<id>/change/                   GET  login   403   403   403   403   403   200   403
+auth/group/<id>/change/                   POST login   403   403   403   403   403   200   403
+auth/group/<id>/                          GET  login   302   302   302   302   302   302   302
+auth/group/<id>/                          POST login   302   302   302   302   302   302   302
+connections/connectionauth/               GET  login   403   200   200   200   200   200   200
+connections/connectionauth/               POST login   403   200   200   200   200   200   200
+connections/connectionauth/add/           GET  login   403   403   200   200   403   200   200
+connections/connectionauth/add/           POST login   403   403   302   302   403   302   200
+connections/connectionauth/<id>/history/  GET  login   403   200   200   200   200   200   404
+connections/connectionauth/<id>/history/  POST login   403   200   200   200   200   200   404
+connections/connectionauth/<id>/delete/   GET  login   403   403   200   200   403   200   404
+connections/connectionauth/<id>/delete/   POST login   403   403   200   200   403   200   404
+connections/connectionauth/<id>/change/   GET  login   403   200   200   200   200   200   404
+connections/connectionauth/<id>/change/   POST login   403   403   200   200   403   200   404
+connections/connectionauth/<id>/          GET  login   302   302   302   302   302   302   302
+connections/connectionauth/<id>/          POST login   302   302   302   302   302   302   302
+<app>/                                    GET  login   404   200   200   200   200   200   200
+<app>/                                    POST login   404   200   200   200   200   200   200
+(?P<url>.*)$                              GET  login   404   404   404   404   404   404   404
+(?P<url>.*)$                              POST login   404   404   404   404   404   404   404
+"""
+# fmt: on
+# Routes that answer nobody who has not proved presence, whatever the method. An export that
+# includes secrets asks as well.
+ASK_FOR_PRESENCE = {
+    "account/mfa/recovery-codes/generate/",
+    "account/mfa/totp/activate/",
+    "account/mfa/webauthn/add/",
+    "account/mfa/webauthn/keys/<id>/edit/",
+    "account/mfa/webauthn/keys/<id>/remove/",
+    "bin/<id>/purge/",
+    "connections/connectionauth/<id>/reveal/<id>/",
+}
+
+
+def rows():
+    """`{(route, method): {role: answer}}`"""
+    split = [line.split() for line in TABLE.strip().splitlines() if not line.startswith("#")]
+    found = {(route, method): answers for route, method, *answers in split}
+    assert len(found) == len(split), "A route stands there twice."
+    return {key: dict(zip(ROLES, answers, strict=True)) for key, answers in found.items()}
+
+
+def routes(resolver=None, prefix=""):
+    """Every route, as the resolver spells it."""
+    for entry in (resolver or get_resolver()).url_patterns:
+        route = prefix + str(entry.pattern)
+        if hasattr(entry, "url_patterns"):
+            yield from routes(entry, route)
+        elif route.startswith("admin/"):
+            # The order of the apps in this one varies.
+            route = re.sub(r"\^\(\?P<app_label>.*", "<app>/", route.removeprefix("admin/"))
+            yield re.sub(r"<\w+:\w+>", "<id>", route) or "(index)"
+        else:
+            yield f"/{route}"
+
+
+@pytest.fixture
+def things():
+    """What the placeholders of a route stand for: a record, an integration, a run, people."""
+    owner = User.objects.create_user("owner", is_staff=True)
+    integration = Integration.objects.create(type="outside", name="Outside")
+    record = make(name="A", key=SECRET, integration=integration, environment="Outside")
+    return {
+        "connections/connectionauth/<id>": record.pk,
+        f"connections/connectionauth/{record.pk}/reveal/<id>": "key",
+        "connections/integration/<id>": integration.pk,
+        "auth/group/<id>": Group.objects.get(name="Viewer").pk,
+        "auth/user/<id>": owner.pk,
+        "bin/<id>": make(name="B", environment="Outside", binned_at=timezone.now()).pk,
+        "account/mfa/webauthn/keys/<id>": SoftPasskey(owner).store().pk,
+        "changes/<id>": ChangeRun.objects.create(kind="change", user=owner, size=0).pk,
+        "import/<id>": ImportRun.objects.create(user=owner, file_name="a", size=1, sha256="").pk,
+    }
+
+
+def address(route, things):
+    for begin, value in things.items():
+        if route.startswith(begin):
+            route = f"{begin.rpartition('<')[0]}{value}{route.removeprefix(begin)}"
+    for pattern, example in (
+        ("(index)", ""),
+        ("<app>/", "connections/"),
+        ("(?P<url>.*)$", "nothing/such/"),
+    ):
+        if route == pattern:
+            route = example
+    assert "<" not in route, f"address() knows no value for {route}"
+    return route if route.startswith("/") else f"/admin/{route}"
+
+
+def person(role, is_present=True):
+    """A client signed in as one of ROLES."""
+    client = Client()
+    if role == "anonymous":
+        return client
+    user = User.objects.create_user(
+        f"a {role}", password="password", is_staff=True, is_superuser=role == "superuser"
+    )
+    if role in GROUPS:
+        user.groups.add(Group.objects.get(name=GROUPS[role]))
+    if role == "limited":
+        UserScope.objects.create(user=user, environments=["Inside"])
+    client.force_login(user)
+    return prove_present(client) if is_present else client
+
+
+def ask(client, method, url):
+    """The response; what it changed is taken back."""
+    with transaction.atomic():
+        cookies = client.cookies.copy()
+        response = client.generic(method, url)
+        client.cookies = cookies
+        transaction.set_rollback(True)
+    return response
+
+
+def answer(client, method, url):
+    """The status of a response, or `login`."""
+    response = ask(client, method, url)
+    if response.status_code == 302 and response.url.startswith(LOGIN_PAGES):
+        return "login"
+    return str(response.status_code)
+
+
+def test_every_url_stands_in_the_table():
+    expected = {(route, method) for route in routes() for method in METHODS}
+    assert {*rows()} == expected
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_each_role_gets_the_answers_of_the_table(role, things):
+    client = person(role)
+    given = {key: answer(client, key[1], address(key[0], things)) for key in rows()}
+    expected = {key: answers[role] for key, answers in rows().items()}
+    assert {key: value for key, value in given.items() if value != expected[key]} == {}
+
+
+def test_what_asks_for_presence(things):
+    client = person("superuser", is_present=False)
+    given = {key: ask(client, key[1], address(key[0], things)) for key in rows()}
+    asked = {
+        key
+        for key, response in given.items()
+        if response.headers.get("Location", "").startswith("/admin/account/reauthenticate/?")
+    }
+    assert asked == {(route, method) for route in ASK_FOR_PRESENCE for method in METHODS}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_no_other_method_opens_what_get_and_post_do_not(role, things):
+    client = person(role)
+    for (route, method), answers in rows().items():
+        if method == "GET" and answers[role] in ("login", "403", "404"):
+            for other in ("HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"):
+                if other == "OPTIONS" and route.startswith("account/"):
+                    continue  # allauth's views answer that with the names of methods, and no more
+                given = answer(client, other, address(route, things))
+                assert given in ("login", "403", "404", "405"), (route, other)

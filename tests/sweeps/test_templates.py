@@ -1,0 +1,187 @@
+"""No inline script or style in any template; the exact headers on every page."""
+
+import re
+
+import pytest
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from tests.support.urls import address, admin_names, things
+
+TEMPLATES = sorted((settings.BASE_DIR / "templates").rglob("*.html"))
+STATIC = settings.BASE_DIR / "connections/static/connections"
+INLINE = {
+    "script": r"<script(?![^>]*\bsrc=)",
+    "style element": r"<style\b",
+    "style attribute": r"\sstyle\s*=",
+    "handler": r"\son[a-z]+\s*=\s*[\"']",
+    "javascript address": r"(?:href|src|action)\s*=\s*[\"']\s*javascript:",
+    "other origin": r"(?:src|href|action)\s*=\s*[\"'](?:https?:)?//",
+}
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'"
+)
+
+
+def parsed(policy):
+    """A policy as a dict: directive -> set of sources."""
+    directives = [part.split() for part in policy.split(";") if part.strip()]
+    assert len({words[0] for words in directives}) == len(directives)
+    return {words[0]: {*words[1:]} for words in directives}
+
+
+assert len(TEMPLATES) > 20  # else nothing is tested
+
+
+def inline_in(text):
+    return [name for name, pattern in INLINE.items() if re.search(pattern, text, re.IGNORECASE)]
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_a_template_has_nothing_inline(path):
+    assert inline_in(path.read_text()) == []
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_a_template_switches_no_escaping_off(path):
+    # Help texts stand in our own code and Django's; some of Django's are lists.
+    assert not re.search(
+        r"(?<!help_text)(?<!description)\|\s*safe\b|autoescape off", path.read_text()
+    )
+
+
+def test_no_script_writes_markup_or_evaluates_text():
+    for path in STATIC.glob("*.js"):
+        text = path.read_text()
+        for word in (
+            "eval(",
+            "new Function",
+            "innerHTML",
+            "outerHTML",
+            "document.write",
+            ".style",
+        ):
+            assert word not in text, (path.name, word)
+
+
+def test_the_stylesheet_stays_small_and_loads_nothing_from_elsewhere():
+    path = STATIC / "latchkey.css"
+    assert path.stat().st_size <= 40 * 1024
+    assert not re.search(r"url\(\s*[\"']?(?:https?:)?//|@import", path.read_text())
+
+
+@pytest.fixture
+def objects(admin_user):
+    return things(admin_user)
+
+
+def assert_strict(response, place):
+    assert parsed(response["Content-Security-Policy"]) == parsed(POLICY), place
+    assert "Content-Security-Policy-Report-Only" not in response, place
+    assert response["Cache-Control"] == "no-store", place
+    assert response["X-Content-Type-Options"] == "nosniff", place
+    assert response["X-Frame-Options"] == "DENY", place
+    assert response["Referrer-Policy"] == "same-origin", place
+
+
+def assert_no_inline(response, place):
+    if not response.streaming and response["Content-Type"].startswith("text/html"):
+        assert inline_in(response.content.decode()) == [], place
+
+
+def test_every_page_has_the_strict_headers_and_nothing_inline(objects, admin_client):
+    names = admin_names() - {"logout", "account_logout"}
+    assert len(names) > 25
+    for name in sorted(names):
+        url = address(name, objects)
+        for client in (admin_client, Client()):
+            response = client.get(url)
+            assert response.status_code < 500, url
+            assert_strict(response, url) if url.startswith("/admin/") else None
+            assert_no_inline(response, url)
+        assert admin_client.get(url).status_code in (200, 301, 302, 400, 403, 404, 405), url
+    for name in ("admin:logout", "account_logout"):
+        assert_strict(admin_client.post(reverse(name)), name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "index",
+        "connections_connectionauth_changelist",
+        "connections_connectionauth_add",
+        "connections_connectionauth_change",
+        "connections_connectionauth_delete",
+        "connections_connectionauth_history",
+        "connections_integration_changelist",
+        "connections_integration_change",
+        "connections_import",
+        "connections_import_run",
+        "connections_import_report",
+        "connections_import_history",
+        "connections_import_integrations",
+        "connections_export",
+        "connections_views",
+        "connections_changes",
+        "auth_user_changelist",
+        "auth_user_add",
+        "auth_user_change",
+        "auth_user_password_change",
+        "auth_group_change",
+        "account_change_password",
+        "mfa_index",
+        "mfa_list_webauthn",
+        "app_list",
+    ],
+)
+def test_the_page_is_there(objects, admin_client, name):
+    response = admin_client.get(address(name, objects))
+    assert response.status_code == 200
+    if not response.streaming:
+        content = response.content.decode()
+        assert content.count("<h1") == 1
+        assert "latchkey.css" in content
+
+
+def test_the_login_page(db):
+    response = Client().get(reverse("account_login"))
+    assert_strict(response, "login")
+    assert "latchkey.css" in response.content.decode()
+
+
+def test_pages_about_errors(objects, admin_client, monkeypatch):
+    admin_client.raise_request_exception = False
+    list_url = reverse("admin:connections_connectionauth_changelist")
+    too_many = {f"field{number}": "" for number in range(1001)}
+    assert_error(admin_client.post(list_url, too_many), 400)
+    assert_error(admin_client.get("/admin/import/00000000-0000-0000-0000-000000000000/"), 404)
+    assert_error(admin_client.get("/admin/no/such/page/"), 404)
+    csrf = Client(enforce_csrf_checks=True)
+    assert_error(csrf.post(reverse("account_login"), {}), 403)
+    staff = Client()
+    staff.force_login(User.objects.create_user("staff", is_staff=True))
+    assert_error(staff.get(list_url), 403)
+
+    def fail(*args, **kwargs):
+        raise RuntimeError("synth-SECRET in a message")
+
+    monkeypatch.setattr("connections.console.dashboard.context.get_context", fail)
+    assert_error(admin_client.get("/admin/"), 500)
+
+
+def assert_error(response, status):
+    assert response.status_code == status
+    assert_strict(response, status)
+    assert_no_inline(response, status)
+    assert "synth-SECRET" not in response.content.decode()
+    assert "Traceback" not in response.content.decode()
+
+
+def test_errors_outside_the_admin_have_the_policy_too(db):
+    for path in ("/", "/no/such/page/", "/admin"):
+        response = Client().get(path)
+        assert parsed(response["Content-Security-Policy"]) == parsed(POLICY), path
