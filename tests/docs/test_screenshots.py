@@ -1,7 +1,4 @@
-"""The pictures in the documentation: there, described, and not heavy. tests/docs/screenshots.py
-takes
-them.
-"""
+"""The pictures that tests/docs/screenshots.py takes: there, described, and not heavy."""
 
 import re
 from pathlib import Path

@@ -99,7 +99,7 @@ def audit_page(request):
         older=asked.urlencode() if "before" in asked else "",
         is_first="before" not in request.GET,
     )
-    return TemplateResponse(request, "admin/connections/audit.html", context)
+    return TemplateResponse(request, "connections/audit/audit.html", context)
 
 
 @require_safe

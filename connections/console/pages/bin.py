@@ -47,7 +47,7 @@ def bin_page(request):
         days=recycle_bin.RETENTION.days,
         may_purge=request.user.has_perm("connections.purge_connections"),
     )
-    return TemplateResponse(request, "admin/connections/bin.html", context)
+    return TemplateResponse(request, "connections/bin/bin.html", context)
 
 
 @require_POST
@@ -70,7 +70,7 @@ def purge(request, pk):
     record = get_object_or_404(binned.defer_sealed(), pk=pk)
     if request.method == "GET":
         context = context_for(request, _("Purge %s?") % record, record=record)
-        return TemplateResponse(request, "admin/connections/bin_purge.html", context)
+        return TemplateResponse(request, "connections/bin/purge.html", context)
     if not recycle_bin.purge(binned.filter(pk=pk)):
         raise Http404
     said = format_html(_("<b>Purged {}.</b> It is gone for good."), str(record))

@@ -60,7 +60,7 @@ def change_run(request, pk):
     if request.method == "POST":
         return _handle_post(request, run)
     if run.finished_at:
-        return _render(request, run, "change_done", may_undo=run.can_be_undone)
+        return _render(request, run, "done", may_undo=run.can_be_undone)
     if run.status == Status.RUNNING:
         return _running_page(request, run)
     return _check_page(request, run)
@@ -126,13 +126,13 @@ def _check_page(request, run, form=None):
     records = ConnectionAuth.objects.visible_to(request.user).filter(pk__in=first)
     is_small = run.total <= bulk_change.MAX_IN_REQUEST
     return _render(
-        request, run, "change_check", form=form, records=records.defer_sealed(), is_small=is_small
+        request, run, "check", form=form, records=records.defer_sealed(), is_small=is_small
     )
 
 
 @does_not_extend_session  # without JavaScript it loads itself anew
 def _running_page(request, run):
-    return _render(request, run, "change_running", progress=_get_progress(run))
+    return _render(request, run, "running", progress=_get_progress(run))
 
 
 def _render(request, run, template, **context):
@@ -148,7 +148,7 @@ def _render(request, run, template, **context):
         refused_count=sum(refused.values()),
         **context,
     )
-    return TemplateResponse(request, f"admin/connections/{template}.html", context)
+    return TemplateResponse(request, f"connections/changes/{template}.html", context)
 
 
 def _get_progress(run):
@@ -198,4 +198,4 @@ def history(request):
         for run in page
     ]
     context = context_for(request, _("Past changes"), page=page, rows=rows)
-    return TemplateResponse(request, "admin/connections/change_history.html", context)
+    return TemplateResponse(request, "connections/changes/history.html", context)

@@ -104,7 +104,7 @@ def _export_response(request, form, query, ids):
         is_part=bool(ids or query),
         unreadable=queryset.unreadable().count(),
     )
-    return TemplateResponse(request, "admin/connections/export.html", context)
+    return TemplateResponse(request, "connections/exports/export.html", context)
 
 
 @require_http_methods(["GET", "POST"])

@@ -81,7 +81,7 @@ def find_page(request):
                 max(0, len(all_) - MAX_PLACES_SHOWN) for all_ in (found.holders, found.former)
             ),
         }
-    return TemplateResponse(request, "admin/connections/find_secret.html", context)
+    return TemplateResponse(request, "connections/find_secret/find_secret.html", context)
 
 
 @require_safe
@@ -101,4 +101,4 @@ def shared_page(request):
         page=page,
         groups=secret_search.shared_secrets(page.object_list, request.user, field),
     )
-    return TemplateResponse(request, "admin/connections/shared_secrets.html", context)
+    return TemplateResponse(request, "connections/find_secret/shared_secrets.html", context)

@@ -64,4 +64,4 @@ def help_page(request):
     ]
     sources = [source for name, source in EXPIRY_SOURCES.items() if name]
     context = context_for(request, _("Help"), meanings=meanings, sources=sources, words=GLOSSARY)
-    return TemplateResponse(request, "admin/connections/help.html", context)
+    return TemplateResponse(request, "connections/help/help.html", context)

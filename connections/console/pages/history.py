@@ -20,4 +20,4 @@ def history_page(request, record):
         page=page,
         entries=history.entries(page.object_list),
     )
-    return TemplateResponse(request, "admin/connections/history.html", context)
+    return TemplateResponse(request, "connections/history/history.html", context)

@@ -61,7 +61,7 @@ def import_page(request):
         limit=MAX_UPLOAD,
         running=running_import(request.user),
     )
-    return TemplateResponse(request, "admin/connections/import.html", context)
+    return TemplateResponse(request, "connections/imports/upload.html", context)
 
 
 def get_own_run(request, pk):
@@ -136,7 +136,7 @@ def _import_check(request, run):
         hidden_refusals=max(0, result.rejected - len(preview.verdicts_by_action["rejected"])),
         running=running_import(request.user),
     )
-    return TemplateResponse(request, "admin/connections/import_check.html", context)
+    return TemplateResponse(request, "connections/imports/check.html", context)
 
 
 @does_not_extend_session  # without JavaScript it loads itself anew
@@ -150,7 +150,7 @@ def _import_running(request, run):
         progress=get_progress(run),
         can_tell=runs.can_report_progress(run),
     )
-    return TemplateResponse(request, "admin/connections/import_running.html", context)
+    return TemplateResponse(request, "connections/imports/running.html", context)
 
 
 def _import_done(request, run):
@@ -167,7 +167,7 @@ def _import_done(request, run):
         refused=errors[: import_job.MAX_SHOWN_VERDICTS],
         hidden_refusals=max(0, len(errors) - import_job.MAX_SHOWN_VERDICTS),
     )
-    return TemplateResponse(request, "admin/connections/import_done.html", context)
+    return TemplateResponse(request, "connections/imports/done.html", context)
 
 
 def _may_undo(user):
@@ -306,7 +306,7 @@ def import_history(request):
     page = Paginator(confirmed, 50).get_page(request.GET.get("page"))
     rows = [(run, _is_viewable(run, request.user)) for run in page]
     context = context_for(request, _("Past imports"), page=page, rows=rows)
-    return TemplateResponse(request, "admin/connections/import_history.html", context)
+    return TemplateResponse(request, "connections/imports/history.html", context)
 
 
 @require_safe

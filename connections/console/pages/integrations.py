@@ -28,4 +28,4 @@ def import_page(request):
         except FileRefused as refusal:
             form.add_error(None, translate_message(refusal.message))
     context = context_for(request, _("Import integrations"), form=form, result=result)
-    return TemplateResponse(request, "admin/connections/import_integrations.html", context)
+    return TemplateResponse(request, "connections/integrations/import.html", context)

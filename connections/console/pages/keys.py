@@ -15,4 +15,4 @@ def keys_page(request):
     if not keys.may_view(request.user):
         raise PermissionDenied
     context = context_for(request, _("Encryption keys"), **keys.get_context(request.user))
-    return TemplateResponse(request, "admin/connections/keys.html", context)
+    return TemplateResponse(request, "connections/keys/keys.html", context)

@@ -111,4 +111,4 @@ def _render(request, name, record, field, **context):
         seconds=REVEAL_SECONDS,
         **context,
     )
-    return TemplateResponse(request, f"admin/connections/{name}.html", context)
+    return TemplateResponse(request, f"connections/reveal/{name}.html", context)

@@ -71,7 +71,9 @@ def views_page(request):
         done, form = _handle_post(request)
         if done:
             return done
-    return TemplateResponse(request, "admin/connections/views.html", _context(request, form))
+    return TemplateResponse(
+        request, "connections/saved_views/saved_views.html", _context(request, form)
+    )
 
 
 @transaction.atomic

@@ -44,7 +44,7 @@ def versions(request, pk):
         may_change=may_change,
         days=FormerVersion.RETENTION.days,
     )
-    return TemplateResponse(request, "admin/connections/versions.html", context)
+    return TemplateResponse(request, "connections/versions/versions.html", context)
 
 
 def _restore_version(request, pk):
