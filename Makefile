@@ -4,7 +4,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PORT ?= 8000
 export PORT
 
-venv := .venv/bin/python
+bin := .venv/bin
+venv := $(bin)/python
 pip := $(venv) -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
@@ -52,16 +53,18 @@ bench-find: .venv/run.stamp  ## look for a secret among 1,000,000 connections (5
 screenshots: .venv/dev.stamp  ## take the pictures in docs/screenshots anew, from a made-up store (needs Chromium)
 	@$(venv) -m pytest -q tests/docs/screenshots.py
 
-lint: .venv/dev.stamp  ## check style and formatting
-	@$(venv) -m ruff check .
-	@$(venv) -m ruff format --check .
+lint: .venv/dev.stamp  ## check style, formatting, types, and which package imports which
+	@$(bin)/ruff check .
+	@$(bin)/ruff format --check .
+	@$(bin)/mypy
+	@$(bin)/lint-imports --no-logo
 
 messages: .venv/dev.stamp  ## gather the console's words, and compile their translations (needs gettext)
 	@$(venv) manage.py makemessages --all --no-location --no-wrap --no-obsolete
 	@$(venv) manage.py compilemessages --verbosity 0 --ignore .venv
 
 clean:  ## remove what can be made again; never .env or the database
-	rm -rf .venv static build .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv static build .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps say which version of the requirements is installed.
