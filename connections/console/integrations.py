@@ -70,7 +70,6 @@ class IntegrationForm(forms.ModelForm):
         return value
 
 
-@admin.register(Integration)
 class IntegrationAdmin(AllowedLookupsMixin, AuditedAdmin):
     form = IntegrationForm
     lookups = ("auth_type__exact",)

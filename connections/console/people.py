@@ -1,8 +1,5 @@
 """The admin pages of users and groups."""
 
-import allauth.account.admin
-import allauth.mfa.admin  # noqa: F401  (what they register is taken off below)
-from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from django.apps import apps
 from django.contrib import admin
@@ -15,7 +12,7 @@ from django.contrib.auth.forms import (
     ReadOnlyPasswordHashWidget,
     UserChangeForm,
 )
-from django.contrib.auth.models import Group, Permission, User
+from django.contrib.auth.models import Permission
 from django.db.models import Count, Exists, ManyToManyField, OuterRef, Q
 from django.forms import CheckboxSelectMultiple
 from django.shortcuts import redirect
@@ -29,9 +26,6 @@ from connections.console import wording
 from connections.console.fields import LinesField
 from connections.console.mixins import AllowedLookupsMixin
 from connections.models import UserScope
-
-# Ours come below; allauth's have nothing that anybody should look at or change by hand.
-admin.site.unregister((User, Group, EmailAddress, Authenticator))
 
 # Permissions have their names in the database, in English: these are Django's for our models.
 PERMISSION_NAMES = (
@@ -195,7 +189,6 @@ class LabelledBooleanFilter(admin.BooleanFieldListFilter):
         self.title = UserForm.Meta.labels[field_path]
 
 
-@admin.register(User)
 class LatchkeyUserAdmin(AccountAdminMixin, UserAdmin):
     form = ScopedUserForm
     add_form = UserAddForm
@@ -294,7 +287,6 @@ class LatchkeyUserAdmin(AccountAdminMixin, UserAdmin):
             log.log_event("permission", request=request, record=obj, fields=changed)
 
 
-@admin.register(Group)
 class LatchkeyGroupAdmin(AccountAdminMixin, GroupAdmin):
     list_display = ("group_name", "members", "granted_permissions")
 

@@ -12,23 +12,10 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 
 from connections.audit import log
+from connections.console import urls
 from connections.console.dashboard import context as dashboard
 from connections.console.dashboard import keys as dashboard_keys
 from connections.console.mixins import keep_only
-from connections.console.pages import audit as audit_pages
-from connections.console.pages import bin as bin_pages
-from connections.console.pages import (
-    changes,
-    exports,
-    find_secret,
-    help,
-    imports,
-    integrations,
-    keys,
-    reveal,
-    saved_views,
-    versions,
-)
 from connections.jobs import cleanup
 from connections.models import ConnectionAuth
 from connections.records.counts import ConnectionFilter
@@ -69,44 +56,13 @@ class LatchkeyAdminSite(AdminSite):
         return redirect("account_change_password")
 
     def get_urls(self):
-        routes = (
-            ("import/", imports.import_page, "connections_import"),
-            ("import/history/", imports.import_history, "connections_import_history"),
-            ("import/<uuid:pk>/", imports.import_run, "connections_import_run"),
-            ("import/<uuid:pk>/progress/", imports.import_progress, "connections_import_progress"),
-            ("import/<uuid:pk>/report/", imports.import_report, "connections_import_report"),
-            ("import/integrations/", integrations.import_page, "connections_import_integrations"),
-            ("export/", exports.export, "connections_export"),
-            ("views/", saved_views.views_page, "connections_views"),
-            ("changes/", changes.history, "connections_changes"),
-            ("changes/<uuid:pk>/", changes.change_run, "connections_change_run"),
-            ("changes/<uuid:pk>/progress/", changes.progress, "connections_change_progress"),
-            ("find-secret/", find_secret.find_page, "connections_find_secret"),
-            ("find-secret/shared/", find_secret.shared_page, "connections_shared_secrets"),
-            (
-                "connections/connectionauth/<uuid:pk>/versions/",
-                versions.versions,
-                "connections_connectionauth_versions",
-            ),
-            (
-                "connections/connectionauth/<uuid:pk>/reveal/<str:field>/",
-                reveal.reveal,
-                "connections_connectionauth_reveal",
-            ),
-            ("audit/", audit_pages.audit_page, "connections_audit"),
-            ("audit/export/", audit_pages.audit_export, "connections_audit_export"),
-            ("help/", help.help_page, "connections_help"),
-            ("keys/", keys.keys_page, "connections_keys"),
-            ("bin/", bin_pages.bin_page, "connections_bin"),
-            ("bin/<uuid:pk>/restore/", bin_pages.restore, "connections_bin_restore"),
-            ("bin/<uuid:pk>/purge/", bin_pages.purge, "connections_bin_purge"),
-        )
-        ours = [path(route, self.admin_view(view), name=name) for route, view, name in routes]
-        # Nothing here completes names or has a page of its own on the site: what nobody uses
-        # would only be two more ways to ask for what is stored.
-        needless = {"autocomplete", "view_on_site", "password_change_done"}
-        kept = [url for url in super().get_urls() if getattr(url, "name", "") not in needless]
-        return ours + kept
+        ours = [
+            path(str(page.pattern), self.admin_view(page.callback), name=page.name)
+            for page in urls.urlpatterns
+        ]
+        # The console uses none of these: each would be one more way to ask for what is stored.
+        unused = {"autocomplete", "view_on_site", "password_change_done"}
+        return ours + [url for url in super().get_urls() if getattr(url, "name", "") not in unused]
 
     def each_context(self, request):
         return {

@@ -47,7 +47,6 @@ def badge(name, text):
     return format_html('<span class="badge is-{}">{}</span>', name, text)
 
 
-@admin.register(ConnectionAuth)
 class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
     form = ConnectionAuthForm
     lookups = tuple(list_filter.parameter_name for list_filter in LIST_FILTERS)
