@@ -11,4 +11,6 @@ start()
 app = Celery("latchkey")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.broker_connection_retry_on_startup = True
-app.autodiscover_tasks()
+# Celery's current app is one per thread; every thread of the server sends its tasks to this one.
+app.set_default()
+app.autodiscover_tasks(["connections.jobs"])

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import cache
 
 import django
 from django.core.exceptions import ImproperlyConfigured
@@ -9,6 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from connections.encryption import keyring
 
 
+@cache  # the server and its Celery application both ask for it
 def start():
     """Set Django up. Ends the process with one sentence where the settings are no good."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")

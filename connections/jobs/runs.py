@@ -109,9 +109,9 @@ def launch(run):
     """Have a process of its own do the run: a thread would end with its worker of the server."""
     try:
         if settings.CELERY_BROKER_URL:
-            from connections.jobs import tasks  # no other command needs to load Celery
+            from celery import current_app  # loaded only here: no command needs Celery
 
-            tasks.TASKS_BY_KIND[run.kind].delay(str(run.pk))
+            current_app.send_task(run.TASK, [str(run.pk)])
             return
         process = subprocess.Popen(  # noqa: S603  (nothing that a person typed)
             [sys.executable, "manage.py", run.COMMAND, "--run", str(run.pk), *QUIET_ARGS],

@@ -1,19 +1,18 @@
-"""Celery's way to the work that the console does outside a request."""
+"""Celery tasks: what a worker does for the console. Their names are the TASK of each run model."""
+
+from celery import shared_task
 
 from connections.jobs import bulk_change, import_job
-from project.celery import app
+from connections.models import ChangeRun, ImportRun
 
 
-@app.task(name="import_run", ignore_result=True)
-def import_run(pk):
-    """Do an import that was confirmed. A worker's process starts no others."""
+@shared_task(name=ImportRun.TASK, ignore_result=True)
+def execute_import(pk):
+    """Do a confirmed import. A worker starts no further processes for it."""
     import_job.execute(pk)
 
 
-@app.task(name="change_run", ignore_result=True)
-def change_run(pk):
-    """Do a change of many that was confirmed."""
+@shared_task(name=ChangeRun.TASK, ignore_result=True)
+def execute_bulk_change(pk):
+    """Do a confirmed bulk change."""
     bulk_change.execute(pk)
-
-
-TASKS_BY_KIND = {"import": import_run, "change": change_run}

@@ -39,7 +39,8 @@ class ImportRun(models.Model):
     """
 
     KIND = "import"
-    COMMAND = "import_connections"
+    COMMAND = "import_connections"  # does a run in a process of its own
+    TASK = "import_run"  # does it in a Celery worker
     # What a run that was interrupted forgets as it is done again.
     RESET_ON_RESUME = {"done": 0, "total": 0, "result": None}
 
@@ -187,6 +188,7 @@ class ChangeRun(ImportRun):
 
     KIND = "change"
     COMMAND = "change_connections"
+    TASK = "change_run"
     RESET_ON_RESUME = {}
 
     objects = _KindManager()

@@ -189,18 +189,20 @@ def test_a_worker_without_good_keys_does_not_start(tmp_path):
 
 CONFIRM = """
 import os
+import project.wsgi  # as a server does
 from django.contrib.auth.models import User
 from connections.encryption import keyring
 from connections.import_export import importer
-from connections.jobs import runs
+from connections.jobs import chunks, import_job
 from connections.json_format.stream.sources import SpooledSource
 source = SpooledSource("file.json", keyring.seal_bytes, keyring.unseal_bytes)
 source.write(open(os.environ["FILE"] + "/file.json", "rb").read())
-run = runs.store_upload(source, User.objects.get())
-assert runs.confirm(run, importer.ImportOptions())
+run = chunks.store_upload(source, User.objects.get())
+assert import_job.confirm(run, importer.ImportOptions())
 """
 CONTINUE = """
 from datetime import timedelta
+import project.wsgi
 from connections.jobs import runs
 from connections.models import ImportRun
 ImportRun.objects.update(heartbeat_at=ImportRun.objects.get().heartbeat_at - timedelta(minutes=1))

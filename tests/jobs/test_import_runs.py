@@ -114,11 +114,16 @@ def test_celery_does_it_where_there_is_a_broker(client, settings):
     settings.CELERY_BROKER_URL = "memory://"
     from project.celery import app
 
-    app.conf.task_always_eager = True
-    try:
-        run = confirmed(client)
-    finally:
-        app.conf.task_always_eager = False
+    app.conf.broker_url = "memory://"
+    app.loader.import_default_modules()  # as a worker does
+    run = confirmed(client)
+    assert run.status == "running"
+    with app.connection() as connection, connection.SimpleQueue("celery") as queue:
+        message = queue.get(timeout=10)
+    arguments, *_ = message.payload
+    assert arguments == [str(run.pk)]
+    app.tasks[message.headers["task"]].apply(arguments).get()
+    run.refresh_from_db()
     assert run.status == "done"
     assert ConnectionAuth.objects.count() == 40
 
