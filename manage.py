@@ -7,7 +7,7 @@ import sys
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import ManagementUtility
 
-from connections.encryption import keyring
+from connections.encryption import ring, stored_keys
 from connections.management.base import LatchkeyCommand
 
 
@@ -17,8 +17,10 @@ class CommandLine(ManagementUtility):
     def fetch_command(self, subcommand):
         command = super().fetch_command(subcommand)
         # Ours ask for themselves, each with the exit status that it promises.
-        if not (isinstance(command, LatchkeyCommand) or keyring.may_run_without_keys(self.argv)):
-            keyring.require_keys()
+        if not (
+            isinstance(command, LatchkeyCommand) or stored_keys.may_run_without_keys(self.argv)
+        ):
+            stored_keys.require_keys()
         return command
 
 
@@ -26,6 +28,6 @@ if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
     try:
         CommandLine(sys.argv).execute()
-    except (ImproperlyConfigured, keyring.KeyringError) as error:
+    except (ImproperlyConfigured, ring.KeyringError) as error:
         print(error, file=sys.stderr)
         sys.exit(3 if sys.argv[1:2] == ["check_expiry"] else 2)  # its 2 means "some are broken"

@@ -7,29 +7,29 @@ from django.conf import settings
 from django.core.checks import Error, Tags, Warning, register
 from django.db import OperationalError, ProgrammingError, transaction
 
-from connections.encryption import keyring
+from connections.encryption import ring, stored_keys
 from connections.models import ConnectionAuth
 
 
 @register(Tags.security)
 def check_keys(app_configs, **kwargs):
     """connections.E001: FERNET_KEYS is missing, weak, or not what sealed the stored records."""
-    if keyring.may_run_without_keys(sys.argv):
+    if stored_keys.may_run_without_keys(sys.argv):
         return []
     try:
-        keyring.require_keys()
-    except keyring.KeyringError as error:
+        stored_keys.require_keys()
+    except ring.KeyringError as error:
         hint = f"{error.remedy[0].upper()}{error.remedy[1:]}."
-        return [Error(f"{error.what}.", hint=hint, id="connections.E001")]
+        return [Error(f"{error.problem}.", hint=hint, id="connections.E001")]
     return []
 
 
 @register(Tags.security)
 def check_order_of_keys(app_configs, **kwargs):
     """connections.W001: most of what is stored is sealed under another key than the first."""
-    if check_keys(app_configs) or keyring.may_run_without_keys(sys.argv):
+    if check_keys(app_configs) or stored_keys.may_run_without_keys(sys.argv):
         return []
-    names = keyring.key_ids()
+    names = ring.key_ids()
     if len(names) == 1:
         return []
     try:

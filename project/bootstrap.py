@@ -19,7 +19,7 @@ from django.db import OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils.crypto import get_random_string
 
-from connections.encryption import keyring
+from connections.encryption import ring, stored_keys
 
 ENV_FILE = Path(__file__).resolve().parent.parent / ".env"
 KEY_SETTINGS = ("SECRET_KEY", "FERNET_KEYS")
@@ -31,7 +31,7 @@ def write_env(path):
     if path.exists() or not missing:
         return
     lines = ["# Written by `make run`. Losing FERNET_KEYS means losing every sealed value."]
-    lines += [f"{key}={keyring.generate_key()}" for key in missing]
+    lines += [f"{key}={ring.generate_key()}" for key in missing]
     lines += [
         "# For http://localhost only. Anywhere else: HTTPS=on (see docs/operations.md).",
         "HTTPS=off",
@@ -94,12 +94,12 @@ def main():
     write_env(ENV_FILE)
     try:
         django.setup()
-        keyring.require_keys()
+        stored_keys.require_keys()
         migrate()
-        keyring.require_keys()  # stores the proof of these keys in the new table
+        stored_keys.require_keys()  # stores the proof of these keys in the new table
         collect_static()
         create_first_superuser()
-    except (ImproperlyConfigured, keyring.KeyringError, OperationalError) as error:
+    except (ImproperlyConfigured, ring.KeyringError, OperationalError) as error:
         print(error, file=sys.stderr)
         sys.exit(2)
 

@@ -56,7 +56,7 @@ def env_switch(name, default):
     return given.strip().lower() not in ("off", "false", "no", "0")
 
 
-# Keys. Nothing is checked here: connections.keyring.require() does that, with a sentence.
+# Keys. Nothing is checked here: stored_keys.require_keys() does that, with a sentence.
 SECRET_KEY = env.ENVIRON.get("SECRET_KEY", "")  # not env(): a key may begin with "$"
 # A blank between two commas is refused like any other bad key, and not left out.
 FERNET_KEYS = [key.strip() for key in env.ENVIRON.get("FERNET_KEYS", "").split(",")]

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from connections.audit import log
 from connections.encryption import keyring
-from connections.encryption.keyring import SealError
+from connections.encryption.ring import SealError
 
 # Where an Authenticator keeps its sealed secret, in `data`. Of a passkey only what is public is
 # stored. The binding can't name the row: allauth seals before there is one.

@@ -15,7 +15,7 @@ import structlog
 from django.db import transaction
 from django.utils import timezone
 
-from connections.encryption import keyring
+from connections.encryption import stored_keys
 from connections.lib.database import lock_audit_log
 from connections.lib.text import printable
 from connections.models import AccessEvent, in_one_line, scope_of
@@ -55,7 +55,7 @@ def log_event(
         **_record_columns(record),
     )
     with transaction.atomic():
-        key = keyring.audit_key()
+        key = stored_keys.audit_key()
         lock_audit_log()
         last = AccessEvent.objects.order_by("-id").values_list("id", "mac").first()
         entry.id, entry.previous = (last[0] + 1, last[1]) if last else (1, "")
@@ -70,7 +70,7 @@ def log_event(
 
 
 def compute_mac(entry, key):
-    """What the `mac` of an entry has to be (hexadecimal), under keyring.audit_key()."""
+    """What the `mac` of an entry has to be (hexadecimal), under stored_keys.audit_key()."""
     return hmac.new(key, entry.content(), hashlib.sha256).hexdigest()
 
 

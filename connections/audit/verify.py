@@ -4,7 +4,7 @@ import hmac
 from dataclasses import dataclass, field
 
 from connections.audit.log import compute_mac
-from connections.encryption import keyring
+from connections.encryption import ring, stored_keys
 from connections.lib.database import tolerate_invalid_utf8
 from connections.models import AccessEvent, StoredKey
 
@@ -74,9 +74,9 @@ def _fault(code, entry, until=None):
 def _verification_key():
     """The key of the log, or None where there is neither a key nor an entry."""
     if StoredKey.objects.filter(name="audit").exists():
-        return keyring.audit_key()
+        return stored_keys.audit_key()
     if AccessEvent.objects.exists():
-        raise keyring.KeyringError(
+        raise ring.KeyringError(
             "The key of the audit log is gone from the database, so nothing can be verified",
             "bring back the row `audit` of connections_storedkey from a backup",
         )

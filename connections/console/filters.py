@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from connections.console import wording
 from connections.console.labels import STATUS_LABELS
-from connections.encryption import keyring
+from connections.encryption import ring
 from connections.expiry import deadlines
 from connections.models import PRODUCTION, ConnectionAuth, Integration, scope_of
 from connections.records.counts import NO_INTEGRATION, ConnectionFilter, parse_breaks_param
@@ -171,21 +171,21 @@ class OldKeyFilter(SimpleListFilter):
 
     def lookups(self, request, model_admin):
         choices = list(self.value_labels.items())
-        named = [(name, _("Key %s") % name) for name in keyring.key_ids() if name == self.value()]
+        named = [(name, _("Key %s") % name) for name in ring.key_ids() if name == self.value()]
         if not needs_filter_choices(request):
             return choices + named
         visible = ConnectionAuth.objects.visible_to(request.user)
         if self.value() == "missing" or visible.under_missing_key().exists():
             return choices + named
-        is_asked = self.value() is not None or len(keyring.key_ids()) > 1
+        is_asked = self.value() is not None or len(ring.key_ids()) > 1
         return choices[:2] + named if is_asked else []
 
     def queryset(self, request, queryset):
         if self.value() == "0":
-            return queryset.filter(sealed_under=keyring.key_ids()[0])
+            return queryset.filter(sealed_under=ring.key_ids()[0])
         if self.value() == "1":
             return queryset.under_old_key()
-        if self.value() in keyring.key_ids():
+        if self.value() in ring.key_ids():
             return queryset.filter(sealed_under=self.value())
         return queryset.under_missing_key() if self.value() == "missing" else queryset
 

@@ -16,7 +16,7 @@ from django.db.models.query_utils import DeferredAttribute
 from fernet_fields import EncryptedTextField
 
 from connections.encryption import keyring, tokens
-from connections.encryption.keyring import SealError
+from connections.encryption.ring import SealError
 
 
 class Sealed:

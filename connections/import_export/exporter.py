@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from connections.audit import log
 from connections.encryption.fields import IsToken, Sealed
-from connections.encryption.keyring import SealError
+from connections.encryption.ring import SealError
 from connections.import_export import rows
 from connections.json_format import schema, serialize
 from connections.json_format.issues import COMMAND_ERRORS

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from django.db.models import BooleanField, ExpressionWrapper, Q
 
-from connections.encryption import keyring
+from connections.encryption import keyring, ring, stored_keys
 from connections.encryption.digests import content_digest, fingerprints_of, identity_digest
 from connections.expiry import deadlines
 from connections.expiry.deadlines import derived_columns
@@ -80,8 +80,11 @@ class Judge:
 
     def __init__(self, scanned, options, now):
         self.scanned, self.options, self.now = scanned, options, now
-        self.digest_key, self.fingerprint_key = keyring.digest_key(), keyring.fingerprint_key()
-        self.newest_key, self.seal = keyring.key_ids()[0], keyring.Sealer()
+        self.digest_key, self.fingerprint_key = (
+            stored_keys.digest_key(),
+            stored_keys.fingerprint_key(),
+        )
+        self.newest_key, self.seal = ring.key_ids()[0], keyring.sealer()
         dates = dict.fromkeys(("created_at", "updated_at", "received_at"), now)
         self.row_maker = rows.RowMaker({"made_by_run": options.run_id, **dates})
 

@@ -30,7 +30,7 @@ SEALED_MODEL_FIELDS = {field.name: field for field in FIELDS if isinstance(field
 def seal_auth(record_id, auth, seal):
     """The sealed columns (name to token) of an opened auth object (with `extra`).
 
-    `seal` is a keyring.Sealer.
+    `seal` is a keyring.sealer().
     """
     record = str(record_id)
     return {

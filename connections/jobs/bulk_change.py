@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 
 from connections.accounts import permissions
 from connections.audit import log
-from connections.encryption import keyring
+from connections.encryption import stored_keys
 from connections.encryption.digests import identity_digest
 from connections.jobs import chunks, runs
 from connections.json_format.schema import json_name
@@ -289,7 +289,7 @@ def _update_identity(record, column, value):
     if column not in place or not has_identity:
         return True
     place[column] = value
-    digest = identity_digest(record.content_digest, *place.values(), keyring.digest_key())
+    digest = identity_digest(record.content_digest, *place.values(), stored_keys.digest_key())
     try:
         with transaction.atomic():
             ConnectionAuth.objects.filter(pk=record.pk).update(identity_digest=digest)

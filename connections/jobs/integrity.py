@@ -11,14 +11,14 @@ from typing import NamedTuple
 
 from django.db import OperationalError
 
-from connections.encryption import keyring
+from connections.encryption import stored_keys
 from connections.encryption.digests import (
     content_digest,
     fingerprints_of,
     identity_digest,
     token_url_digest,
 )
-from connections.encryption.keyring import MisplacedError, SealError
+from connections.encryption.ring import KeyringError, MisplacedError, SealError
 from connections.lib import database
 from connections.lib import processes as lib_processes
 from connections.lib.database import tolerate_invalid_utf8
@@ -85,9 +85,9 @@ class DigestKeys(NamedTuple):
 def load_digest_keys():
     """The Keys of this store. Raises KeyringError where they don't open."""
     try:
-        return DigestKeys(keyring.digest_key(), keyring.fingerprint_key())
+        return DigestKeys(stored_keys.digest_key(), stored_keys.fingerprint_key())
     except SealError:
-        raise keyring.KeyringError(
+        raise KeyringError(
             "The key of the digests or that of the fingerprints does not open",
             "bring back the rows of connections_storedkey from a backup",
         ) from None
@@ -165,7 +165,7 @@ def _former_version_fault(held):
 
 def integration_faults(integration, digest_key=None):
     """What is wrong with the token address of an integration: a list of `(field, code)`."""
-    wanted = token_url_digest(integration, digest_key or keyring.digest_key())
+    wanted = token_url_digest(integration, digest_key or stored_keys.digest_key())
     if integration.token_url_digest == wanted:
         return []
     has_none = integration.token_url_digest is None

@@ -13,9 +13,8 @@ from django.db import connection, transaction
 
 from connections.accounts import mfa
 from connections.audit import log
-from connections.encryption import keyring
+from connections.encryption import keyring, ring, stored_keys
 from connections.encryption.fields import SealedTextField, canonical_id
-from connections.encryption.keyring import SealError
 from connections.lib import database
 from connections.lib import processes as lib_processes
 from connections.lib.database import enlarge_page_cache, fetch_raw
@@ -87,7 +86,7 @@ def rotate(jobs=1, dry_run=False, on_progress=None):
     # Last: what our own keys protect is under the newest key by now. All of them and the entry of
     # the audit log are one transaction, so that a kill leaves them all under one key.
     with transaction.atomic():
-        _, bad = keyring.reseal_stored_keys(dry_run)
+        _, bad = stored_keys.reseal_stored_keys(dry_run)
         _count_unreadable_keys(result, bad)
         if not dry_run and "audit" not in bad:
             outcome = "failed" if result.unreadable else "done"
@@ -101,7 +100,7 @@ def old_key_usage(jobs=1):
     _rotate_rows(rows, jobs, dry_run=True)
     _rotate_second_factors(rows, dry_run=True)
     _rotate_chunks(chunks, dry_run=True)
-    old_keys, bad_keys = keyring.reseal_stored_keys(dry_run=True)
+    old_keys, bad_keys = stored_keys.reseal_stored_keys(dry_run=True)
     return OldKeyUsage(
         rows=rows.under_old,
         stored_keys=len(old_keys),
@@ -134,7 +133,7 @@ def _rotate_rows(result, jobs, dry_run, on_progress=None):
 def _rotate_chunks(result, dry_run, on_progress=None):
     """Pieces of uploads that wait: 1.4 MB each, so one at a time."""
     chunks = ImportChunk.objects
-    newest = keyring.key_ids()[0]
+    newest = ring.key_ids()[0]
     for pk in list(chunks.order_by("pk").values_list("pk", flat=True)):
         if on_progress:
             on_progress(1)
@@ -147,7 +146,7 @@ def _rotate_chunks(result, dry_run, on_progress=None):
         place = chunk_binding(chunk.run, chunk.position)
         try:
             token = keyring.seal_bytes(keyring.unseal_bytes(chunk.token, place), place)
-        except SealError:
+        except ring.SealError:
             result.name(ImportChunk, pk, ["token"])
             continue
         result.rotated += 1
@@ -158,7 +157,7 @@ def _rotate_chunks(result, dry_run, on_progress=None):
 
 def _rotate_second_factors(result, dry_run):
     """Second factors: few rows, and each has its secret inside JSON, where no sealed field is."""
-    newest = keyring.key_ids()[0]
+    newest = ring.key_ids()[0]
     with transaction.atomic():
         for row in mfa.authenticators_with_secret().select_for_update():
             name = mfa.SECRET_DATA_KEYS[row.type]
@@ -168,7 +167,7 @@ def _rotate_second_factors(result, dry_run):
                 continue
             try:
                 row.data[name] = keyring.reseal(row.data[name], mfa.BINDING)
-            except SealError:
+            except ring.SealError:
                 result.name(type(row), row.pk, [name])
                 continue
             result.rotated += 1
@@ -208,7 +207,7 @@ class _RowResealer:
 
     def __init__(self, model, names):
         self.model, self.names = model, names
-        self.newest, self.reseal = keyring.key_ids()[0], keyring.Resealer()
+        self.newest, self.reseal = ring.key_ids()[0], keyring.Resealer()
         fields = model._meta.concrete_fields
         self.has_sealed_under = any(field.name == "sealed_under" for field in fields)
         # A former version holds, inside, what did not open when it was replaced.
@@ -247,7 +246,7 @@ class _RowResealer:
             else:
                 new[number] = resealed
                 under.add(self.newest)
-        under = self.newest if under == {self.newest} else keyring.oldest_key_id(under)
+        under = self.newest if under == {self.newest} else ring.oldest_key_id(under)
         is_noted = not self.has_sealed_under or beside == under
         return _Row(pk, tokens, tuple(new), bad, under, is_noted)
 

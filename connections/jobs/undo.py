@@ -13,7 +13,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from connections.audit import log
-from connections.encryption.keyring import SealError
+from connections.encryption.ring import SealError
 from connections.jobs import bulk_change
 from connections.models import (
     ChangeRun,

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, ProgrammingError
 from tqdm import tqdm
 
-from connections.encryption import keyring
+from connections.encryption import ring, stored_keys
 from connections.lib.text import printable
 
 tqdm.monitor_interval = 0  # a thread of its own would forbid the commands to fork
@@ -36,7 +36,7 @@ class LatchkeyCommand(BaseCommand):
     To give up, raise CommandError with a sentence and `returncode=2`.
     """
 
-    requires_system_checks = []  # keyring.require() says what is wrong in one sentence instead
+    requires_system_checks = []  # require_keys() says in one sentence what is wrong
     failed = 2  # the exit code of "could not do it", usage errors included
 
     def create_parser(self, *args, **kwargs):
@@ -47,9 +47,9 @@ class LatchkeyCommand(BaseCommand):
 
     def execute(self, *args, **options):
         try:
-            keyring.require_keys()
+            stored_keys.require_keys()
             return super().execute(*args, **options)
-        except keyring.KeyringError as error:
+        except ring.KeyringError as error:
             raise CommandError(str(error), returncode=self.failed) from None
         except (OperationalError, ProgrammingError) as error:
             first_line = printable(str(error).partition("\n")[0])

@@ -8,10 +8,10 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 from uuid_utils.compat import uuid7
 
-from connections.encryption import keyring
+from connections.encryption import keyring, stored_keys
 from connections.encryption.digests import content_digest, identity_digest
 from connections.encryption.fields import Sealed, SealedJSONField, SealedTextField
-from connections.encryption.keyring import SealError
+from connections.encryption.ring import SealError
 from connections.expiry import deadlines
 from connections.expiry.deadlines import derived_columns
 from connections.json_format import schema, serialize
@@ -256,7 +256,7 @@ class ConnectionAuth(models.Model):
             return True
         if self.content_digest is None:
             return bool(self.unreadable_fields)
-        return self.content_digest == content_digest(auth, digest_key or keyring.digest_key())
+        return self.content_digest == content_digest(auth, digest_key or stored_keys.digest_key())
 
     def derive(self, auth=None, unreadable=(), digest_key=None, keep_digest=False):
         """Set the derived columns from the opened auth object (opened here if not given).
@@ -279,7 +279,7 @@ class ConnectionAuth(models.Model):
         stored, self.content_digest = self.content_digest, None
         self.identity_digest = None
         if not unreadable:
-            digest_key = digest_key or keyring.digest_key()
+            digest_key = digest_key or stored_keys.digest_key()
             self.content_digest = stored if keep_digest else content_digest(auth, digest_key)
             if self.connection_id is None and self.content_digest:
                 self.identity_digest = identity_digest(
@@ -306,7 +306,7 @@ class ConnectionAuth(models.Model):
             self.store(update_fields, **kwargs)
             if has_new_secrets:
                 fingerprints = self.fingerprints.model.objects
-                fingerprints.replace({self.pk: opened}, keyring.fingerprint_key())
+                fingerprints.replace({self.pk: opened}, stored_keys.fingerprint_key())
 
     def _was_tampered_with(self):
         before = type(self).all_objects.filter(pk=self.pk).first()

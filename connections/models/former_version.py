@@ -8,9 +8,8 @@ from django.db import models
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
-from connections.encryption import keyring
+from connections.encryption import keyring, ring
 from connections.encryption.fields import Sealed, SealedJSONField
-from connections.encryption.keyring import MisplacedError, SealError
 from connections.json_format import schema
 from connections.models.connection import ConnectionAuth
 from connections.models.runs import ImportRun
@@ -81,7 +80,7 @@ def open_content(held):
     """What a FormerVersion holds, opened. Raises SealError: also where it is another record's."""
     content = held.content.reveal()
     if content.get("record") != str(held.record_id):
-        raise MisplacedError("This former version is of another record.")
+        raise ring.MisplacedError("This former version is of another record.")
     return content
 
 
@@ -92,12 +91,12 @@ def reseal_unreadable(text, record):
     the values that still don't open.
     """
     content = json.loads(text)
-    newest, new, closed = keyring.key_ids()[0], {}, []
+    newest, new, closed = ring.key_ids()[0], {}, []
     for name, token in content.get("closed", {}).items():
         try:
             if keyring.key_id_for(token) != newest:
                 new[name] = keyring.reseal(token, f"{record}/{name}")
-        except SealError:
+        except ring.SealError:
             closed.append(name)
     if new:
         content["closed"] |= new

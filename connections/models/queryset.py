@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models import Count, Lookup, Q
 from django.utils import timezone
 
-from connections.encryption import keyring
+from connections.encryption import ring
 from connections.encryption.fields import SealedTextField
 from connections.expiry import deadlines
 from connections.models.user_scope import in_environments, scope_of
@@ -65,11 +65,11 @@ class ConnectionAuthQuerySet(models.QuerySet):
 
     def under_old_key(self):
         """Those with a value under a key that is not the newest, but there."""
-        return self.filter(sealed_under__in=keyring.key_ids()[1:])
+        return self.filter(sealed_under__in=ring.key_ids()[1:])
 
     def under_missing_key(self):
         """Those where no key that we have made a value. Asked as ranges, which an index has."""
-        names = sorted(keyring.key_ids())
+        names = sorted(ring.key_ids())
         condition = Q(sealed_under__lt=names[0]) | Q(sealed_under__gt=names[-1])
         for name, following in pairwise(names):
             condition |= Q(sealed_under__gt=name, sealed_under__lt=following)

@@ -2,12 +2,17 @@
 
 from django.db import models
 
+from connections.encryption import stored_keys
+
 
 class StoredKey(models.Model):
-    """Keys and proofs of our own, sealed under FERNET_KEYS (see keyring)."""
+    """A key of our own, or the proof, sealed under FERNET_KEYS (see encryption.stored_keys)."""
 
     name = models.CharField(max_length=32, primary_key=True)
     token = models.TextField()
 
     class Meta:
         default_permissions = ()
+
+
+stored_keys.use_table(StoredKey)

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 from django.db.models import Case, Count, IntegerField, Q, Value, When
 from django.db.models.functions import Coalesce
 
-from connections.encryption import keyring
+from connections.encryption import ring
 from connections.expiry import deadlines
 from connections.json_format.dates import parse_date
 from connections.models import PRODUCTION, stale_at
@@ -94,7 +94,7 @@ def count_groups(queryset, now, edges=()):
     # By number of the edge; then those after the last one, and those without an end.
     ends = [*zip(edges, buckets, strict=True), (None, "later"), (None, "no_end")]
     no_end = len(edges) + 1
-    newest, *old = keyring.key_ids()
+    newest, *old = ring.key_ids()
     # One number for five columns: what SQLite groups by it sorts, which is most of the work.
     code = (
         Case(When(breaks_at=None, then=no_end), default=_edge_index(edges)) * 32

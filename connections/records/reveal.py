@@ -5,7 +5,7 @@ import json
 from django.db import DatabaseError, transaction
 
 from connections.audit import log
-from connections.encryption.keyring import KeyringError, SealError
+from connections.encryption.ring import KeyringError, SealError
 
 
 class NotAudited(Exception):

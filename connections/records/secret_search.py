@@ -10,9 +10,9 @@ from django.db import transaction
 from django.db.models import Count, Exists, OuterRef
 
 from connections.audit import log
-from connections.encryption import keyring
+from connections.encryption import stored_keys
 from connections.encryption.digests import fingerprint, fingerprints_of
-from connections.encryption.keyring import SealError
+from connections.encryption.ring import SealError
 from connections.json_format import schema
 from connections.json_format.values import MAX_TEXT
 from connections.lib import database, processes
@@ -107,7 +107,7 @@ def former_versions(user=None):
 
 
 def _search_former_versions(spelled, user, found, jobs):
-    key = keyring.fingerprint_key()
+    key = stored_keys.fingerprint_key()
     numbers = {fingerprint(text, key) for text in spelled}
     kept = former_versions(user)
     places = []
@@ -220,7 +220,7 @@ class Holder:
 
 def find_holders(secret, records=None):
     """The Holders of a secret among `records` (all that are in use). Opens nothing."""
-    number = fingerprint(secret, keyring.fingerprint_key())
+    number = fingerprint(secret, stored_keys.fingerprint_key())
     found = list(SecretFingerprint.objects.filter(number=number).values_list("record", "field"))
     records = ConnectionAuth.objects.all() if records is None else records
     by_id = records.defer_sealed().in_bulk([record for record, _ in found])
@@ -273,7 +273,7 @@ def rebuild_fingerprints(on_progress=None):
 
     A field that does not open keeps those that it had.
     """
-    key = keyring.fingerprint_key()
+    key = stored_keys.fingerprint_key()
     done = 0
     for ids in database.id_ranges(ConnectionAuth.all_objects.all(), REBUILD_CHUNK_SIZE):
         with transaction.atomic():

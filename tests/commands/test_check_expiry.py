@@ -14,7 +14,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from connections.encryption import keyring
+from connections.encryption import ring, stored_keys
 from connections.management.commands.check_expiry import Command
 from connections.models import SEALED_COLUMNS, ConnectionAuth, ImportRun
 from tests.support.helpers import NOW, SECRET, cast, make
@@ -121,9 +121,9 @@ def test_help_exits_with_0_and_explains_the_exit_codes(capsys):
     assert "3 where it could not tell" in re.sub(r"\s+", " ", capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("keys", [[], ["nonsense"], [keyring.generate_key()]])
+@pytest.mark.parametrize("keys", [[], ["nonsense"], [ring.generate_key()]])
 def test_exit_3_where_the_keys_are_bad(settings, keys):
-    keyring.require_keys()
+    stored_keys.require_keys()
     settings.FERNET_KEYS = keys
     with pytest.raises(CommandError, match="FERNET_KEYS") as failure:
         check()
@@ -132,7 +132,7 @@ def test_exit_3_where_the_keys_are_bad(settings, keys):
 
 def test_exit_3_without_a_migrated_database(tmp_path):
     project = Installation(tmp_path / "project")
-    keys = {"SECRET_KEY": keyring.generate_key(), "FERNET_KEYS": keyring.generate_key()}
+    keys = {"SECRET_KEY": ring.generate_key(), "FERNET_KEYS": ring.generate_key()}
     done = project.run("manage.py", "check_expiry", **keys)
     assert (done.returncode, done.stdout) == (3, "")
     assert "migrate" in done.stderr
@@ -141,7 +141,7 @@ def test_exit_3_without_a_migrated_database(tmp_path):
 
 def test_exit_3_without_a_database(tmp_path):
     project = Installation(tmp_path / "project")
-    keys = {"SECRET_KEY": keyring.generate_key(), "FERNET_KEYS": keyring.generate_key()}
+    keys = {"SECRET_KEY": ring.generate_key(), "FERNET_KEYS": ring.generate_key()}
     nowhere = "postgres://nobody:synth-password@127.0.0.1:1/none"
     done = project.run("manage.py", "check_expiry", DATABASE_URL=nowhere, **keys)
     assert (done.returncode, done.stdout) == (3, "")
@@ -151,7 +151,7 @@ def test_exit_3_without_a_database(tmp_path):
 
 def test_as_a_process_it_counts_an_empty_store_and_exits_with_0(tmp_path):
     project = Installation(tmp_path / "project")
-    keys = {"SECRET_KEY": keyring.generate_key(), "FERNET_KEYS": keyring.generate_key()}
+    keys = {"SECRET_KEY": ring.generate_key(), "FERNET_KEYS": ring.generate_key()}
     assert project.run("manage.py", "migrate", **keys).returncode == 0
     done = project.run("manage.py", "check_expiry", "--format=json", **keys)
     assert (done.returncode, done.stderr) == (0, "")

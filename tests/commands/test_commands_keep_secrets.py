@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from connections.encryption import keyring
+from connections.encryption import ring
 from tests.docs.test_commands import OURS
 from tests.support.leaks import AUTH, BEGIN, END, FILES, TEXTS, VALUES, leaks, secret
 from tests.support.stores import TABLE, VENDORS, Store, wait, wait_for, write
@@ -51,7 +51,7 @@ FILL = """
 import json, sys
 from allauth.mfa.totp.internal.auth import TOTP
 from django.contrib.auth.models import User
-from connections.encryption import keyring
+from connections.encryption import keyring, ring
 from connections.import_export import importer
 from connections.jobs import bulk_change, runs
 from connections.records import recycle_bin
@@ -99,7 +99,7 @@ class Place:
         put = f"UPDATE {TABLE} SET {{}} WHERE connection_id = '{{}}'"
         store.execute(put.format("refresh_token = token", "closed"))
         store.execute(put.format(f"meta = '{self.ids['odd']}', facts = NULL", "no-json"))
-        store.keys = f"{keyring.generate_key()},{store.keys}"
+        store.keys = f"{ring.generate_key()},{store.keys}"
 
     def file(self, name):
         """A file of connections whose secrets differ from file to file."""

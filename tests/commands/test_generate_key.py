@@ -9,7 +9,7 @@ import pytest
 from cryptography.fernet import Fernet
 from django.core.management import call_command
 
-from connections.encryption import keyring
+from connections.encryption.ring import current_ring
 
 
 def generate(*arguments):
@@ -20,7 +20,7 @@ def generate(*arguments):
 
 def test_it_prints_a_key_that_the_keyring_takes(settings):
     settings.FERNET_KEYS = [generate().strip()]
-    keyring._current_ring()
+    current_ring()
 
 
 def test_it_prints_one_line_and_nothing_else():

@@ -21,7 +21,7 @@ from django.urls import reverse
 from PIL import Image
 
 from connections.audit import log
-from connections.encryption import keyring
+from connections.encryption import ring, stored_keys
 from connections.import_export import importer
 from connections.jobs import runs
 from connections.json_format.issues import Issue
@@ -121,12 +121,12 @@ def clock():
 
 
 @pytest.fixture
-def store(clock, at_once, monkeypatch):
+def store(clock, at_once, settings):
     """A console that was in use for six weeks."""
-    monkeypatch.setattr(keyring, "_verified", {})
-    StoredKey.objects.filter(name="proof").delete()
+    settings.FERNET_KEYS = [ring.generate_key()]
+    StoredKey.objects.all().delete()
     clock.move_to(NOW - 41.5 * DAY)
-    keyring.require_keys()
+    stored_keys.require_keys()
     mara = person("mara", "Mara Okafor", is_superuser=True)
     for name, full_name, group in (
         ("jonas", "Jonas Lindqvist", "Custodian"),

@@ -7,7 +7,7 @@ import pytest
 import time_machine
 from django.db import connection as database
 
-from connections.encryption.keyring import SealError
+from connections.encryption.ring import SealError
 from connections.import_export import importer
 from connections.json_format import schema
 from connections.models import ConnectionAuth

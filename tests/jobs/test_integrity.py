@@ -9,7 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
-from connections.encryption import keyring
+from connections.encryption import keyring, ring
 from connections.jobs import integrity
 from connections.json_format import schema
 from connections.json_format.schema import AUTH_FIELDS, ENDPOINT_FIELDS, PLAIN_FIELDS
@@ -216,7 +216,7 @@ def test_a_former_version_is_checked_too(records):
     assert found() == {(str(records[0].pk), "former version 1", "misplaced")}
     FormerVersion.objects.filter(pk=other.pk).update(record=records[2])
     assert (str(records[2].pk), "former version 1", "misplaced") in found()
-    with pytest.raises(keyring.SealError):
+    with pytest.raises(ring.SealError):
         other.refresh_from_db()
         versions.restore_version(other, records[2], user=None)
 
@@ -396,5 +396,5 @@ def test_every_code_is_documented():
 
 
 def test_an_import_seals_what_verifies_with_other_keys_in_front(records, settings):
-    settings.FERNET_KEYS = [keyring.generate_key(), *settings.FERNET_KEYS]
+    settings.FERNET_KEYS = [ring.generate_key(), *settings.FERNET_KEYS]
     assert not found()

@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection, models, transaction
 
-from connections.encryption import keyring
+from connections.encryption import keyring, ring, stored_keys
 from connections.encryption.fields import SealedTextField
 from connections.jobs import chunks, integrity, key_rotation
 from connections.json_format.stream.sources import CHUNK_SIZE, SpooledSource
@@ -32,7 +32,7 @@ from connections.records import versions
 from tests.support.helpers import FULL_AUTH, SECRET, export_text, import_text, make
 from tests.support.stores import VENDORS, wait, write
 
-OLD, NEW = keyring.generate_key(), keyring.generate_key()
+OLD, NEW = ring.generate_key(), ring.generate_key()
 TABLE = ConnectionAuth._meta.db_table
 BROKEN = "gAAAAA" + "x" * 114
 
@@ -70,8 +70,7 @@ def test_everything_is_under_the_new_key(keys):
     before = export_text(shape="connection")
     assert counts() == (0, {"total": 3, "rotated": 3, "current": 0, "unreadable": 0})
     keys.FERNET_KEYS = [NEW]
-    keyring._verified.clear()
-    keyring.require_keys()
+    stored_keys.require_keys()
     assert export_text(shape="connection") == before
     assert integrity.verify().bad == []
     for record in ConnectionAuth.objects.exclude(connection_id=None):
@@ -123,7 +122,7 @@ def test_what_does_not_open_is_named_and_the_rest_goes_on(keys):
     assert f"{record.pk}: token does not open." in err and SECRET not in out + err
     assert record.unreadable_fields == ["token"]
     assert (
-        keyring.key_id_for(record.key.token) == keyring.key_ids()[0]
+        keyring.key_id_for(record.key.token) == ring.key_ids()[0]
     )  # its other values are rotated
 
 
@@ -172,7 +171,7 @@ def test_an_edit_between_reading_and_writing_is_not_lost(keys, monkeypatch):
         run()
     record = ConnectionAuth.objects.get(connection_id="conn-1")
     assert record.token.reveal() == "synth-edited"
-    assert keyring.key_id_for(record.token.token) == keyring.key_ids()[0]
+    assert keyring.key_id_for(record.token.token) == ring.key_ids()[0]
 
 
 def test_a_value_that_was_not_there_when_its_row_was_read_is_rotated_too(keys, monkeypatch):
@@ -180,7 +179,7 @@ def test_a_value_that_was_not_there_when_its_row_was_read_is_rotated_too(keys, m
     with meanwhile(monkeypatch, "conn-1", edit(keys, dev_api_key="synth-added")):
         run()
     record = ConnectionAuth.objects.get(connection_id="conn-1")
-    newest = keyring.key_ids()[0]
+    newest = ring.key_ids()[0]
     assert (keyring.key_id_for(record.dev_api_key.token), record.sealed_under) == (newest, newest)
 
 
@@ -217,7 +216,7 @@ def test_a_key_of_our_own_that_does_not_open_is_named_and_the_rest_goes_on(keys)
     StoredKey.objects.filter(name="fingerprint").update(token=BROKEN)
     code, _out, err = run()
     assert code == 1 and err.startswith("connections.StoredKey fingerprint: token does not open.")
-    newest = keyring.key_ids()[0]
+    newest = ring.key_ids()[0]
     others = StoredKey.objects.exclude(name="fingerprint")
     assert {keyring.key_id_for(key.token) for key in others} == {newest}
 
@@ -282,7 +281,7 @@ def former(keys):
     return FormerVersion.objects.get()
 
 
-MISSING_KEY = keyring.generate_key()
+MISSING_KEY = ring.generate_key()
 MISSING = Fernet(MISSING_KEY)
 
 
@@ -297,7 +296,7 @@ def test_what_is_closed_inside_a_former_version_is_named_and_kept(former):
     assert code == 1 and json.loads(out)["unreadable"] == 1
     assert err == f"connections.FormerVersion {former.pk}: content.token does not open.\n"
     former.refresh_from_db()
-    assert keyring.key_id_for(former.content.token) == keyring.key_ids()[0]
+    assert keyring.key_id_for(former.content.token) == ring.key_ids()[0]
     assert former.content.reveal()["closed"] == closed
     code, out, _err = run("--verify", "--json")
     assert code == 1 and json.loads(out)["unreadable"] == 1 and not json.loads(out)["needs_old"]

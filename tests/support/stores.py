@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from connections.encryption import keyring
+from connections.encryption import ring
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVER = os.environ.get("TEST_DATABASE_URL", "")
@@ -44,7 +44,7 @@ class Outcome:
 class Store:
     """A migrated database. `folder` holds its files, and those that a command leaves behind."""
 
-    keys = keyring.generate_key()
+    keys = ring.generate_key()
     program = ("manage.py",)  # what Python runs, before the arguments of a command
 
     def __init__(self, folder, url):

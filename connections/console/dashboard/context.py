@@ -12,7 +12,7 @@ from connections.audit import log
 from connections.console import wording
 from connections.console.dashboard import charts, keys
 from connections.console.labels import NEXT_STEPS, STATUS_LABELS
-from connections.encryption import keyring
+from connections.encryption import stored_keys
 from connections.expiry import deadlines
 from connections.lib import text
 from connections.models import PRODUCTION, AccessEvent, ConnectionAuth, ImportRun, Integration
@@ -309,7 +309,7 @@ def _keys(user, cells, place):
     if not keys.may_view(user):
         return None
     return {
-        "since": keyring.newest_key_since(),
+        "since": stored_keys.newest_key_since(),
         "old": place.number(_count_flagged(cells, "is_under_old_key"), old_key=1),
         "missing": place.number(_count_flagged(cells, "is_under_missing_key"), old_key="missing"),
     }

@@ -1,7 +1,7 @@
 """The numbers of the page about the keys: which key seals how many connections. Opens nothing."""
 
 from connections.audit import log
-from connections.encryption import keyring
+from connections.encryption import ring, stored_keys
 from connections.models import AccessEvent, ConnectionAuth
 from connections.records.counts import UNFILTERED
 
@@ -26,13 +26,11 @@ def get_context(user):
     """
     counts = ConnectionAuth.objects.visible_to(user).counts_by_key()
     counts.pop(None, None)  # with nothing sealed
-    keys = [
-        {"name": name, **_linked_count(counts.pop(name, 0), name)} for name in keyring.key_ids()
-    ]
+    keys = [{"name": name, **_linked_count(counts.pop(name, 0), name)} for name in ring.key_ids()]
     rotations = AccessEvent.objects.filter(action="rotate").order_by("-id")
     return {
         "keys": keys,
-        "since": keyring.newest_key_since(),
+        "since": stored_keys.newest_key_since(),
         "old": _linked_count(sum(key["count"] for key in keys[1:]), "1"),
         "missing": _linked_count(sum(counts.values()), "missing"),
         "missing_names": sorted(filter(None, counts)),

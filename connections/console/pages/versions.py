@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods
 
 from connections.console import wording
 from connections.console.pages import context_for
-from connections.encryption.keyring import SealError
+from connections.encryption.ring import SealError
 from connections.jobs import cleanup
 from connections.json_format.schema import json_name
 from connections.models import ConnectionAuth, FormerVersion, former_version
