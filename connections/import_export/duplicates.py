@@ -42,10 +42,6 @@ class Duplicates:
     def __init__(self):
         self._key = os.urandom(16)
         self.repeated, self.conflicting = set(), set()
-        self.clear()
-
-    def clear(self):
-        """Forget what was observed."""
         self._buckets = [array("Q") for _ in range(256)]
         self.has_entry_without_id = False
 
@@ -54,7 +50,7 @@ class Duplicates:
         return self._hash(_connection_id(raw.value), raw.text)
 
     def add(self, value, text):
-        """Take note of an entry: what is known of it at least, and its text (str or bytes)."""
+        """Take note of an entry: its value and its text."""
         connection_id = _connection_id(value)
         number = self._hash(connection_id, text)
         self._buckets[number & 255].append(number)
@@ -66,8 +62,6 @@ class Duplicates:
         # Python's own hash is keyed anew for each process, and the same in those it forks.
         if connection_id is not None:
             return hash((True, connection_id)) & UINT64_MAX
-        if isinstance(text, str):
-            text = text.encode()
         return hash((False, text.strip())) & UINT64_MAX
 
     def finish(self, source, layout):

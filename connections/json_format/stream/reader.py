@@ -7,7 +7,6 @@ and by several processes; `entries()` yields what is in them.
 from dataclasses import dataclass
 from typing import Any
 
-from connections import quick
 from connections.json_format.issues import FileRefused
 from connections.json_format.issues import gettext_noop as _
 from connections.json_format.stream.layout import (
@@ -58,11 +57,6 @@ def scan(source, repeats=None):
     `repeats` (see Repeats) is shown each entry.
     """
     observe = repeats.add if repeats else lambda value, text: None
-    try:
-        return quick.scan(source, observe, ENTRIES_PER_PIECE)
-    except quick.Odd:
-        if repeats:
-            repeats.clear()
     sniff(source)
     window = Tokenizer(source)
     first = window.peek()
