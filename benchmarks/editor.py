@@ -37,7 +37,7 @@ def main(seed, most=None):
         field, is_whole = chance.choice(KINDS)
         value = _value(chance, field, number)
         setattr(record, field, value)
-        record.save(update_fields=None if is_whole else [field])
+        record.save_version(None if is_whole else [field])
         last[record.connection_id, field] = value
     print(json.dumps({"edits": number, "last": [[*key, value] for key, value in last.items()]}))
 

@@ -1,5 +1,7 @@
 """The record: a connection and its auth object."""
 
+from collections.abc import Iterable
+
 from django.conf import settings
 from django.db import models, transaction
 from django.db.models import Q
@@ -287,52 +289,54 @@ class ConnectionAuth(models.Model):
                 )
         return auth, unreadable
 
-    def save(self, *, update_fields=None, **kwargs):
-        """Write the record and what is derived from it.
+    def save(self, **kwargs):
+        """Insert a new record with its derived columns and fingerprints.
 
-        A stored record is only written where its version is still the one that was loaded;
-        otherwise VersionConflict is raised and nothing is written.
+        Raises TypeError for a stored one: save_version() writes those.
         """
-        if update_fields is not None and not DERIVED_FROM & set(update_fields):
-            self.store(update_fields, **kwargs)
-            return
-        opened = self.derive(keep_digest=not self._state.adding and self._was_tampered_with())
-        has_new_secrets = update_fields is None or {*SEALED_COLUMNS} & set(update_fields)
+        if not self._state.adding:
+            raise TypeError("A stored connection is written by save_version(), not by save().")
+        with transaction.atomic(using=kwargs.get("using")):
+            opened = self.derive()
+            super().save(**{**kwargs, "force_insert": True})
+            self._replace_fingerprints(opened)
+
+    def save_version(self, update_fields: Iterable[str] | None = None) -> None:
+        """Write the changed fields of a stored record (None: all fields) as its next version.
+
+        The derived columns and the fingerprints follow the changed fields. The record must still
+        be stored in the version that was loaded: otherwise VersionConflict is raised and nothing
+        is written. No signals are sent.
+        """
+        fields = self._meta.concrete_fields
         if update_fields is not None:
-            update_fields = {*update_fields, *DERIVED_COLUMNS}
-            if not has_new_secrets:  # its tokens may be of before a rotation
-                update_fields.discard("sealed_under")
+            fields = [self._meta.get_field(name) for name in update_fields]
+        names = {field.name for field in fields if not field.primary_key}
+        has_new_secrets = not names.isdisjoint(SEALED_COLUMNS)
+        now = timezone.now()
         with transaction.atomic():
-            self.store(update_fields, **kwargs)
+            if not names.isdisjoint(DERIVED_FROM):
+                opened = self.derive(keep_digest=self._was_tampered_with())
+                names.update(DERIVED_COLUMNS)
+                if not has_new_secrets:  # its tokens may be those from before a key rotation
+                    names.discard("sealed_under")
+            values = {name: getattr(self, self._meta.get_field(name).attname) for name in names}
+            values |= {"version": self.version + 1, "updated_at": now}
+            loaded = type(self).all_objects.filter(pk=self.pk, version=self.version)
+            if not loaded.update(**values):
+                raise VersionConflict(self)
             if has_new_secrets:
-                fingerprints = self.fingerprints.model.objects
-                fingerprints.replace({self.pk: opened}, stored_keys.fingerprint_key())
+                self._replace_fingerprints(opened)
+        self.version += 1
+        self.updated_at = now
 
     def _was_tampered_with(self):
-        before = type(self).all_objects.filter(pk=self.pk).first()
-        return before is not None and not before.matches_digest(before.open_auth()[0])
+        """Whether the stored content is not what was written by us: its digest is kept then."""
+        stored = type(self).all_objects.filter(pk=self.pk).first()
+        return stored is not None and not stored.matches_digest(stored.open_auth()[0])
 
-    def store(self, update_fields=None, **kwargs):
-        """Write the record as it is, without deriving anything. See save()."""
-        if self._state.adding:
-            super().save(force_insert=True, using=kwargs.get("using"))
-            return
-        if update_fields is not None:
-            update_fields = {*update_fields, "version", "updated_at"}
-        self.version += 1
-        try:
-            super().save(force_update=True, update_fields=update_fields, **kwargs)
-        except Exception:
-            self.version -= 1
-            raise
-
-    def _do_update(self, base_qs, using, pk_val, values, update_fields, forced_update):
-        if not forced_update:  # loaddata, which writes rows as they are
-            return super()._do_update(base_qs, using, pk_val, values, update_fields, forced_update)
-        unchanged = base_qs.filter(version=self.version - 1)
-        if not super()._do_update(unchanged, using, pk_val, values, update_fields, forced_update):
-            raise VersionConflict(self)
-        return True
+    def _replace_fingerprints(self, opened):
+        self.fingerprints.model.objects.replace({self.pk: opened}, stored_keys.fingerprint_key())
 
 
 SEALED_COLUMNS = sealed_columns(ConnectionAuth)

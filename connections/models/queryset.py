@@ -1,4 +1,4 @@
-"""Questions that the dashboard, the lists and the commands ask of the connections."""
+"""The queryset of connections, and the conditions that it shares with other queries."""
 
 import json
 from itertools import pairwise
@@ -14,7 +14,12 @@ from connections.models.user_scope import in_environments, scope_of
 
 
 class ConnectionAuthQuerySet(models.QuerySet):
-    """Questions that the dashboard, the lists and the commands ask."""
+    """Questions that the dashboard, the lists and the commands ask.
+
+    As everywhere in Django, update() writes columns and nothing else: whoever calls it for many
+    records sets `version`, `updated_at` and the derived columns as well. One record is written by
+    save_version().
+    """
 
     def in_use(self):
         return self.filter(binned_at=None)

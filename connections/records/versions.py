@@ -52,7 +52,7 @@ def restore_version(held, record, *, user, is_undo=False):
             Integration.objects.get_or_create(type=kind, defaults={"name": name[:255]})
         for name, value in changes.items():
             setattr(record, name, value)
-        record.save(update_fields=[record._meta.get_field(name).name for name in changes])
+        record.save_version(changes)
         log.log_event("undo", record=record, fields=replaced.fields, user=user)
     held.save(update_fields=["restored_at"])
     return replaced.fields if changes else []

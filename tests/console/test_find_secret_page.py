@@ -161,7 +161,7 @@ def test_who_is_limited_is_told_of_nothing_outside(limited):
 def replace_token(record, value="synth-now"):
     held = former_version.build_former_version(record, ["token"])
     record.token = value
-    record.save(update_fields=["token"])
+    record.save_version(["token"])
     held.save()
 
 

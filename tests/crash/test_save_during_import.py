@@ -27,7 +27,7 @@ while not ConnectionAuth.objects.filter(connection_id="conn-{COUNT - 1}").exists
             record.name, record.access_token = f"Edit {{rounds}}", f"synth-edit-{{rounds}}"
             begun = time.monotonic()
             try:
-                record.save()
+                record.save_version()
                 is_saved = True
             except VersionConflict:
                 pass  # the import has changed it: the console says so, and one edits it again

@@ -35,7 +35,7 @@ def test_a_row_knows_its_key(keys):
     assert under == {FULL_AUTH["name"]: old, "nothing sealed": None}
     record = ConnectionAuth.objects.get(connection_id="conn-0")
     record.token = "synth-new"
-    record.save()
+    record.save_version()
     assert record.sealed_under == old  # of several keys the oldest
     assert make(token=SECRET).sealed_under == new
     call_command("rotate_keys", stdout=io.StringIO())
@@ -81,7 +81,7 @@ def test_a_change_of_plain_fields_keeps_what_a_rotation_noted(keys):
     record = ConnectionAuth.objects.get(connection_id="conn-0")  # with tokens of before
     call_command("rotate_keys", stdout=io.StringIO())
     record.api_url = "https://api.hubspot.example/v2"
-    record.save(update_fields=["api_url"])
+    record.save_version(["api_url"])
     assert ConnectionAuth.objects.get(pk=record.pk).sealed_under == ring.key_ids()[0]
 
 

@@ -169,7 +169,7 @@ def test_equal_newer_and_undated_data_is_not_older():
 def test_a_credential_that_was_changed_here_is_newer_than_an_older_file():
     record = store(dated("2026-11-10T00:00:00Z", "stored"))
     record.token, record.locally_changed_at = "changed here", NOW
-    record.save()
+    record.save_version()
     assert codes([verdict_of(dated("2026-11-20T00:00:00Z"))]) == ["older"]
     assert verdict_of(dated("2026-11-25T00:00:00Z")).action == "updated"
 

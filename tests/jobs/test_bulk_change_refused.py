@@ -22,7 +22,7 @@ def test_what_somebody_saved_meanwhile_is_left(operator, three):
     url = choose(operator, "set_environment", value="Staging")
     record = ConnectionAuth.objects.get(name="B")
     record.environment = "Theirs"
-    record.save(update_fields=["environment"])
+    record.save_version(["environment"])
     content = confirm(operator, url).content.decode()
     assert counts(url) == (2, 0, {"newer": 1})
     assert "Saved by somebody else since they were chosen." in content

@@ -45,7 +45,7 @@ def test_what_was_changed_since_is_left(operator, three):
     confirm(operator, url)
     record = ConnectionAuth.objects.get(name="B")
     record.environment = "Theirs"
-    record.save(update_fields=["environment"])
+    record.save_version(["environment"])
     content = operator.post(url, {"undo": "1"}, follow=True).content.decode()
     assert "2 put back, 1 changed since and left." in content
     assert state(record)[1] == "Theirs"

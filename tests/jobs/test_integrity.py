@@ -126,7 +126,7 @@ def test_a_value_that_was_taken_away_or_brought_back_is_found(records):
     assert found() == {(str(records[0].pk), "token", "value_changed")}
     former = token(records[1], "access_token")
     records[1].access_token = "synth-new"
-    records[1].save()
+    records[1].save_version()
     put(records[1], "access_token", former)  # it opens, but is the one of yesterday
     assert (str(records[1].pk), "access_token", "value_changed") in found()
 
@@ -143,7 +143,7 @@ def test_a_row_that_was_put_back_as_a_whole_is_found_by_its_fingerprints(records
         "access_token", "content_digest", "version", "updated_at", "sealed_under"
     )[0]
     records[1].access_token = "synth-new"
-    records[1].save()
+    records[1].save_version()
     for name, value in before.items():
         put(records[1], name, value.token if name == "access_token" else value)
     assert found() == {(str(records[1].pk), "access_token", "fingerprint_changed")}
@@ -191,7 +191,7 @@ def test_an_edit_while_it_looks_raises_no_alarm(records, monkeypatch):
         if "record__gte" in chosen:
             record = ConnectionAuth.objects.get(pk=records[0].pk)
             record.token = "synth-edited"
-            record.save()
+            record.save_version()
         return read(**chosen)
 
     monkeypatch.setattr(integrity, "_stored_fingerprints", edit_first)
@@ -355,7 +355,7 @@ def test_edits_and_years_at_the_edge_stay_clean(records):
     record.expiry_date = "0001-01-01T00:00:00Z"
     record.refresh_from_db()
     record.emails, record.token_url = [], ""
-    record.save()
+    record.save_version()
     assert not found()
 
 

@@ -159,7 +159,7 @@ def edit(keys, **values):
         keys.FERNET_KEYS = [OLD]
         for name, value in values.items():
             setattr(record, name, value)
-        record.save()
+        record.save_version()
         keys.FERNET_KEYS = [NEW, OLD]
 
     return save
@@ -277,7 +277,7 @@ def former(keys):
     former_version.build_former_version(record, ["token"]).save()
     keys.FERNET_KEYS = [NEW, OLD]
     record.token = "synth-mended"
-    record.save()
+    record.save_version()
     return FormerVersion.objects.get()
 
 
@@ -352,7 +352,7 @@ number = 0
 while time.monotonic() < end:
     record = ConnectionAuth.objects.get(connection_id=f"conn-{number % 20:05}")
     record.access_token = f"synth-edited-{number}"
-    record.save()
+    record.save_version()
     number += 1
 print("edits", number)
 """

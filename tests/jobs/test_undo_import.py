@@ -76,7 +76,7 @@ def test_what_was_changed_since_is_left_and_named(imports):
     for name in ("N1", "N2"):
         record = ConnectionAuth.objects.get(name=name)
         record.app_id = "mine"
-        record.save(update_fields=["app_id"])
+        record.save_version(["app_id"])
     undone, code = undo(run)
     assert (undone["binned"], undone["put_back"], undone["left"], code) == (1, 0, 2, 1)
     assert sorted(left["name"] for left in undone["named"]) == ["N1", "N2"]

@@ -65,7 +65,7 @@ def test_a_changed_secret_is_found_and_the_former_is_not():
     import_text([FULL])
     record = ConnectionAuth.objects.get()
     record.token = "synth-saved"
-    record.save()
+    record.save_version()
     assert where("synth-saved") == [("conn-1", "token")]
     assert where(f"{SECRET}-token") == []
     import_text([{**FULL, "auth": {**FULL_AUTH, "token": "synth-imported"}}])
@@ -73,7 +73,7 @@ def test_a_changed_secret_is_found_and_the_former_is_not():
     assert where("synth-saved") == []
     record = ConnectionAuth.objects.get()
     record.token = None
-    record.save(update_fields=["token"])
+    record.save_version(["token"])
     assert where("synth-imported") == []
     record.delete()
     assert not SecretFingerprint.objects.exists()
@@ -114,7 +114,7 @@ def test_a_field_that_does_not_open_keeps_its_fingerprint():
         cursor.execute(f"UPDATE {ConnectionAuth._meta.db_table} SET token = 'gAAAAA'")
     record = ConnectionAuth.objects.get(pk=record.pk)
     record.key = "synth-new"
-    record.save()
+    record.save_version()
     assert [holder.field for holder in secret_search.find_holders(SECRET)] == ["token"]
     assert [holder.field for holder in secret_search.find_holders("synth-new")] == ["key"]
 
@@ -182,7 +182,7 @@ def replaced(count=1, **fields):
     for number in range(count):
         held = former_version.build_former_version(record, ["token"])
         record.token = f"synth-{number}" if number + 1 < count else "synth-now"
-        record.save(update_fields=["token"])
+        record.save_version(["token"])
         held.save()
     return record
 

@@ -167,7 +167,7 @@ def things(_things):  # noqa: F811
         for name, value in VALUES.items():
             setattr(record, name, value)
         record.connection_id = key
-        record.save()
+        record.save_version()
     in_use = ConnectionAuth.objects.get()
     import_text(
         [{"id": in_use.connection_id, "integrationType": "outside", "auth": AUTH}],

@@ -334,7 +334,7 @@ class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
             former_version.build_former_version(
                 before, form.changed_names, by=request.user.pk
             ).save()
-            obj.save(update_fields=changed)
+            obj.save_version(changed)
 
     def response_add(self, request, obj, post_url_continue=None):
         return self.response_saved(request, obj, _("<b>Added {}.</b> {}"), "")
