@@ -10,7 +10,7 @@ pip := $(venv) -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test screenshots lint messages clean bench bench-everyday bench-million bench-crash bench-bombs \
-	bench-rotation bench-integrity bench-find
+	bench-rotation bench-integrity bench-find release-fixture
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*##  */make \1	/p' Makefile | expand -t 22
@@ -58,6 +58,9 @@ lint: .venv/dev.stamp  ## check style, formatting, types, and which package impo
 	@$(bin)/ruff format --check .
 	@$(bin)/mypy
 	@$(bin)/lint-imports --no-logo
+
+release-fixture: .venv/dev.stamp  ## keep a database of this version, which later ones must upgrade (see CONTRIBUTING.md)
+	@$(venv) -m tests.support.release
 
 messages: .venv/dev.stamp  ## gather the console's words, and compile their translations (needs gettext)
 	@$(venv) manage.py makemessages --all --no-location --no-wrap --no-obsolete
