@@ -1,63 +1,90 @@
-"""The filters of the list of connections. Their query parameters are also what exports take."""
+"""What a query string of the list of connections asks for: filters, a search, an order.
+
+Exports, saved views and the links to the next and previous record take the same parameters.
+"""
 
 from urllib.parse import unquote
 
 from django.contrib.admin import SimpleListFilter
-from django.db.models import Q
+from django.contrib.admin.views.main import ORDER_VAR, SEARCH_VAR
+from django.db.models import F, Q
+from django.db.models.expressions import OrderBy
 from django.http import QueryDict
+from django.utils.text import smart_split, unescape_string_literal
 from django.utils.translation import gettext_lazy as _
 
 from connections.console import wording
 from connections.console.labels import STATUS_LABELS
+from connections.console.mixins import MAX_SEARCH_WORDS, clean_list_query
 from connections.encryption import ring
 from connections.expiry import deadlines
 from connections.models import PRODUCTION, ConnectionAuth, Integration, scope_of
 from connections.records.counts import NO_INTEGRATION, ConnectionFilter, parse_breaks_param
 
+SOONEST_FIRST = F("breaks_at").asc(nulls_last=True)
+DEFAULT_ORDER = (SOONEST_FIRST, "id")
+# The columns of the list, each with what it is sorted by.
+COLUMN_ORDERS = {
+    "status": SOONEST_FIRST,
+    "title": "name",
+    "integration_label": "integration__name",
+    "kind": "auth_kind",
+    "environment_label": "environment",
+    "breaks": SOONEST_FIRST,
+    "renewed_by": "renewable",
+}
+SEARCH_FIELDS = ("name", "connection_id", "external_xref", "client_id", "user_id")
 
-def needs_filter_choices(request):
-    """Whether the filters are to be shown; otherwise they only narrow, which needs no queries."""
-    return not hasattr(request, "skip_filter_choices")
 
+class ListFilter(SimpleListFilter):
+    """A filter whose condition depends on its value alone, so that `narrow` needs no request."""
 
-class BucketFilter(SimpleListFilter):
-    title = _("status")
-    parameter_name = "bucket"
-    value_labels = {name: STATUS_LABELS[name] for name in (*deadlines.BUCKETS, "stale")}
+    value_labels = {}
+
+    @classmethod
+    def apply(cls, queryset, value):
+        """The part of a queryset for a value (never ""); all of it for an unknown value."""
+        raise NotImplementedError
 
     def lookups(self, request, model_admin):
         return self.value_labels.items()
 
     def queryset(self, request, queryset):
-        if self.value() in dict(self.lookup_choices):
-            return queryset.in_bucket(self.value())
-        return queryset
+        return self.apply(queryset, self.value()) if self.value() else queryset
 
 
-class IntegrationFilter(SimpleListFilter):
+class BucketFilter(ListFilter):
+    title = _("status")
+    parameter_name = "bucket"
+    value_labels = {name: STATUS_LABELS[name] for name in (*deadlines.BUCKETS, "stale")}
+
+    @classmethod
+    def apply(cls, queryset, value):
+        return queryset.in_bucket(value) if value in cls.value_labels else queryset
+
+
+class IntegrationFilter(ListFilter):
     title = _("integration")
     parameter_name = "integration"
     value_labels = {NO_INTEGRATION: _("None")}
 
     def lookups(self, request, model_admin):
-        if not needs_filter_choices(request):
-            return [(self.value(), "")]
-        known = [
-            (kind, name or kind)
-            for kind, name in Integration.objects.visible_to(request.user).values_list(
-                "type", "name"
-            )
-        ]
-        return (
-            known if scope_of(request.user).integrations else [*known, *self.value_labels.items()]
-        )
+        visible = Integration.objects.visible_to(request.user).values_list("type", "name")
+        choices = [(type_, name or type_) for type_, name in visible]
+        if scope_of(request.user).integrations:
+            return choices
+        return [*choices, *self.value_labels.items()]
 
-    def queryset(self, request, queryset):
-        return ConnectionFilter(integration=self.value() or None).of(queryset)
+    @classmethod
+    def apply(cls, queryset, value):
+        return ConnectionFilter(integration=value).of(queryset)
 
 
-class OtherIntegrationsFilter(SimpleListFilter):
-    """`other_than=<type>,<type>`: what the dashboard sums up as others. Shown only in use."""
+class OtherIntegrationsFilter(ListFilter):
+    """`other_than=<type>,<type>`: the integrations that the dashboard sums up as others.
+
+    Shown only while it is in use.
+    """
 
     title = _("integration")
     parameter_name = "other_than"
@@ -65,8 +92,9 @@ class OtherIntegrationsFilter(SimpleListFilter):
     def lookups(self, request, model_admin):
         return [(self.value(), _("others"))] if self.value() else []
 
-    def queryset(self, request, queryset):
-        named = {unquote(kind) for kind in (self.value() or "").split(",") if kind}
+    @classmethod
+    def apply(cls, queryset, value):
+        named = {unquote(type_) for type_ in value.split(",") if type_}
         if not named:
             return queryset
         others = Q(integration__isnull=False) & ~Q(integration__in=named)
@@ -75,42 +103,39 @@ class OtherIntegrationsFilter(SimpleListFilter):
         return queryset.filter(others)
 
 
-class NeedsFilter(SimpleListFilter):
-    """`needs=person`: what the dashboard says needs one. Shown only in use."""
+class NeedsFilter(ListFilter):
+    """`needs=person`: the connections that the dashboard counts as needing a person.
+
+    Shown only while it is in use.
+    """
 
     title = _("needs")
     parameter_name = "needs"
     value_labels = {"person": _("a person within 7 days")}
 
-    def lookups(self, request, model_admin):
-        return list(self.value_labels.items())
-
     def has_output(self):
         return self.value() is not None
 
-    def queryset(self, request, queryset):
-        return queryset.needing_person() if self.value() == "person" else queryset
+    @classmethod
+    def apply(cls, queryset, value):
+        return queryset.needing_person() if value == "person" else queryset
 
 
-class KindFilter(SimpleListFilter):
+class KindFilter(ListFilter):
     title = _("kind")
     parameter_name = "kind"
     value_labels = dict(ConnectionAuth.AUTH_KINDS)
 
-    def lookups(self, request, model_admin):
-        return self.value_labels.items()
-
-    def queryset(self, request, queryset):
-        return queryset.filter(auth_kind=self.value()) if self.value() else queryset
+    @classmethod
+    def apply(cls, queryset, value):
+        return queryset.filter(auth_kind=value)
 
 
-class EnvironmentFilter(SimpleListFilter):
+class EnvironmentFilter(ListFilter):
     title = _("environment")
     parameter_name = "environment"
 
     def lookups(self, request, model_admin):
-        if not needs_filter_choices(request):
-            return [(self.value(), "")]
         visible = ConnectionAuth.objects.visible_to(request.user).order_by()
         names = visible.values_list("environment", flat=True).distinct()
         others = {name for name in names if name} - {PRODUCTION}
@@ -118,22 +143,21 @@ class EnvironmentFilter(SimpleListFilter):
         first = [PRODUCTION] if PRODUCTION in allowed else []
         return [(name, name) for name in (*first, *sorted(others))]
 
-    def queryset(self, request, queryset):
-        return queryset.in_environment(self.value()) if self.value() else queryset
+    @classmethod
+    def apply(cls, queryset, value):
+        return queryset.in_environment(value)
 
 
-class YesNoFilter(SimpleListFilter):
+class YesNoFilter(ListFilter):
     """A condition that is met or not; the subclass names the column."""
 
     value_labels = {"1": _("Yes"), "0": _("No")}
 
-    def lookups(self, request, model_admin):
-        return self.value_labels.items()
-
-    def queryset(self, request, queryset):
-        if self.value() == "1":
-            return queryset.filter(**self.condition)
-        return queryset.exclude(**self.condition) if self.value() == "0" else queryset
+    @classmethod
+    def apply(cls, queryset, value):
+        if value == "1":
+            return queryset.filter(**cls.condition)
+        return queryset.exclude(**cls.condition) if value == "0" else queryset
 
 
 class PausedFilter(YesNoFilter):
@@ -150,19 +174,21 @@ class RenewableFilter(YesNoFilter):
 
 
 class UnreadableFilter(YesNoFilter):
+    """Shown only while it is in use: the dashboard links to it."""
+
     title = _("unreadable")
     parameter_name = "unreadable"
     condition = {"unreadable_fields__isnull": False}
 
     def has_output(self):
-        return self.value() is not None  # the dashboard leads here; rarely of use otherwise
+        return self.value() is not None
 
 
-class OldKeyFilter(SimpleListFilter):
-    """What a rotation of keys has still to do, and what was sealed under a key that is gone.
+class OldKeyFilter(ListFilter):
+    """The connections that a key rotation has still to reseal, or whose key is missing.
 
-    The page about the keys asks by the name of one, too. Shown while there is more than one key,
-    or where one is missing. Opens nothing.
+    Its value may also be the name of a key: the page about keys links to that. Shown while there
+    is more than one key, or while one is missing. Opens nothing.
     """
 
     title = _("sealed under")
@@ -172,26 +198,28 @@ class OldKeyFilter(SimpleListFilter):
     def lookups(self, request, model_admin):
         choices = list(self.value_labels.items())
         named = [(name, _("Key %s") % name) for name in ring.key_ids() if name == self.value()]
-        if not needs_filter_choices(request):
-            return choices + named
         visible = ConnectionAuth.objects.visible_to(request.user)
         if self.value() == "missing" or visible.under_missing_key().exists():
             return choices + named
-        is_asked = self.value() is not None or len(ring.key_ids()) > 1
-        return choices[:2] + named if is_asked else []
+        is_shown = self.value() is not None or len(ring.key_ids()) > 1
+        return choices[:2] + named if is_shown else []
 
-    def queryset(self, request, queryset):
-        if self.value() == "0":
+    @classmethod
+    def apply(cls, queryset, value):
+        if value == "0":
             return queryset.filter(sealed_under=ring.key_ids()[0])
-        if self.value() == "1":
+        if value == "1":
             return queryset.under_old_key()
-        if self.value() in ring.key_ids():
-            return queryset.filter(sealed_under=self.value())
-        return queryset.under_missing_key() if self.value() == "missing" else queryset
+        if value in ring.key_ids():
+            return queryset.filter(sealed_under=value)
+        return queryset.under_missing_key() if value == "missing" else queryset
 
 
-class BreaksFilter(SimpleListFilter):
-    """`breaks=<from>..<to>`: what a bar of the dashboard counts. Shown only where it is in use."""
+class BreaksFilter(ListFilter):
+    """`breaks=<from>..<to>`: the connections that a bar of the dashboard counts.
+
+    Shown only while it is in use.
+    """
 
     title = _("breaks")
     parameter_name = "breaks"
@@ -204,8 +232,9 @@ class BreaksFilter(SimpleListFilter):
         words += [_("until %s") % wording.format_datetime(until)] if until else []
         return [(self.value(), " ".join(words))]
 
-    def queryset(self, request, queryset):
-        after, until = parse_breaks_param(self.value() or "")
+    @classmethod
+    def apply(cls, queryset, value):
+        after, until = parse_breaks_param(value)
         if after is not None:
             queryset = queryset.filter(breaks_at__gt=after)
         return queryset.filter(breaks_at__lte=until) if until is not None else queryset
@@ -224,23 +253,71 @@ LIST_FILTERS = (
     NeedsFilter,
     OtherIntegrationsFilter,
 )
+FILTER_PARAMS = tuple(list_filter.parameter_name for list_filter in LIST_FILTERS)
 
 
-def describe_filters(asked, filters=LIST_FILTERS):
-    """What the QueryDict of a list asks for: name of a parameter -> words.
+def clean_query(query):
+    """A copy of a QueryDict with only what the list takes."""
+    return clean_list_query(query, FILTER_PARAMS, len(COLUMN_ORDERS) + 1)
 
-    Such as `{"kind": "kind: OAuth 2", "q": "search: acme"}`. Of the filters of a list, each with
-    its choices, what is chosen gets its name.
+
+def narrow(queryset, query):
+    """The part of a queryset that the list shows for a QueryDict, on all its pages, in its order.
+
+    What the list does not take is ignored: it neither filters nor fails.
     """
-    words = {}
-    for found in filters:
-        if value := asked.get(found.parameter_name):
-            choices = dict(getattr(found, "lookup_choices", ()))
-            known = {**getattr(found, "value_labels", {}), **choices}
-            words[found.parameter_name] = f"{found.title}: {known.get(value, value)}"
-    return {**words, "q": _("search: %s") % asked["q"]} if asked.get("q") else words
+    params = clean_query(query)
+    for list_filter in LIST_FILTERS:
+        if value := params.get(list_filter.parameter_name):
+            queryset = list_filter.apply(queryset, value)
+    return _search(queryset, params.get(SEARCH_VAR, "")).order_by(*_order(params.get(ORDER_VAR)))
+
+
+def _search(queryset, text):
+    """The records that hold each word (or quoted phrase) of a text in one of SEARCH_FIELDS."""
+    if len(text.split()) > MAX_SEARCH_WORDS:
+        return queryset.none()
+    for word in smart_split(text):
+        if word[0] in "'\"" and word[-1] == word[0]:
+            word = unescape_string_literal(word)
+        in_any_field = [(f"{field}__icontains", word) for field in SEARCH_FIELDS]
+        queryset = queryset.filter(Q.create(in_any_field, connector=Q.OR))
+    return queryset
+
+
+def _order(text):
+    """The order for a value such as "-3.1": columns counted from 1, 0 being the check boxes."""
+    if text is None:
+        return DEFAULT_ORDER
+    columns = [None, *COLUMN_ORDERS.values()]
+    order = []
+    for part in text.split("."):
+        column, is_descending = columns[abs(int(part))], part.startswith("-")
+        if isinstance(column, OrderBy):
+            column = column.copy()
+            if is_descending:
+                column.reverse_ordering()
+            order.append(column)
+        elif column:
+            order.append(f"-{column}" if is_descending else column)
+    return [*order, "-pk"]  # else equal rows could stand on two pages, or on none
+
+
+def describe_filters(params, filters=LIST_FILTERS):
+    """What the parameters of a list ask for, in words, by the name of the parameter.
+
+    Such as `{"kind": "kind: OAuth 2", "q": "search: acme"}`. Filters that are instances have
+    choices, whose labels are used.
+    """
+    labels = {}
+    for list_filter in filters:
+        if value := params.get(list_filter.parameter_name):
+            choices = dict(getattr(list_filter, "lookup_choices", ()))
+            value_label = {**list_filter.value_labels, **choices}.get(value, value)
+            labels[list_filter.parameter_name] = f"{list_filter.title}: {value_label}"
+    return {**labels, "q": _("search: %s") % params["q"]} if params.get("q") else labels
 
 
 def describe_query(query):
-    """The words of narrowings() for a query string."""
+    """The labels of describe_filters() for a query string."""
     return list(describe_filters(QueryDict(query)).values())

@@ -72,7 +72,7 @@ class IntegrationForm(forms.ModelForm):
 
 class IntegrationAdmin(AllowedLookupsMixin, AuditedAdmin):
     form = IntegrationForm
-    lookups = ("auth_type__exact",)
+    allowed_lookups = ("auth_type__exact",)
     list_display = ("title", "type", "auth_type", "labels", "count")
     list_display_links = ("title",)
     list_filter = ("auth_type",)

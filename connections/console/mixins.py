@@ -32,27 +32,34 @@ def keep_only(query, names):
     return kept
 
 
-class AllowedLookupsMixin:
-    """For a ModelAdmin: `lookups` names the query parameters of its filters."""
+def clean_list_query(query, lookups, column_count):
+    """A copy of a QueryDict with only what a list takes: its filters, a search, an order, a page.
 
-    lookups = ()
+    `column_count` includes the column of check boxes.
+    """
+    allowed = keep_only(query, {SEARCH_VAR, PAGE_VAR, ORDER_VAR, ALL_VAR, *lookups})
+    order = allowed.get(ORDER_VAR, "0")
+    is_order = ORDER_PATTERN.fullmatch(order) and all(
+        abs(int(column)) < column_count for column in order.split(".")
+    )
+    if not is_order:
+        del allowed[ORDER_VAR]
+    return allowed
+
+
+class AllowedLookupsMixin:
+    """For a ModelAdmin: `allowed_lookups` names the query parameters of its filters."""
+
+    allowed_lookups = ()
     media = Media()  # Django's scripts serve pop-ups and lists of two columns; here is neither
 
     def clean_query(self, query):
-        """What of a QueryDict the list takes."""
-        kept = keep_only(query, {SEARCH_VAR, PAGE_VAR, ORDER_VAR, ALL_VAR, *self.lookups})
-        if ORDER_VAR in kept and not self._is_valid_order(kept[ORDER_VAR]):
-            del kept[ORDER_VAR]
-        return kept
-
-    def _is_valid_order(self, value):
-        columns = len(self.list_display) + bool(self.actions)  # the check boxes are one
-        return bool(ORDER_PATTERN.fullmatch(value)) and all(
-            abs(int(part)) < columns for part in value.split(".")
-        )
+        """A copy of a QueryDict with only what the list takes."""
+        columns = len(self.list_display) + bool(self.actions)
+        return clean_list_query(query, self.allowed_lookups, columns)
 
     def lookup_allowed(self, lookup, value, request=None):
-        return lookup in self.lookups
+        return lookup in self.allowed_lookups
 
     def get_search_results(self, request, queryset, search_term):
         """What holds each word, in any of the fields: so many nothing holds."""

@@ -210,7 +210,12 @@ class LatchkeyUserAdmin(AccountAdminMixin, UserAdmin):
         ),
         (_("Dates"), {"fields": ("seen", "date_added")}),
     )
-    lookups = ("is_staff__exact", "is_superuser__exact", "is_active__exact", "groups__id__exact")
+    allowed_lookups = (
+        "is_staff__exact",
+        "is_superuser__exact",
+        "is_active__exact",
+        "groups__id__exact",
+    )
 
     def get_queryset(self, request):
         second = Authenticator.objects.filter(user=OuterRef("pk"), type__in=SECOND_FACTORS)

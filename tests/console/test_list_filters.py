@@ -82,9 +82,9 @@ def varied():
 @pytest.mark.parametrize("bucket", [*deadlines.BUCKETS, "stale"])
 def test_filter_by_bucket_shows_what_its_tile_counts(client, varied, bucket):
     response = client.get(URL)
-    tile = next(tile for tile in response.context["horizon"] if tile["name"] == bucket)
-    shown = client.get(URL + tile["url"])
-    assert shown.context["cl"].result_count == tile["count"] > 0
+    tile = next(tile for tile in response.context["bucket_tiles"] if tile.name == bucket)
+    shown = client.get(URL + tile.url)
+    assert shown.context["cl"].result_count == tile.count > 0
     assert {r.bucket() for r in shown.context["cl"].result_list} == (
         {bucket} if bucket != "stale" else {"no_end"}
     )
@@ -92,13 +92,13 @@ def test_filter_by_bucket_shows_what_its_tile_counts(client, varied, bucket):
 
 def test_tiles_count_under_all_other_filters_and_the_search(client, varied):
     response = client.get(URL, {"kind": "api_key", "bucket": "week", "q": "d"})
-    for tile in response.context["horizon"]:
-        shown = client.get(URL + tile["url"])
-        assert shown.context["cl"].result_count == tile["count"], tile
-    tiles = {tile["name"]: tile for tile in response.context["horizon"]}
-    assert tiles["week"]["is_current"]
-    assert tiles["week"]["count"] == 2
-    assert tiles[""]["count"] > 2
+    for tile in response.context["bucket_tiles"]:
+        shown = client.get(URL + tile.url)
+        assert shown.context["cl"].result_count == tile.count, tile
+    tiles = {tile.name: tile for tile in response.context["bucket_tiles"]}
+    assert tiles["week"].is_current
+    assert tiles["week"].count == 2
+    assert tiles[""].count > 2
 
 
 def test_filter_by_integration(client, varied):

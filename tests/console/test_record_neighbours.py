@@ -5,11 +5,12 @@ from datetime import timedelta
 from urllib.parse import urlencode
 
 import pytest
-from django.contrib import admin
 from django.contrib.auth.models import Permission, User
-from django.test import Client, RequestFactory
+from django.http import QueryDict
+from django.test import Client
 from django.urls import reverse
 
+from connections.console.filters import narrow
 from connections.console.records import neighbours
 from connections.models import ConnectionAuth, Integration, UserScope
 from tests.support.helpers import FULL_AUTH, SECRET, cast, import_text, make
@@ -83,10 +84,7 @@ def test_next_walks_through_the_list_in_its_order(client, many, query):
 
 @pytest.mark.parametrize("query", ORDERS)
 def test_previous_is_the_same_way_back(client, many, query):
-    request = RequestFactory().get("/")
-    request.user = User.objects.get(username="admin")
-    model_admin = admin.site.get_model_admin(ConnectionAuth)
-    rows = model_admin.get_filtered_queryset(request, query)
+    rows = narrow(ConnectionAuth.objects.all(), QueryDict(query))
     ids = [record.pk for record in rows]
     places = [neighbours.find(rows, record) for record in rows]
     assert [place.before for place in places] == [None, *ids[:-1]]

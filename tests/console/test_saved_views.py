@@ -27,7 +27,7 @@ def save(client, query, name, **more):
 
 def tabs(client, query=""):
     """The names over the list, and which of them is the present one."""
-    views = client.get(f"{LIST}?{query}").context["cl"].views()
+    views = client.get(f"{LIST}?{query}").context["cl"].saved_views()
     return [str(view) for view, _, _ in views], [str(v) for v, _, is_it in views if is_it]
 
 

@@ -35,7 +35,7 @@ def pks_of(response):
 def by_list(client, records):
     response = client.get(LIST)
     cl = response.context["cl"]
-    assert response.context["horizon"][0]["count"] == cl.result_count == len(pks_of(response))
+    assert response.context["bucket_tiles"][0].count == cl.result_count == len(pks_of(response))
     return pks_of(response)
 
 

@@ -1,7 +1,8 @@
 """Views of the list: a filter is given a name, shared, renamed, deleted."""
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import messages
+from django.contrib.admin.views.main import PAGE_VAR
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import Http404
@@ -13,9 +14,9 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from connections.audit import log
-from connections.console.filters import describe_query
+from connections.console.filters import clean_query, describe_query
 from connections.console.pages import context_for
-from connections.models import ConnectionAuth, SavedView
+from connections.models import SavedView
 from connections.models.saved_view import SHARE_PERMISSION
 
 
@@ -80,7 +81,7 @@ def views_page(request):
 def _handle_post(request):
     """A response, or None and the form that says why there is none."""
     if "view" not in request.POST:
-        view = SavedView(user=request.user, query=_get_list_query(request, request.GET))
+        view = SavedView(user=request.user, query=_get_list_query(request))
         form = ViewForm(request.POST, user=request.user, instance=view)
         return _save(request, form, "add"), form
     view = _get_editable_view(request, request.POST["view"])
@@ -113,15 +114,15 @@ def _get_editable_view(request, key):
     raise Http404
 
 
-def _get_list_query(request, query):
-    """What a view keeps of the list's query string."""
-    kept = admin.site.get_model_admin(ConnectionAuth).clean_query(query)
-    kept.pop("p", None)
-    return kept.urlencode()
+def _get_list_query(request):
+    """The query string of the list that led here, as a view keeps it: without a page."""
+    query = clean_query(request.GET)
+    query.pop(PAGE_VAR, None)
+    return query.urlencode()
 
 
 def _context(request, form):
-    query = _get_list_query(request, request.GET)
+    query = _get_list_query(request)
     new = ViewForm(user=request.user) if form is None or form.instance.pk else form
     rows = []
     for view in SavedView.objects.available_to(request.user):

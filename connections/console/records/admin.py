@@ -1,16 +1,12 @@
 """The admin pages of connections; thin, over the rooms that do the work."""
 
-import copy
 from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.models import LogEntry
-from django.contrib.admin.options import IncorrectLookupParameters
-from django.contrib.admin.views.main import PAGE_VAR
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
-from django.db.models import F
 from django.http import Http404, HttpResponseRedirect, QueryDict
 from django.urls import reverse
 from django.utils import timezone
@@ -18,18 +14,23 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from connections.console import wording
-from connections.console.filters import LIST_FILTERS, describe_query, needs_filter_choices
+from connections.console.filters import (
+    COLUMN_ORDERS,
+    DEFAULT_ORDER,
+    FILTER_PARAMS,
+    LIST_FILTERS,
+    SEARCH_FIELDS,
+    clean_query,
+    describe_query,
+    narrow,
+)
 from connections.console.labels import STATUS_LABELS
 from connections.console.mixins import PRESERVED_FILTERS_VAR, AllowedLookupsMixin, AuditedAdmin
 from connections.console.pages import changes as change_pages
 from connections.console.pages import exports, history
 from connections.console.records import neighbours
 from connections.console.records import page as record_page
-from connections.console.records.changelist import (
-    ConnectionChangeList,
-    ListPaginator,
-    UncountedChangeList,
-)
+from connections.console.records.changelist import ConnectionChangeList
 from connections.console.records.forms import PLAIN_FORM_FIELDS, ConnectionAuthForm
 from connections.json_format.schema import CREDENTIAL_FIELDS, TOKEN_FIELDS, json_name
 from connections.lib.text import visible
@@ -49,24 +50,15 @@ def badge(name, text):
 
 class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
     form = ConnectionAuthForm
-    lookups = tuple(list_filter.parameter_name for list_filter in LIST_FILTERS)
-    list_display = (
-        "status",
-        "title",
-        "integration_label",
-        "kind",
-        "place",
-        "breaks",
-        "renewed_by",
-    )
+    allowed_lookups = FILTER_PARAMS
+    list_display = tuple(COLUMN_ORDERS)
     list_display_links = ("title",)
     list_filter = LIST_FILTERS
     list_per_page = 100
-    paginator = ListPaginator
     show_full_result_count = False
-    search_fields = ("name", "connection_id", "external_xref", "client_id", "user_id")
+    search_fields = SEARCH_FIELDS
     search_help_text = _("Name, ids, references")
-    ordering = (F("breaks_at").asc(nulls_last=True), "id")
+    ordering = DEFAULT_ORDER
     actions = (
         "pause",
         "resume",
@@ -79,7 +71,7 @@ class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
     # The list
 
     def get_changelist(self, request, **kwargs):
-        return ConnectionChangeList if needs_filter_choices(request) else UncountedChangeList
+        return ConnectionChangeList
 
     def get_queryset(self, request):
         queryset = super().get_queryset(request).visible_to(request.user)
@@ -88,28 +80,28 @@ class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
             return queryset.select_related("integration")
         return queryset.defer_sealed()
 
-    @admin.display(description=_("Status"), ordering=F("breaks_at").asc(nulls_last=True))
+    @admin.display(description=_("Status"), ordering=COLUMN_ORDERS["status"])
     def status(self, obj):
         return badge(obj.bucket(), STATUS_LABELS[obj.bucket()])
 
-    @admin.display(description=_("Name"), ordering="name")
+    @admin.display(description=_("Name"), ordering=COLUMN_ORDERS["title"])
     def title(self, obj):
         marks = [badge(name, STATUS_LABELS[name]) for name in record_page.status_flags(obj)]
         return format_html("{}" + " {}" * len(marks), str(obj), *marks)
 
-    @admin.display(description=_("Integration"), ordering="integration__name")
+    @admin.display(description=_("Integration"), ordering=COLUMN_ORDERS["integration_label"])
     def integration_label(self, obj):
         return str(obj.integration) if obj.integration_id else "-"
 
-    @admin.display(description=_("Kind"), ordering="auth_kind")
+    @admin.display(description=_("Kind"), ordering=COLUMN_ORDERS["kind"])
     def kind(self, obj):
         return obj.get_auth_kind_display()
 
-    @admin.display(description=_("Environment"), ordering="environment")
-    def place(self, obj):
+    @admin.display(description=_("Environment"), ordering=COLUMN_ORDERS["environment_label"])
+    def environment_label(self, obj):
         return visible(obj.environment_label)
 
-    @admin.display(description=_("Breaks"), ordering=F("breaks_at").asc(nulls_last=True))
+    @admin.display(description=_("Breaks"), ordering=COLUMN_ORDERS["breaks"])
     def breaks(self, obj):
         if obj.breaks_at is None:
             return "-"
@@ -120,7 +112,7 @@ class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
             wording.format_datetime(obj.breaks_at, wording.SHORT_DATETIME_FORMAT),
         )
 
-    @admin.display(description=_("Renewed by"), ordering="renewable")
+    @admin.display(description=_("Renewed by"), ordering=COLUMN_ORDERS["renewed_by"])
     def renewed_by(self, obj):
         name, text = ("machine", _("Machine")) if obj.renewable else ("person", _("Person"))
         return format_html('<span class="by is-{}">{}</span>', name, text)
@@ -130,22 +122,11 @@ class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
         if change_list := getattr(response, "context_data", {}).get("cl"):
             is_narrowed = change_list.query or change_list.has_active_filters
             response.context_data.update(
-                horizon=change_list.bucket_tiles,
-                is_empty_store=not change_list.bucket_tiles[0]["count"] and not is_narrowed,
+                bucket_tiles=change_list.bucket_tiles,
+                is_empty_store=not change_list.bucket_tiles[0].count and not is_narrowed,
                 time_zone=timezone.get_current_timezone_name(),
             )
         return response
-
-    def get_filtered_queryset(self, request, query_string):
-        """The connections that the list shows for a query string, on all its pages."""
-        request = copy.copy(request)
-        request.GET = self.clean_query(QueryDict(query_string))
-        request.GET.pop(PAGE_VAR, None)
-        request.skip_filter_choices = True
-        try:
-            return self.get_changelist_instance(request).queryset
-        except IncorrectLookupParameters:
-            raise Http404 from None
 
     @admin.action(description=_("Export…"), permissions=["view"])
     def export_selected(self, request, queryset):
@@ -292,8 +273,9 @@ class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
     def get_list_position(self, request, obj):
         """Where a record stands in the list that led to it, or in that of all."""
         query = request.GET.get(PRESERVED_FILTERS_VAR, "")
-        found = neighbours.find(self.get_filtered_queryset(request, query), obj)
-        asked = self.clean_query(QueryDict(query)).urlencode()
+        visible = ConnectionAuth.objects.visible_to(request.user)
+        found = neighbours.find(narrow(visible, QueryDict(query)), obj)
+        asked = clean_query(QueryDict(query)).urlencode()
         return {
             **found._asdict(),
             "words": ", ".join(describe_query(asked)),
