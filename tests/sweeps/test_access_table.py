@@ -4,37 +4,16 @@ A line of TABLE is a route as the resolver spells it (without `admin/`, those ou
 front; placeholders as <id>), a method, and the answer to each of ROLES: a status, or `login` for a
 redirect to the login page. Everybody has just proved presence; ASK_FOR_PRESENCE is what would ask
 for it otherwise. POST is sent empty: it shows who is let in. A new page needs its two lines here,
-and where it has an <id> the value for it in things().
+and where it has an <id> the value for it in `things()` of tests/support/crawl.py.
 """
 
-import re
-
 import pytest
-from django.contrib.auth.models import Group, User
 from django.db import transaction
-from django.test import Client
-from django.urls import get_resolver
-from django.utils import timezone
 
-from connections.models import ChangeRun, ImportRun, Integration, UserScope
-from tests.support.helpers import SECRET, make, prove_present
-from tests.support.passkeys import SoftPasskey
+from tests.support.crawl import ROLES, address, crawl, person, routes, things
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.xdist_group("crawl")]
 
-ROLES = (
-    "anonymous",
-    "nobody",
-    "viewer",
-    "operator",
-    "custodian",
-    "auditor",
-    "superuser",
-    "limited",
-)
-GROUPS = {name.lower(): name for name in ("Viewer", "Operator", "Custodian", "Auditor")}
-# A Custodian who is limited to another environment than that of all that things() makes.
-GROUPS["limited"] = "Custodian"
 METHODS = ("GET", "POST")
 LOGIN_PAGES = ("/admin/login/", "/admin/account/login/")
 
@@ -216,68 +195,11 @@ def rows():
     return {key: dict(zip(ROLES, answers, strict=True)) for key, answers in found.items()}
 
 
-def routes(resolver=None, prefix=""):
-    """Every route, as the resolver spells it."""
-    for entry in (resolver or get_resolver()).url_patterns:
-        route = prefix + str(entry.pattern)
-        if hasattr(entry, "url_patterns"):
-            yield from routes(entry, route)
-        elif route.startswith("admin/"):
-            # The order of the apps in this one varies.
-            route = re.sub(r"\^\(\?P<app_label>.*", "<app>/", route.removeprefix("admin/"))
-            yield re.sub(r"<\w+:\w+>", "<id>", route) or "(index)"
-        else:
-            yield f"/{route}"
-
-
-@pytest.fixture
-def things():
-    """What the placeholders of a route stand for: a record, an integration, a run, people."""
-    owner = User.objects.create_user("owner", is_staff=True)
-    integration = Integration.objects.create(type="outside", name="Outside")
-    record = make(name="A", key=SECRET, integration=integration, environment="Outside")
-    return {
-        "connections/connectionauth/<id>": record.pk,
-        f"connections/connectionauth/{record.pk}/reveal/<id>": "key",
-        "connections/integration/<id>": integration.pk,
-        "auth/group/<id>": Group.objects.get(name="Viewer").pk,
-        "auth/user/<id>": owner.pk,
-        "bin/<id>": make(name="B", environment="Outside", binned_at=timezone.now()).pk,
-        "account/mfa/webauthn/keys/<id>": SoftPasskey(owner).store().pk,
-        "changes/<id>": ChangeRun.objects.create(kind="change", user=owner, size=0).pk,
-        "import/<id>": ImportRun.objects.create(user=owner, file_name="a", size=1, sha256="").pk,
-    }
-
-
-def address(route, things):
-    for begin, value in things.items():
-        if route.startswith(begin):
-            route = f"{begin.rpartition('<')[0]}{value}{route.removeprefix(begin)}"
-    for pattern, example in (
-        ("(index)", ""),
-        ("<app>/", "connections/"),
-        ("(?P<url>.*)$", "nothing/such/"),
-    ):
-        if route == pattern:
-            route = example
-    assert "<" not in route, f"address() knows no value for {route}"
-    return route if route.startswith("/") else f"/admin/{route}"
-
-
-def person(role, is_present=True):
-    """A client signed in as one of ROLES."""
-    client = Client()
-    if role == "anonymous":
-        return client
-    user = User.objects.create_user(
-        f"a {role}", password="password", is_staff=True, is_superuser=role == "superuser"
-    )
-    if role in GROUPS:
-        user.groups.add(Group.objects.get(name=GROUPS[role]))
-    if role == "limited":
-        UserScope.objects.create(user=user, environments=["Inside"])
-    client.force_login(user)
-    return prove_present(client) if is_present else client
+def answer(status, headers):
+    """The status of a response, or `login`."""
+    if status == 302 and headers["Location"].startswith(LOGIN_PAGES):
+        return "login"
+    return str(status)
 
 
 def ask(client, method, url):
@@ -290,30 +212,24 @@ def ask(client, method, url):
     return response
 
 
-def answer(client, method, url):
-    """The status of a response, or `login`."""
-    response = ask(client, method, url)
-    if response.status_code == 302 and response.url.startswith(LOGIN_PAGES):
-        return "login"
-    return str(response.status_code)
-
-
 def test_every_url_stands_in_the_table():
     expected = {(route, method) for route in routes() for method in METHODS}
     assert {*rows()} == expected
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_each_role_gets_the_answers_of_the_table(role, things):
-    client = person(role)
-    given = {key: answer(client, key[1], address(key[0], things)) for key in rows()}
-    expected = {key: answers[role] for key, answers in rows().items()}
-    assert {key: value for key, value in given.items() if value != expected[key]} == {}
+def test_each_role_gets_the_answers_of_the_table(role):
+    given = {
+        (visit.route, "GET" if visit.body is None else "POST"): answer(visit.status, visit.headers)
+        for visit in crawl(role).visits
+        if not visit.body
+    }
+    assert given == {key: answers[role] for key, answers in rows().items()}
 
 
-def test_what_asks_for_presence(things):
-    client = person("superuser", is_present=False)
-    given = {key: ask(client, key[1], address(key[0], things)) for key in rows()}
+def test_what_asks_for_presence():
+    client, objects = person("superuser", is_present=False), things()
+    given = {key: ask(client, key[1], address(key[0], objects)) for key in rows()}
     asked = {
         key
         for key, response in given.items()
@@ -323,12 +239,13 @@ def test_what_asks_for_presence(things):
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_no_other_method_opens_what_get_and_post_do_not(role, things):
-    client = person(role)
+def test_no_other_method_opens_what_get_and_post_do_not(role):
+    client, objects = person(role), things()
     for (route, method), answers in rows().items():
         if method == "GET" and answers[role] in ("login", "403", "404"):
             for other in ("HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"):
                 if other == "OPTIONS" and route.startswith("account/"):
                     continue  # allauth's views answer that with the names of methods, and no more
-                given = answer(client, other, address(route, things))
+                response = ask(client, other, address(route, objects))
+                given = answer(response.status_code, response.headers)
                 assert given in ("login", "403", "404", "405"), (route, other)

@@ -10,14 +10,10 @@ import io
 import json
 import logging
 import sys
-from html.parser import HTMLParser
 from urllib.parse import quote
 
 import pytest
-from django.apps import apps
-from django.contrib.sessions.models import Session
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import connection, transaction
 from django.test import Client
 from django.utils.log import AdminEmailHandler
 from django.views.debug import get_exception_reporter_class
@@ -25,21 +21,24 @@ from django.views.debug import get_exception_reporter_class
 from connections.audit import log
 from connections.models import ConnectionAuth
 from tests.console.test_reveal_page import form_of, url_of
-from tests.support.helpers import import_text, make
-from tests.support.leaks import AUTH, BEGIN, CORES, FILES, TEXTS, VALUES, leaks, secret
-from tests.sweeps.test_access_table import ROLES, address, person, rows
-from tests.sweeps.test_access_table import things as _things  # noqa: F401 (a fixture)
+from tests.support.crawl import (
+    ROLES,
+    TYPED,
+    address,
+    bodies,
+    crawl,
+    person,
+    stored_text,
+    text_of,
+)
+from tests.support.crawl import things as make_things
+from tests.support.leaks import BEGIN, CORES, FILES, TEXTS, leaks, secret
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("at_once")]
-
-# As a form takes them, well formed.
-TYPED = {
-    **TEXTS,
-    "emails": "\n".join(VALUES["emails"]),
-    "other_auth_info": "\n".join(VALUES["other_auth_info"]),
-    "meta": json.dumps(VALUES["meta"]),
-    "secret": secret("searched"),
-}
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.usefixtures("at_once"),
+    pytest.mark.xdist_group("crawl"),
+]
 
 
 @pytest.mark.parametrize(
@@ -75,155 +74,34 @@ def logged(caplog):
     assert leaks(caplog.text + stream.getvalue()) == []
 
 
-def answered(response):
-    """All that a response carries, as text."""
-    body = b"".join(response) if response.streaming else response.content
-    queued = getattr(getattr(response.wsgi_request, "_messages", None), "_queued_messages", ())
-    return "\n".join(
-        [
-            response.reason_phrase,
-            str(response.headers),
-            response.cookies.output(),
-            body.decode(errors="replace"),
-            *(str(message) for message in queued),
-        ]
-    )
-
-
-def stored():
-    """All that the database holds, and what it keeps of sessions, as text."""
-    found = [str(session.get_decoded()) for session in Session.objects.all()]
-    with connection.cursor() as cursor:
-        for model in apps.get_models(include_auto_created=True):
-            cursor.execute(f'SELECT * FROM "{model._meta.db_table}"')
-            found += map(str, cursor.fetchall())
-        cursor.execute("SELECT value FROM connections_cache")
-        found += [base64.b64decode(value).decode("latin1") for (value,) in cursor.fetchall()]
-    return "\n".join(found)
-
-
-class Forms(HTMLParser):
-    """The forms of a page that are posted: lists of dicts, one for each way to send it."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.data, self.ways, self.found, self.select = None, [], [], None
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        attrs = dict(attrs)
-        name, kind, value = attrs.get("name"), attrs.get("type", "text"), attrs.get("value") or ""
-        if tag == "form":
-            self.data, self.ways = {}, [{}]
-            self.is_post = (attrs.get("method") or "").lower() == "post"
-        elif self.data is None:
-            return
-        elif tag == "select":
-            self.select = name
-        elif tag == "option" and self.select:
-            if self.select == "action" and value:
-                self.ways.append({"action": value})
-            if "selected" in attrs or self.select not in self.data:
-                self.data[self.select] = value
-        elif tag == "button" and name:
-            self.ways.append({name: value})
-        elif tag == "textarea" and name:
-            self.data[name] = ""
-        elif tag == "input" and name and kind not in ("submit", "file"):
-            if kind == "password":
-                self.data[name] = secret("password")
-            elif kind not in ("checkbox", "radio") or "checked" in attrs or name[0] == "_":
-                self.data[name] = value
-
-    def handle_endtag(self, tag):
-        if tag == "select":
-            self.select = None
-        if tag == "form" and self.data is not None:
-            if self.is_post:
-                self.found += [{**self.data, **way} for way in self.ways]
-            self.data = None
-
-
-def bodies(page):
-    """What to post: nothing; each form of the page as it stands, invalid, and out of date."""
-    yield {}
-    for form in Forms(page).found:
-        typed = {name: text for name, text in TYPED.items() if name in form}
-        if "text" in form:  # a file to import
-            typed["text"] = json.dumps([{"id": "c", "auth": AUTH}])
-        yield {**form, **typed, "reason": "OPS-1: they ask", "post": "yes"}
-        if typed:
-            wrong = {name: "\x00 wrong" for name, value in form.items() if value == ""}
-            broken = {name: f"{text}\x00{{" for name, text in typed.items()}
-            yield {**form, **wrong, **broken}
-            yield {**form, **typed, "version": "0"}
-
-
 @pytest.fixture
-def things(_things):  # noqa: F811
-    """Those of the access table, with secrets in them, and with a former version."""
-    for key in ("connections/connectionauth/<id>", "bin/<id>"):
-        record = ConnectionAuth.all_objects.get(pk=_things[key])
-        for name, value in VALUES.items():
-            setattr(record, name, value)
-        record.connection_id = key
-        record.save_version()
-    in_use = ConnectionAuth.objects.get()
-    import_text(
-        [{"id": in_use.connection_id, "integrationType": "outside", "auth": AUTH}],
-        on_conflict="overwrite",
-    )
-    moved = make(name="Moved", environment="Outside", token=secret("moved"))
-    with connection.cursor() as cursor:  # a value that does not open in its place
-        cursor.execute(
-            "UPDATE connections_connectionauth SET refresh_token = token WHERE name = %s",
-            [moved.name],
-        )
-    return _things
+def things():
+    return make_things()
 
 
-def let_out(route, body, role):
-    """Whether this answer is the one that may hold a secret."""
-    return "/reveal/" in route and "nonce" in body and role in ("custodian", "superuser")
-
-
-def pages(client, url):
-    """What a URL answers: pairs of a body (None for GET) and a response.
-
-    What each changed is taken back. All bodies of a page are posted to that page as it was read.
-    """
-    before = transaction.savepoint()  # an atomic block is what a reveal refuses to be in
-    cookies = client.cookies.copy()
-    page = client.get(url)
-    yield None, page
-    read, cookies_of_page = transaction.savepoint(), client.cookies.copy()
-    for body in bodies("" if page.streaming else page.content.decode(errors="replace")):
-        yield body, client.post(url, body)
-        client.cookies = cookies_of_page.copy()
-        transaction.savepoint_rollback(read)
-    client.cookies = cookies
-    transaction.savepoint_rollback(before)
+def may_show_a_secret(visit, role):
+    is_reveal = "/reveal/" in visit.route and "nonce" in (visit.body or {})
+    return is_reveal and role in ("custodian", "superuser")
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_no_url_gives_a_secret_away(role, things):
-    client, let = person(role), set()
-    for route in {route: None for route, _ in rows()}:
-        for body, response in pages(client, address(route, things)):
-            found = leaks(answered(response))
-            if let_out(route, body or {}, role):
-                let |= {*found}
-            else:
-                assert found == [], (route, body and body.keys())
-            if body is not None:
-                assert leaks(stored()) == [], (route, body.keys())
-    assert let == ({*CORES} if role in ("custodian", "superuser") else set())
+def test_no_url_gives_a_secret_away(role):
+    shown = set()
+    for visit in crawl(role).visits:
+        if may_show_a_secret(visit, role):
+            shown |= {*visit.leaks}
+        else:
+            assert visit.leaks == [], visit.place
+        assert visit.leaks_stored == [], visit.place
+    assert shown == ({*CORES} if role in ("custodian", "superuser") else set())
+    assert leaks(crawl(role).logged) == []
 
 
 def test_the_sweep_types_secrets_wherever_one_can_be_typed(things):
     client, typed = person("superuser"), set()
     for route in ("connections/connectionauth/add/", "find-secret/", "import/"):
-        for body in bodies(client.get(address(route, things)).content.decode()):
+        url = address(route, things)
+        for body in bodies(client.get(url).content.decode(), url):
             typed |= {name for name, value in body.items() if leaks(value)}
     assert typed == {*TYPED} - {"extra"} | {"text"}
 
@@ -234,7 +112,7 @@ def test_an_export_holds_secrets_only_where_they_are_asked_for(things):
     for secrets in ("omit", "mask", "include"):
         response = client.post("/admin/export/", {**choices, "secrets": secrets})
         assert (response.status_code, response.streaming) == (200, True)
-        assert bool(leaks(answered(response))) == (secrets == "include"), secrets
+        assert bool(leaks(text_of(response))) == (secrets == "include"), secrets
 
 
 # Imports: what a page says of a file
@@ -247,8 +125,8 @@ def test_no_page_of_an_import_repeats_the_file(name, things):
 
     def look(response):
         seen.append(response)
-        assert leaks(answered(response)) == []
-        assert leaks(stored()) == []
+        assert leaks(text_of(response)) == []
+        assert leaks(stored_text()) == []
         return response
 
     def look_around(run):
@@ -275,8 +153,8 @@ def test_no_page_repeats_a_list_of_integrations():
     for content in (FILES["good"], FILES["no JSON"], odd):
         file = SimpleUploadedFile("integrations.json", content)
         response = client.post("/admin/import/integrations/", {"file": file}, follow=True)
-        assert leaks(answered(response)) == []
-        assert leaks(stored()) == []
+        assert leaks(text_of(response)) == []
+        assert leaks(stored_text()) == []
 
 
 # Errors
@@ -295,7 +173,7 @@ def mails(request, settings, mailoutbox):
 
 
 def assert_tells_nothing(response, mails, settings):
-    told = [answered(response)]
+    told = [text_of(response)]
     for mail in mails:
         told += [mail.subject, mail.body, *(part[0] for part in mail.alternatives)]
     for text in told:
