@@ -62,17 +62,20 @@ log.log_event("reveal", user=user, record=record, fields=["key"], reason="Ünïc
 
 
 def write():
-    """Write the dump of the present version, and what must come out of it."""
+    """Write the dump of the present version, and what must come out of it. Once: a release stays."""
+    path = FOLDER / f"{__version__}.sql"
+    if path.exists():
+        raise SystemExit(f"{path} is there. A release that is out is never written again.")
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder), f"sqlite:///{folder}/release.sqlite3")
         fill(store)
         with closing(sqlite3.connect(f"{folder}/release.sqlite3")) as database:
             dump = "".join(f"{statement}\n" for statement in database.iterdump())
         FOLDER.mkdir(exist_ok=True)
-        (FOLDER / f"{__version__}.sql").write_text(dump)
+        path.write_text(dump)
         expected = json.dumps(state(store), indent=1, ensure_ascii=False)
-        (FOLDER / f"{__version__}.json").write_text(f"{expected}\n")
-    print(f"Wrote {FOLDER / __version__}.sql and .json.")
+        path.with_suffix(".json").write_text(f"{expected}\n")
+    print(f"Wrote {path}, and the .json beside it.")
 
 
 def fill(store):
