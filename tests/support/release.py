@@ -62,7 +62,7 @@ log.log_event("reveal", user=user, record=record, fields=["key"], reason="Ünïc
 
 
 def write():
-    """Write the dump of the present version, and what must come out of it. Once: a release stays."""
+    """Write the dump of the present version, and what must come out of it, once."""
     path = FOLDER / f"{__version__}.sql"
     if path.exists():
         raise SystemExit(f"{path} is there. A release that is out is never written again.")
