@@ -19,6 +19,7 @@ from connections.encryption import stored_keys
 from connections.lib.database import lock_audit_log
 from connections.lib.text import printable
 from connections.models import AccessEvent, in_one_line, scope_of
+from connections.models.access_event import record_type_of
 
 _request = ContextVar("request", default=None)
 
@@ -87,7 +88,7 @@ def _record_columns(record):
     if record is None or isinstance(record, str):
         return {"record_type": (record or "")[:32]}
     return {
-        "record_type": record._meta.verbose_name_raw[:32],  # whatever the language
+        "record_type": record_type_of(record),
         "record_id": str(record.pk),
         "record_name": in_one_line(str(record))[:255],
     }

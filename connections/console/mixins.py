@@ -10,15 +10,21 @@ import re
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IS_POPUP_VAR, TO_FIELD_VAR
+from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import ALL_VAR, ORDER_VAR, PAGE_VAR, SEARCH_VAR
 from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.paginator import Paginator
 from django.forms import BooleanField, Media
 from django.http import Http404
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
 
 from connections.audit import log
+from connections.models import AccessEvent
 
 PRESERVED_FILTERS_VAR = "_changelist_filters"  # where a page of one object leads back to
+HISTORY_PAGE_SIZE = 100  # audit entries
 MAX_SEARCH_WORDS = 50  # of a search: SQLite takes no condition of hundreds
 ORDER_PATTERN = re.compile(r"-?\d{1,2}(\.-?\d{1,2})*", re.ASCII)
 
@@ -93,10 +99,6 @@ class AllowedLookupsMixin:
         self._drop_popup_params(request)
         return super().delete_view(request, *args, **kwargs)
 
-    def history_view(self, request, *args, **kwargs):
-        self._drop_popup_params(request)
-        return super().history_view(request, *args, **kwargs)
-
     def formfield_for_dbfield(self, db_field, request, **kwargs):
         """Without the signs beside a choice, which would open pop-ups."""
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
@@ -116,12 +118,53 @@ class AllowedLookupsMixin:
         raise Http404  # Django would send to the dashboard, and repeat the id there
 
 
-class AuditedAdmin(admin.ModelAdmin):
-    """Audits what is added and changed; deleting has ways of its own, which do so too."""
+class AuditLogMixin:
+    """For a ModelAdmin: the audit log is the only history. Django's LogEntry is not written.
 
-    def save_related(self, request, form, formsets, change):
-        super().save_related(request, form, formsets, change)
-        fields = getattr(form, "changed_names", form.changed_data)
-        if fields or not change:
-            action = "change" if change else "add"
-            log.log_event(action, request=request, record=form.instance, fields=fields)
+    This writes nothing either: for models whose signals write the audit log.
+    """
+
+    def log_addition(self, request, obj, message):
+        pass
+
+    def log_change(self, request, obj, message):
+        pass
+
+    def log_deletions(self, request, queryset):
+        pass
+
+    def history_view(self, request, object_id, extra_context=None):
+        obj = self.get_object(request, unquote(object_id))
+        if obj is None:
+            raise Http404
+        if not self.has_view_or_change_permission(request, obj):
+            raise PermissionDenied
+        return self.get_history_response(request, obj)
+
+    def get_history_response(self, request, obj):
+        """The page with the audit entries of an object, newest first."""
+        events = AccessEvent.objects.about(obj).order_by("-id")
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("History"),
+            "module_name": self.opts.verbose_name_plural,
+            "page": Paginator(events, HISTORY_PAGE_SIZE).get_page(request.GET.get("page")),
+            "object": obj,
+            "opts": self.opts,
+        }
+        return TemplateResponse(request, "admin/object_history.html", context)
+
+
+class AuditedAdmin(AuditLogMixin, admin.ModelAdmin):
+    """Audits what is added and changed; whatever deletes writes its own audit entry."""
+
+    def construct_change_message(self, request, form, formsets, add=False):
+        """The names of the changed fields, which Django hands to log_addition and log_change."""
+        return getattr(form, "changed_names", form.changed_data)
+
+    def log_addition(self, request, obj, message):
+        log.log_event("add", request=request, record=obj, fields=message)
+
+    def log_change(self, request, obj, message):
+        if message:
+            log.log_event("change", request=request, record=obj, fields=message)

@@ -24,7 +24,7 @@ from connections.accounts.mfa import SECOND_FACTORS
 from connections.audit import log
 from connections.console import wording
 from connections.console.fields import LinesField
-from connections.console.mixins import AllowedLookupsMixin
+from connections.console.mixins import AllowedLookupsMixin, AuditLogMixin
 from connections.models import UserScope
 
 # Permissions have their names in the database, in English: these are Django's for our models.
@@ -145,7 +145,7 @@ def _format_date(moment):
     return format_html("<span>{} <small>{}</small></span>", ago, exact)
 
 
-class AccountAdminMixin(AllowedLookupsMixin):
+class AccountAdminMixin(AuditLogMixin, AllowedLookupsMixin):
     """Groups and permissions are ticked: Django's two lists need a mouse and a wide screen.
 
     Only a superuser changes people and groups, whatever permissions somebody has: who could give

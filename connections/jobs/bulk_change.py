@@ -5,13 +5,11 @@ which also takes it off what is left to do. So what is interrupted goes on where
 somebody else has saved meanwhile stays as they saved it.
 """
 
-import json
 import time
 from collections import Counter, defaultdict
 from uuid import UUID
 
 from django.conf import settings
-from django.contrib.admin.models import CHANGE, LogEntry
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone, translation
@@ -22,7 +20,6 @@ from connections.audit import log
 from connections.encryption import stored_keys
 from connections.encryption.digests import identity_digest
 from connections.jobs import chunks, runs
-from connections.json_format.schema import json_name
 from connections.models import (
     ChangeRun,
     ConnectionAuth,
@@ -276,9 +273,6 @@ def set_column(column, values, user, run=None):
         ConnectionAuth.objects.filter(pk__in=ids).update(
             **{column: value}, updated_at=timezone.now(), version=F("version") + 1
         )
-    if user and done:
-        changed = json.dumps([{"changed": {"fields": [json_name(model_field_name(column))]}}])
-        LogEntry.objects.log_actions(user.pk, done, CHANGE, changed)
     return done, taken
 
 

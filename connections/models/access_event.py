@@ -11,12 +11,23 @@ class AppendOnlyError(TypeError):
     """An entry of the audit log is never changed or deleted."""
 
 
-class _AppendOnlyQuerySet(models.QuerySet):
+class AccessEventQuerySet(models.QuerySet):
+    """Reads entries and creates one; refuses to change or delete any."""
+
+    def about(self, record):
+        """The entries of one object: a connection, an integration, a user or a group."""
+        return self.filter(record_type=record_type_of(record), record_id=str(record.pk))
+
     def _refuse(self, *args, **kwargs):
         raise AppendOnlyError("The audit log is append-only.")
 
     update = delete = bulk_create = bulk_update = _refuse
     aupdate = adelete = abulk_create = abulk_update = _refuse
+
+
+def record_type_of(record):
+    """How entries name the type of an object, whatever the language: `connection`, `user`."""
+    return record._meta.verbose_name_raw[:32]
 
 
 class AccessEvent(models.Model):
@@ -67,7 +78,7 @@ class AccessEvent(models.Model):
     previous = models.CharField(max_length=64, blank=True)
     mac = models.CharField(max_length=64)
 
-    objects = _AppendOnlyQuerySet.as_manager()
+    objects = AccessEventQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("audit entry")

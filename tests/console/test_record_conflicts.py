@@ -3,13 +3,14 @@
 import threading
 
 import pytest
-from django.contrib.admin.models import LogEntry
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from connections.console.records.admin import ConnectionAuthAdmin
-from connections.models import ConnectionAuth
+from connections.models import AccessEvent, ConnectionAuth
+from connections.records import recycle_bin
+from tests.support.change_runs import choose, confirm
 from tests.support.helpers import import_text, user_with
 from tests.support.record_form import form_data, full_record, messages_of, page, save, stored
 
@@ -38,6 +39,16 @@ def test_the_second_is_told_who_was_first_and_nothing_is_overwritten(client):
     # Sending it again without a look changes nothing either.
     client.post(page(record), {**opened, "app_id": "mine"})
     assert stored(record).app_id == "ada's"
+
+
+def test_the_second_is_told_who_changed_many_meanwhile(client, monkeypatch):
+    monkeypatch.setattr(recycle_bin, "MAX_LOGGED_BY_NAME", 0)  # one audit entry for all of them
+    record = full_record()
+    opened = form_data(record)
+    ada = user_with("view_connectionauth", "change_connectionauth")
+    confirm(ada, choose(ada, "pause", [record]))
+    response = client.post(page(record), {**opened, "app_id": "mine"})
+    assert "<strong>somebody</strong>" in response.content.decode()
 
 
 def test_a_change_by_an_import_is_put_on_nobody(client):
@@ -73,7 +84,7 @@ def test_when_both_post_at_once_the_second_is_told(client, monkeypatch):
         "changed by somebody else meanwhile. Nothing is overwritten." in messages_of(response)[-1]
     )
     assert stored(record).app_id == "app-1"  # theirs was part of the same transaction here
-    assert not LogEntry.objects.exists()
+    assert not AccessEvent.objects.filter(action="change").exists()
 
 
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)

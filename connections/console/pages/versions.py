@@ -1,6 +1,6 @@
 """What a connection held before the changes of the last days: names of fields, and a way back."""
 
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
 from django.shortcuts import get_object_or_404, redirect
@@ -70,10 +70,6 @@ def _restore_version(request, pk):
                 json_name(name)
                 for name in records_versions.restore_version(held, record, user=request.user)
             ]
-            if names:
-                # Whoever is editing the record meanwhile is told who it was.
-                said = [{"changed": {"fields": names}}]
-                admin.site.get_model_admin(ConnectionAuth).log_change(request, record, said)
     except records_versions.OutOfScope:
         messages.error(
             request,

@@ -4,10 +4,9 @@ from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.models import LogEntry
-from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
-from django.http import Http404, HttpResponseRedirect, QueryDict
+from django.db.models import Q
+from django.http import HttpResponseRedirect, QueryDict
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -35,6 +34,7 @@ from connections.console.records.forms import PLAIN_FORM_FIELDS, ConnectionAuthF
 from connections.json_format.schema import CREDENTIAL_FIELDS, TOKEN_FIELDS, json_name
 from connections.lib.text import visible
 from connections.models import (
+    ChangeRun,
     ConnectionAuth,
     Integration,
     VersionConflict,
@@ -262,12 +262,7 @@ class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
         )
         return super().render_change_form(request, context, add, change, form_url, obj)
 
-    def history_view(self, request, object_id, extra_context=None):
-        obj = self.get_object(request, object_id)
-        if obj is None:
-            raise Http404
-        if not self.has_view_or_change_permission(request, obj):
-            raise PermissionDenied
+    def get_history_response(self, request, obj):
         return history.history_page(request, obj)
 
     def get_list_position(self, request, obj):
@@ -284,21 +279,16 @@ class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
         }
 
     def get_conflicting_change(self, form, obj):
-        """Who changed the record meanwhile (a LogEntry), where the form met a conflict."""
+        """The FormerVersion that a person replaced meanwhile, where the form met a conflict.
+
+        None where the latest change is not a person's, but an import's.
+        """
         if not form.has_error(forms.forms.NON_FIELD_ERRORS, "conflict"):
             return None
-        # An older entry is not about this change: that one came by import.
-        entries = LogEntry.objects.filter(
-            object_id=str(obj.pk), action_time__gte=obj.updated_at
-        ).select_related("user")
-        return entries.order_by("-action_time").first()
-
-    def construct_change_message(self, request, form, formsets, add=False):
-        """What the history says: names of fields, those of cleared ones too."""
-        if add:
-            return [{"added": {}}]
-        names = [json_name(name) for name in form.changed_names]
-        return [{"changed": {"fields": names}}] if names else []
+        by_person = obj.former_versions.exclude(replaced_by=None).filter(
+            Q(run=None) | Q(run__kind=ChangeRun.KIND), version=obj.version - 1
+        )
+        return by_person.select_related("replaced_by").defer("content").first()
 
     def save_model(self, request, obj, form, change):
         changed = form.changed_names
