@@ -15,11 +15,12 @@ from django.utils.translation import gettext_lazy as _
 
 from connections.console import wording
 from connections.console.labels import STATUS_LABELS
+from connections.console.list_url import parse_breaks_param
 from connections.console.mixins import MAX_SEARCH_WORDS, clean_list_query
 from connections.encryption import ring
 from connections.expiry import deadlines
 from connections.models import PRODUCTION, ConnectionAuth, Integration, scope_of
-from connections.records.counts import NO_INTEGRATION, ConnectionFilter, parse_breaks_param
+from connections.records.counts import NO_INTEGRATION, ConnectionFilter
 
 SOONEST_FIRST = F("breaks_at").asc(nulls_last=True)
 DEFAULT_ORDER = (SOONEST_FIRST, "id")
@@ -77,7 +78,7 @@ class IntegrationFilter(ListFilter):
 
     @classmethod
     def apply(cls, queryset, value):
-        return ConnectionFilter(integration=value).of(queryset)
+        return ConnectionFilter(integration=value).filter(queryset)
 
 
 class OtherIntegrationsFilter(ListFilter):

@@ -1,55 +1,38 @@
-"""How many connections there are, by place, by when they break, by what is known of them."""
+"""How many connections there are, by integration, environment, deadline and other facts."""
 
-import re
 from collections import Counter
-from datetime import datetime, timezone
+from collections.abc import Callable, Hashable, Iterable
+from datetime import datetime
+from enum import IntFlag
 from typing import NamedTuple
-from urllib.parse import quote, urlencode
 
 from django.db.models import Case, Count, IntegerField, Q, Value, When
 from django.db.models.functions import Coalesce
 
 from connections.encryption import ring
 from connections.expiry import deadlines
-from connections.json_format.dates import parse_date
-from connections.models import PRODUCTION, stale_at
+from connections.models import PRODUCTION, ConnectionAuthQuerySet, stale_at
 
-NO_INTEGRATION = "-"  # what filters take for connections without one
+NO_INTEGRATION = "-"  # how filters name connections without one
 
 
 class ConnectionFilter(NamedTuple):
     """What a page is narrowed to: the type of an integration, the name of an environment.
 
-    None is any of them.
+    None means any.
     """
 
     integration: str | None = None
     environment: str | None = None
 
-    def query(self, **params):
-        """It as the query of an address, with other parameters, from the "?" on."""
-        given = {name: value for name, value in self._asdict().items() if value is not None}
-        return f"?{urlencode({**given, **params})}" if given or params else "?"
-
-    def url(self, **params):
-        """The list of connections, narrowed to it and by query parameters.
-
-        As seen from the dashboard, which has some hundred of these links.
-        """
-        return f"connections/connectionauth/{self.query(**params)}"
-
-    def number(self, count, **params):
-        """A count with the address of the list of what it counts."""
-        return {"count": count, "url": self.url(**params)}
-
-    def includes(self, integration, environment):
-        """Whether connections of this integration (None: of none) and environment are in it."""
+    def includes(self, integration: str | None, environment: str | None) -> bool:
+        """Whether connections of this integration (None: of none) and environment pass it."""
         return self.integration in (None, integration or NO_INTEGRATION) and (
             self.environment in (None, environment or PRODUCTION)
         )
 
-    def of(self, queryset):
-        """The part of a queryset that is in it."""
+    def filter(self, queryset: ConnectionAuthQuerySet) -> ConnectionAuthQuerySet:
+        """The connections of a queryset that pass it."""
         if self.integration == NO_INTEGRATION:
             queryset = queryset.filter(integration=None)
         elif self.integration is not None:
@@ -63,8 +46,8 @@ UNFILTERED = ConnectionFilter()
 class CountGroup(NamedTuple):
     """Connections that are alike in all of this, and their `count`.
 
-    `integration` is a type or None, `environment` as it is shown. `until` is the first of the
-    edges at or after which they break; None where that is after the last one, or never.
+    `integration` is a type or None, `environment` is named as it is shown. `until` is the first
+    edge that is not before their deadline; None where all are, or where there is no deadline.
     """
 
     integration: str | None
@@ -79,60 +62,87 @@ class CountGroup(NamedTuple):
     count: int
 
     @property
-    def needs_person(self):
+    def needs_person(self) -> bool:
         """As ConnectionAuthQuerySet.needing_person() asks it of the database."""
         return self.bucket == "broken" or (self.bucket in ("day", "week") and not self.renewable)
 
 
-def count_groups(queryset, now, edges=()):
-    """The connections of a queryset as a list of Cells: one query, of an index alone.
+class Fact(IntFlag):
+    """What is known of a connection, as bits of the number that count_groups() groups by."""
 
-    `edges` are the moments to tell apart beside those of the buckets.
+    UNDER_OLD_KEY = 1
+    UNDER_MISSING_KEY = 2
+    UNREADABLE = 4
+    STALE = 8
+    RENEWABLE = 16
+
+
+FACT_COMBINATIONS = 32  # the index of the edge is multiplied by this
+
+
+def count_groups(
+    queryset: ConnectionAuthQuerySet, now: datetime, edges: Iterable[datetime] = ()
+) -> list[CountGroup]:
+    """Count the connections of a queryset in one query, which reads an index alone.
+
+    `edges` are moments to tell deadlines apart by, beside the edges of the buckets.
     """
     edges = sorted({*edges, *deadlines.bucket_edges(now).values()})
     buckets = [deadlines.bucket_of(edge, now) for edge in edges]
-    # By number of the edge; then those after the last one, and those without an end.
+    # By index of the edge; then deadlines after the last edge, and no deadline.
     ends = [*zip(edges, buckets, strict=True), (None, "later"), (None, "no_end")]
-    no_end = len(edges) + 1
-    newest, *old = ring.key_ids()
-    # One number for five columns: what SQLite groups by it sorts, which is most of the work.
-    code = (
-        Case(When(breaks_at=None, then=no_end), default=_edge_index(edges)) * 32
-        + Case(When(renewable=True, then=16), default=0)
-        + Case(When(stale_at(now), then=8), default=0)
-        + Case(When(unreadable_fields__isnull=False, then=4), default=0)
-        + Case(
-            When(Q(sealed_under=None) | Q(sealed_under=newest), then=0),
-            When(sealed_under__in=old, then=1),
-            default=2,
-        )
-    )
-    found = (
+    rows = (
         queryset.order_by()
-        # No bare column: for that SQLite would go by its index, and read each record.
-        .annotate(code=code, kind=Coalesce("integration_id", Value("")))
-        .values_list("code", "kind", "environment")
+        # Not the plain column: for that SQLite would use its index, and read each record.
+        .annotate(packed=_pack(edges, now), kind=Coalesce("integration_id", Value("")))
+        .values_list("packed", "kind", "environment")
         .annotate(count=Count("pk"))
     )
-    return [
-        CountGroup(
-            integration=kind or None,
-            environment=environment or PRODUCTION,
-            bucket=ends[code // 32][1],
-            until=ends[code // 32][0],
-            renewable=bool(code & 16),
-            is_stale=bool(code & 8),
-            is_unreadable=bool(code & 4),
-            is_under_old_key=bool(code & 1),
-            is_under_missing_key=bool(code & 2),
-            count=count,
+    return [_count_group(ends, *row) for row in rows]
+
+
+def _pack(edges, now):
+    """The index of the edge and the Facts of a connection as one number, in SQL.
+
+    One number instead of five columns: SQLite sorts by what it groups by, which is most of the
+    work.
+    """
+    newest, *old = ring.key_ids()
+    no_end = len(edges) + 1
+    return (
+        Case(When(breaks_at=None, then=no_end), default=_edge_index(edges)) * FACT_COMBINATIONS
+        + Case(When(renewable=True, then=Fact.RENEWABLE.value), default=0)
+        + Case(When(stale_at(now), then=Fact.STALE.value), default=0)
+        + Case(When(unreadable_fields__isnull=False, then=Fact.UNREADABLE.value), default=0)
+        + Case(
+            When(Q(sealed_under=None) | Q(sealed_under=newest), then=0),
+            When(sealed_under__in=old, then=Fact.UNDER_OLD_KEY.value),
+            default=Fact.UNDER_MISSING_KEY.value,
         )
-        for code, kind, environment, count in found
-    ]
+    )
+
+
+def _count_group(ends, packed, kind, environment, count):
+    """A row of the query as a CountGroup: the reverse of _pack()."""
+    edge, facts = divmod(packed, FACT_COMBINATIONS)
+    until, bucket = ends[edge]
+    facts = Fact(facts)
+    return CountGroup(
+        integration=kind or None,
+        environment=environment or PRODUCTION,
+        bucket=bucket,
+        until=until,
+        renewable=Fact.RENEWABLE in facts,
+        is_stale=Fact.STALE in facts,
+        is_unreadable=Fact.UNREADABLE in facts,
+        is_under_old_key=Fact.UNDER_OLD_KEY in facts,
+        is_under_missing_key=Fact.UNDER_MISSING_KEY in facts,
+        count=count,
+    )
 
 
 def _edge_index(edges, low=0, high=None):
-    """The number of the first edge at or after `breaks_at`, in SQL; halved down to."""
+    """The index of the first edge at or after `breaks_at`, in SQL: a binary search."""
     high = len(edges) if high is None else high
     if low == high:
         return Value(low)
@@ -144,40 +154,9 @@ def _edge_index(edges, low=0, high=None):
     )
 
 
-def sum_by(cells, key):
-    """The sums of Cells: a Counter by what `key` says of each."""
+def sum_by(groups: Iterable[CountGroup], key: Callable[[CountGroup], Hashable]) -> Counter:
+    """The sums of the counts, by what `key` returns for each group."""
     counts = Counter()
-    for cell in cells:
-        counts[key(cell)] += cell.count
+    for group in groups:
+        counts[key(group)] += group.count
     return counts
-
-
-def other_than_param(kinds):
-    """The value of the list's `other_than`: types of integrations (None: of none) to leave out."""
-    return ",".join(quote(kind or NO_INTEGRATION, safe="") for kind in kinds)
-
-
-def breaks_param(after=None, until=None):
-    """The value of the list's `breaks`: `after` exclusive, `until` inclusive, None is open.
-
-    In seconds since 1970: the dashboard has some hundred of these.
-    """
-    return f"{_timestamp(after)}..{_timestamp(until)}"
-
-
-def _timestamp(moment):
-    return "" if moment is None else f"{moment.timestamp():.6f}".rstrip("0").rstrip(".")
-
-
-def parse_breaks_param(text):
-    """The two ends that a span (or one of dates as JSON has them) names; None for no moment."""
-    return [_parse_moment(end) for end in text.partition("..")[::2]]
-
-
-def _parse_moment(text):
-    try:
-        if re.fullmatch(r"\d{1,11}(\.\d{1,6})?", text, re.ASCII):
-            return datetime.fromtimestamp(float(text), timezone.utc)
-        return parse_date(text)[0]
-    except (ValueError, OverflowError):
-        return None

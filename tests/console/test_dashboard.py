@@ -12,9 +12,10 @@ from django.utils.timezone import override
 
 from connections.console.dashboard import charts
 from connections.console.dashboard import context as dashboard
+from connections.console.list_url import breaks_param, list_url
 from connections.expiry import deadlines
 from connections.models import SEALED_COLUMNS, ConnectionAuth, Integration
-from connections.records.counts import UNFILTERED, ConnectionFilter, breaks_param
+from connections.records.counts import UNFILTERED, ConnectionFilter
 from tests.support.helpers import NOW, SECRET
 
 pytestmark = pytest.mark.django_db
@@ -71,7 +72,7 @@ def test_tiles_stand_in_order_and_hold_what_the_buckets_hold(crowd):
 
 def test_links_are_encoded():
     place = ConnectionFilter("a&b=ü", "Staging")
-    assert place.url(breaks=breaks_param(after(), None)).endswith(
+    assert list_url(place, breaks=breaks_param(after(), None)).endswith(
         "?integration=a%26b%3D%C3%BC&environment=Staging&breaks=1795511040.."
     )
 

@@ -9,9 +9,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from connections.console import wording
+from connections.console.list_url import breaks_param, count_link
 from connections.console.wording import percent
 from connections.expiry import deadlines
-from connections.records.counts import breaks_param, sum_by
+from connections.records.counts import sum_by
 
 DAY_COUNT = 30
 MONTH_COUNT = 12
@@ -66,10 +67,10 @@ def _build_chart(cells, now, place, ends, name_of, span_of, ticks_of):
     ]
     _add_geometry(bars)
     return {
-        "total": place.number(
-            sum(bar["count"] for bar in bars), breaks=breaks_param(now, ends[-1])
+        "total": count_link(
+            place, sum(bar["count"] for bar in bars), breaks=breaks_param(now, ends[-1])
         ),
-        "after": place.number(after, breaks=breaks_param(ends[-1])),
+        "after": count_link(place, after, breaks=breaks_param(ends[-1])),
         "height": CHART_HEIGHT,
         "horizon": bucket_spans(bars),
         "ticks": ticks_of(bars),
@@ -83,15 +84,15 @@ def _bar(cells, now, place, start, end, name, when):
     sizes = sum_by(sorted(cells, key=lambda cell: cell.until), lambda cell: cell.bucket)
     person, machine = split[False], split[True]
     return {
-        **place.number(person + machine, breaks=breaks),
+        **count_link(place, person + machine, breaks=breaks),
         "label": _bar_label(person, machine, when),
         # The commonest bucket, the sooner of two; where nothing breaks, that of the end.
         "bucket": max(sizes, key=sizes.get) if sizes else deadlines.bucket_of(end, now),
         "start": start,
         "end": end,
         "name": name,
-        "person": place.number(person, breaks=breaks, renewable=0),
-        "machine": place.number(machine, breaks=breaks, renewable=1),
+        "person": count_link(place, person, breaks=breaks, renewable=0),
+        "machine": count_link(place, machine, breaks=breaks, renewable=1),
     }
 
 

@@ -12,6 +12,7 @@ from connections.audit import log
 from connections.console import wording
 from connections.console.dashboard import charts, keys
 from connections.console.labels import NEXT_STEPS, STATUS_LABELS
+from connections.console.list_url import count_link, other_than_param, query_string
 from connections.encryption import stored_keys
 from connections.expiry import deadlines
 from connections.lib import text
@@ -21,7 +22,6 @@ from connections.records.counts import (
     NO_INTEGRATION,
     UNFILTERED,
     count_groups,
-    other_than_param,
     sum_by,
 )
 
@@ -113,20 +113,20 @@ def get_context(user, now, place=UNFILTERED):
                 "label": STATUS_LABELS[name],
                 "edge": edges.get(name),
                 "change": _change_since_yesterday(yesterday, name, counts[name]),
-                **place.number(counts[name], bucket=name),
+                **count_link(place, counts[name], bucket=name),
             }
             for name in deadlines.BUCKETS
         ],
         "stale": {
-            **place.number(stale, bucket="stale"),
+            **count_link(place, stale, bucket="stale"),
             "change": _change_since_yesterday(yesterday, "stale", stale),
         },
-        "unreadable": place.number(_count_flagged(cells, "is_unreadable"), unreadable=1),
+        "unreadable": count_link(place, _count_flagged(cells, "is_unreadable"), unreadable=1),
         "verdict": _headline(cells, counts, edges, names, place),
         "days": charts.daily_chart(cells, now, place),
         "months": charts.monthly_chart(cells, now, place),
         "integrations": _integrations(cells, counts, names, place),
-        "persons": _needing_person(place.of(visible), now, names),
+        "persons": _needing_person(place.filter(visible), now, names),
         "imports": _imports(user),
         "last_export": _last_export(user),
         "keys": _keys(user, cells, place),
@@ -173,7 +173,7 @@ def _filter_choices(place, part, options):
     return [
         {
             "name": text.visible(name),
-            "query": place._replace(**{part: value}).query(),
+            "query": query_string(place._replace(**{part: value})),
             "is_current": getattr(place, part) == value,
         }
         for name, value in options
@@ -184,10 +184,10 @@ def _headline(cells, counts, edges, names, place):
     needing = sum_by((cell for cell in cells if cell.needs_person), lambda cell: cell.integration)
     most = sorted(set(needing) - {None}, key=lambda kind: (-needing[kind], names.get(kind, kind)))
     return {
-        "broken": place.number(counts["broken"], bucket="broken"),
-        "day": place.number(counts["day"], bucket="day"),
+        "broken": count_link(place, counts["broken"], bucket="broken"),
+        "day": count_link(place, counts["day"], bucket="day"),
         "until": edges["day"],
-        "person": place.number(needing.total(), needs="person"),
+        "person": count_link(place, needing.total(), needs="person"),
         "most_for": [names.get(kind, kind) for kind in most[:2]],
     }
 
@@ -218,13 +218,13 @@ def _integrations(cells, counts, names, place):
             "name": name,
             "cells": [
                 {
-                    **place.number(sizes[bucket], **params, bucket=bucket),
+                    **count_link(place, sizes[bucket], **params, bucket=bucket),
                     "bucket": bucket,
                     "heat": heat(sizes[bucket], bucket),
                 }
                 for bucket in deadlines.BUCKETS
             ],
-            "total": place.number(sizes.total(), **params),
+            "total": count_link(place, sizes.total(), **params),
         }
 
     named, rest = kinds[:MAX_INTEGRATIONS], kinds[MAX_INTEGRATIONS:]
@@ -310,6 +310,8 @@ def _keys(user, cells, place):
         return None
     return {
         "since": stored_keys.newest_key_since(),
-        "old": place.number(_count_flagged(cells, "is_under_old_key"), old_key=1),
-        "missing": place.number(_count_flagged(cells, "is_under_missing_key"), old_key="missing"),
+        "old": count_link(place, _count_flagged(cells, "is_under_old_key"), old_key=1),
+        "missing": count_link(
+            place, _count_flagged(cells, "is_under_missing_key"), old_key="missing"
+        ),
     }

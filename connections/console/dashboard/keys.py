@@ -1,6 +1,7 @@
 """The numbers of the page about the keys: which key seals how many connections. Opens nothing."""
 
 from connections.audit import log
+from connections.console.list_url import query_string
 from connections.encryption import ring, stored_keys
 from connections.models import AccessEvent, ConnectionAuth
 from connections.records.counts import UNFILTERED
@@ -39,4 +40,4 @@ def get_context(user):
 
 
 def _linked_count(count, key):
-    return {"count": count, "query": UNFILTERED.query(old_key=key)}
+    return {"count": count, "query": query_string(UNFILTERED, old_key=key)}
