@@ -1,0 +1,53 @@
+"""What CONTRIBUTING.md, the Makefile and the pre-commit hooks say of each other is true."""
+
+import re
+
+import pytest
+import yaml
+from django.utils.module_loading import import_string
+
+from project.settings import BASE_DIR
+
+MAKEFILE = (BASE_DIR / "Makefile").read_text()
+PAGE = (BASE_DIR / "CONTRIBUTING.md").read_text()
+
+
+def test_pre_commit_runs_what_make_lint_runs():
+    (recipe,) = re.findall(r"^lint:.*\n((?:\t.*\n)+)", MAKEFILE, re.MULTILINE)
+    commands = [
+        line.removeprefix("\t@").replace("$(bin)", ".venv/bin") for line in recipe.splitlines()
+    ]
+    config = yaml.safe_load((BASE_DIR / ".pre-commit-config.yaml").read_text())
+    hooks = [hook for repository in config["repos"] for hook in repository["hooks"]]
+    assert [hook["entry"] for hook in hooks] == commands
+    assert not any(hook["pass_filenames"] for hook in hooks)
+
+
+def test_every_target_that_is_named_is_there():
+    targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
+    assert set(re.findall(r"`make ([a-z-]+)", PAGE)) <= targets
+
+
+PRIVATE_NAMES = re.findall(r"^\| `([\w.]+)` \| `([\w/.]+)` \|$", PAGE, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("name", "file"), PRIVATE_NAMES)
+def test_every_private_name_of_others_is_there_and_used(name, file):
+    owner, _, attribute = name.rpartition(".")
+    try:
+        import_string(name)
+    except ImportError:  # of a class, not of a module
+        assert hasattr(import_string(owner), attribute)
+    assert re.search(rf"\b{attribute}\b", (BASE_DIR / file).read_text())
+
+
+def test_every_internal_module_of_others_that_is_imported_is_named():
+    files = [*BASE_DIR.glob("connections/**/*.py"), *BASE_DIR.glob("project/*.py")]
+    imported = {
+        f"{module}.{name}"
+        for path in files
+        for module, name in re.findall(
+            r"^from ([\w.]+\.internal[\w.]*) import (\w+)", path.read_text(), re.M
+        )
+    }
+    assert imported <= {name for name, _ in PRIVATE_NAMES}
