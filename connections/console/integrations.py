@@ -13,7 +13,6 @@ from connections.console import wording
 from connections.console.fields import LinesField
 from connections.console.mixins import AllowedLookupsMixin, AuditedAdmin
 from connections.import_export import integrations
-from connections.json_format.issues import translate_message
 from connections.lib.text import visible
 from connections.models import ConnectionAuth, Integration, scope_of
 
@@ -66,7 +65,7 @@ class IntegrationForm(forms.ModelForm):
     def clean_token_url(self):
         value = self.cleaned_data["token_url"]
         for issue in integrations.url_errors(value):
-            raise forms.ValidationError(translate_message(issue.message))
+            raise forms.ValidationError(wording.issue_message(issue))
         return value
 
 

@@ -10,6 +10,7 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop, ngettext
 
+from connections.json_format.issues import render
 from connections.lib.text import visible
 
 # Seconds, and the words for so many of them to come and gone by.
@@ -45,10 +46,15 @@ DATE_FORMAT = gettext_noop("j M Y")
 SHORT_DATE_FORMAT = gettext_noop("j M")
 
 
+def issue_message(issue):
+    """The sentence of an Issue in the language of the reader."""
+    return render(issue.key, issue.params, _)
+
+
 def issue_location(issue):
-    """Where in a record an issue is, such as `line 7 expiryDate`; of an issue as JSON."""
-    line = _("line %s") % issue["line"] if issue["line"] else ""
-    return visible(f"{line} {issue['path']}").strip()
+    """Where in a record an Issue is, such as `line 7 expiryDate`."""
+    line = _("line %s") % issue.line if issue.line else ""
+    return visible(f"{line} {issue.path}").strip()
 
 
 def format_number(count, digits=0):

@@ -12,7 +12,7 @@ from connections.encryption.fields import IsToken, Sealed
 from connections.encryption.ring import SealError
 from connections.import_export import rows
 from connections.json_format import schema, serialize
-from connections.json_format.issues import COMMAND_ERRORS
+from connections.json_format.issues import MESSAGES
 from connections.lib import database
 from connections.lib import processes as lib_processes
 from connections.lib.text import printable
@@ -164,9 +164,9 @@ class _RangeWriter:
 
 
 def left_out_messages(tally):
-    """One sentence a record, for stderr or a page; names places, no values."""
+    """A line of text for each record that was left out, for standard error: it holds no value."""
     return [
-        f"{printable(name)}: {COMMAND_ERRORS['unreadable']} ({', '.join(fields)})"
+        f"{printable(name)}: {MESSAGES['unreadable']} ({', '.join(fields)})"
         for name, fields in tally.left_out
     ]
 

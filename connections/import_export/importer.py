@@ -18,12 +18,7 @@ from connections.audit import log
 from connections.import_export.duplicates import Duplicates
 from connections.import_export.judge import Judge
 from connections.import_export.writer import Writer
-from connections.json_format.issues import (
-    CHANGES_KEPT,
-    COMMAND_ERRORS,
-    NOTHING_STORED,
-    FileRefused,
-)
+from connections.json_format.issues import FileRefused, Issue
 from connections.json_format.stream.reader import scan
 from connections.lib import database
 from connections.lib import processes as lib_processes
@@ -66,8 +61,7 @@ class ImportResult:
     dry_run: bool = False
     seconds: float = 0.0
     cancelled: bool = False
-    error: dict | None = None
-    refused_file: str = ""
+    error: Issue | None = None
 
     @property
     def read(self):
@@ -77,30 +71,33 @@ class ImportResult:
         setattr(self, verdict.action, getattr(self, verdict.action) + 1)
         self.warnings += sum(issue.level == "warning" for issue in verdict.issues)
 
-    def refuse_file(self, refusal):
-        self.error = {"code": refusal.code, "message": str(refusal)}
-        self.refused_file = refusal.file
-
     def store_nothing(self):
         """What was stored is rolled back again: those records count as skipped."""
         self.skipped += self.created + self.updated
         self.created = self.updated = 0
 
-    def stop(self, code, message, atomic):
-        """The run ends half way: its error says whether anything of it stays."""
+    def stop(self, error, atomic):
+        """End the run half way: its error says whether anything that it stored stays."""
         if atomic:
             self.store_nothing()
         stays = (self.created or self.updated) and not self.dry_run
-        rest = CHANGES_KEPT if stays else NOTHING_STORED
-        self.error = {"code": code, "message": f"{message} {rest}"}
+        outcome = "changes_kept" if stays else "nothing_stored"
+        self.error = replace(error, params={**error.params, "outcome": outcome})
 
     def as_json(self):
+        """The result object that `--json` prints (docs/json-format.md)."""
         written = {"read": self.read, **asdict(self), "seconds": round(self.seconds, 3)}
-        del written["refused_file"]
-        for name in ("cancelled", "error"):
-            if not written[name]:
-                del written[name]
+        del written["error"]
+        if not self.cancelled:
+            del written["cancelled"]
+        if self.error:
+            written["error"] = {"code": self.error.code, "message": self.error.message}
         return written
+
+    def as_stored(self, issues):
+        """The JSON that a run stores, with some issues (each from Issue.as_stored)."""
+        error = {"error": self.error.as_stored()} if self.error else {}
+        return {**self.as_json(), **error, "issues": issues}
 
 
 class Cancelled(Exception):
@@ -202,19 +199,18 @@ def _run(result, sources, options, on_verdict, on_progress, jobs):
     except RollBackPreview:
         pass
     except RollBackAtomic:
-        result.error = {"code": "nothing_stored", "message": COMMAND_ERRORS["nothing_stored"]}
+        result.error = Issue("nothing_stored")
         result.store_nothing()
     except Cancelled:
         result.cancelled = True
         if options.atomic:
             result.store_nothing()
     except lib_processes.ProcessDied:
-        result.stop("process_died", COMMAND_ERRORS["process_died"], options.atomic)
+        result.stop(Issue("process_died"), options.atomic)
     except FileRefused as refusal:
-        is_late = result.read
-        result.refuse_file(refusal)
-        if is_late:  # else the check found it, before anything was stored
-            result.stop(refusal.code, str(refusal), options.atomic)
+        result.error = refusal.issue
+        if result.read:  # else the check found it, before anything was stored
+            result.stop(refusal.issue, options.atomic)
     result.seconds = time.monotonic() - started
 
 

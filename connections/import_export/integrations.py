@@ -1,16 +1,15 @@
 """The API's list of integrations (`type`, `name`, `token_names`, …) into the store."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from django.db import transaction
 
 from connections.audit import log
 from connections.json_format import entry as json_format_entry
 from connections.json_format import schema
-from connections.json_format.issues import RECORD_ERRORS, Issue
-from connections.json_format.issues import gettext_noop as _
+from connections.json_format.issues import Issue
 from connections.json_format.stream.reader import read_entries, scan
-from connections.json_format.values import MAX_SHORT_TEXT
+from connections.json_format.values import MAX_SHORT_TEXT, ConflictingKeys
 from connections.lib.text import printable
 from connections.models import Integration
 
@@ -45,15 +44,16 @@ def url_errors(value):
 
 @transaction.atomic
 def import_integrations(source):
-    """Store every good entry of a source (see reader); what the list lacks stays as it is.
+    """Store every good entry of a source (see json_format.stream.sources).
 
-    Returns a Result. Raises FileRefused where the source is no JSON.
+    Fields that an entry lacks stay as they are. Raises FileRefused where the source is not JSON.
     """
     result = IntegrationImportResult()
     for raw in read_entries(source, scan(source)):
-        kind, values, problem = _parse_entry(raw)
-        if problem:
-            result.issues.append(Issue(problem[0], problem[2], problem[1], raw.number, raw.line))
+        try:
+            kind, values = _parse_entry(raw)
+        except EntryRefused as refusal:
+            result.issues.append(replace(refusal.issue, record=raw.number, line=raw.line))
             continue
         integration, is_new = Integration.objects.get_or_create(type=kind, defaults=values)
         changed = [name for name, value in values.items() if getattr(integration, name) != value]
@@ -76,25 +76,28 @@ def import_integrations(source):
     return result
 
 
+class EntryRefused(Exception):
+    """An entry of the list cannot be stored; `issue` says why."""
+
+    def __init__(self, key, path="", **params):
+        self.issue = Issue(key, path, params)
+        super().__init__(key)
+
+
 def _parse_entry(raw):
-    """`(type, values, None)`, or `(None, None, (code, path, sentence))`."""
+    """The type and the other fields of an entry. Raises EntryRefused."""
     if raw.fault:
-        return None, None, (raw.fault, "", raw.message)
+        raise EntryRefused(raw.fault)
     value = raw.value
     if not isinstance(value, dict):
-        return None, None, ("not_an_object", "", RECORD_ERRORS["not_an_object"])
-    for name in getattr(value, "names", ()):
-        path = printable(name, 100)
-        return None, None, ("conflicting_keys", path, RECORD_ERRORS["conflicting_keys"])
+        raise EntryRefused("not_an_object")
+    if isinstance(value, ConflictingKeys):
+        raise EntryRefused("conflicting_keys", printable(value.names[0], 100))
     kind = value.get("type")
     if not isinstance(kind, str) or not kind.strip() or len(kind) > MAX_SHORT_TEXT:
-        return (
-            None,
-            None,
-            ("wrong_type", "type", _("A text of up to 255 characters belongs here.")),
-        )
+        raise EntryRefused("wrong_type.short_text", "type", limit=MAX_SHORT_TEXT)
     if not _is_storable(kind):
-        return None, None, ("bad_text", "type", RECORD_ERRORS["bad_text"])
+        raise EntryRefused("bad_text", "type")
     values = {}
     for name, is_list in FIELDS.items():
         given = value.get(name)
@@ -104,14 +107,13 @@ def _parse_entry(raw):
             continue
         items = given if is_list else [given]
         if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
-            wanted = _("An array of texts belongs here.") if is_list else _("Text belongs here.")
-            return None, None, ("wrong_type", name, wanted)
+            raise EntryRefused("wrong_type.texts" if is_list else "wrong_type.text", name)
         if not all(_is_storable(item) for item in items):
-            return None, None, ("bad_text", name, RECORD_ERRORS["bad_text"])
+            raise EntryRefused("bad_text", name)
         if not is_list and len(given) > MAX_SHORT_TEXT:
-            return None, None, ("too_long", name, _("Over {} characters.").format(MAX_SHORT_TEXT))
+            raise EntryRefused("too_long.characters", name, limit=MAX_SHORT_TEXT)
         values[name] = given
-    return kind, values, None
+    return kind, values
 
 
 def _is_storable(text):

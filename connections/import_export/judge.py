@@ -18,8 +18,7 @@ from connections.import_export import rows
 from connections.import_export.merge import auth_for_new_record
 from connections.json_format import entry as json_format_entry
 from connections.json_format import schema
-from connections.json_format.issues import OUT_OF_SCOPE, Issue
-from connections.json_format.issues import gettext_noop as _
+from connections.json_format.issues import Issue
 from connections.json_format.serialize import equal_when_serialized
 from connections.json_format.stream.reader import read_piece
 from connections.json_format.values import MASKED
@@ -44,8 +43,8 @@ class Verdict:
     def __reduce__(self):  # many of them pass between processes: the short way
         return Verdict, tuple(vars(self).values())
 
-    def add_issue(self, code, message, path=""):
-        self.issues.append(Issue(code, message, path))
+    def add_issue(self, key, path="", **params):
+        self.issues.append(Issue(key, path, params))
 
     def has_issue(self, code):
         return any(issue.code == code for issue in self.issues)
@@ -102,7 +101,7 @@ class Judge:
             judged.verdicts.append(verdict)
             if raw.fault:
                 verdict.action = "rejected"
-                verdict.add_issue(raw.fault, raw.message)
+                verdict.add_issue(raw.fault)
                 continue
             entry = json_format_entry.read_entry(raw.value)
             verdict.issues = entry.issues
@@ -149,7 +148,7 @@ class Judge:
                 # Whatever is stored there, and whatever else is wrong: the answer is the same.
                 judged.identities.pop(position, None)
                 verdict.action, verdict.issues = "rejected", []
-                verdict.add_issue("not_permitted", OUT_OF_SCOPE)
+                verdict.add_issue("not_permitted.out_of_scope")
             elif row is None:
                 self._judge_new(judged, position, entry, auths.get(position), digest, first_id)
             elif not self._is_unchanged(row, entry, digest):
@@ -196,7 +195,7 @@ class Judge:
         if auth is None:
             auth_for_new_record(entry)  # says what is masked and has nothing to keep
         if not entry.is_refused and not self.options.may_add:
-            entry.add_issue("not_permitted", "", _("You may not add connections."))
+            entry.add_issue("not_permitted.add")
         if entry.is_refused:
             verdict.action = "rejected"
             return

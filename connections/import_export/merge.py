@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 
 from connections.json_format import dates, schema
-from connections.json_format.issues import gettext_noop as _
 from connections.json_format.schema import CREDENTIAL_FIELDS
 from connections.json_format.serialize import equal_when_serialized
 from connections.json_format.urls import changed_endpoints
@@ -92,9 +91,7 @@ def _merge_sealed(outcome, entry, name, auth, unreadable, replace):
         value = _fill_masked_items(value, stored)
         outcome.keeps_secret = outcome.keeps_secret or name in CREDENTIAL_FIELDS
         if value is None:
-            entry.add_issue(
-                "nothing_to_keep", entry.paths[name], _("Masked items need as many stored.")
-            )
+            entry.add_issue("nothing_to_keep.items", entry.paths[name])
             return
     if value is MASKED:
         if stored is None:

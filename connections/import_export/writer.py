@@ -1,6 +1,7 @@
 """What an import writes: pieces that were judged, each group of them in one short transaction."""
 
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain
 
 from django.db import IntegrityError, OperationalError, transaction
@@ -12,8 +13,6 @@ from connections.import_export.duplicates import UINT64_MAX, Uint64Set
 from connections.import_export.judge import has_masks
 from connections.import_export.merge import check_age, check_endpoints, merge
 from connections.json_format import schema
-from connections.json_format.issues import MESSAGES, OUT_OF_SCOPE, Issue
-from connections.json_format.issues import gettext_noop as _
 from connections.json_format.schema import TOKEN_FIELDS
 from connections.lib import database
 from connections.models import (
@@ -150,7 +149,7 @@ class Writer:
             verdict.action = "unchanged"
             if not verdict.has_issue("duplicate"):
                 _, path = judged.numbers.get(position, (0, ""))
-                verdict.add_issue("duplicate", MESSAGES["duplicate"], path)
+                verdict.add_issue("duplicate", path)
         self._add_pending_hashes(index, judged)
 
     def _check_found_by_content(self, judged):
@@ -215,15 +214,10 @@ class Writer:
             self.changed.add(mark)
         self.pending_hashes, self.pending_changes = set(), {}
         for verdict in judged.verdicts:
-            for place, issue in enumerate(verdict.issues):
-                verdict.issues[place] = Issue(
-                    issue.code,
-                    issue.message,
-                    issue.path,
-                    verdict.record,
-                    verdict.line,
-                    verdict.file,
-                )
+            verdict.issues = [
+                replace(issue, record=verdict.record, line=verdict.line, file=verdict.file)
+                for issue in verdict.issues
+            ]
             self.result.count(verdict)
             if self.on_verdict:
                 self.on_verdict(verdict)
@@ -288,12 +282,12 @@ class Writer:
         if self.options.on_conflict == "fail":
             entry.add_issue("exists", entry.paths.get("id", ""))
         if not self.options.may_change:
-            entry.add_issue("not_permitted", "", _("You may not change connections."))
+            entry.add_issue("not_permitted.change")
         if not self.options.scope.includes(
             outcome.changes.get("integration_id", record.integration_id),
             outcome.changes.get("environment", record.environment),
         ):
-            entry.add_issue("not_permitted", "", OUT_OF_SCOPE)
+            entry.add_issue("not_permitted.out_of_scope")
         if not self.options.allow_older:
             check_age(record, entry)
         check_endpoints(record, entry, outcome)

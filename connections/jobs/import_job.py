@@ -43,7 +43,8 @@ class ImportReport:
     def __init__(self):
         self.verdicts_by_action = {action: [] for action in importer.VERDICT_ACTIONS}
         self.issues = []
-        self.actions, self.warnings, self.level_counts = Counter(), Counter(), Counter()
+        self.actions, self.level_counts = Counter(), Counter()
+        self.warnings = {}  # (key, path, params) -> [the first issue of them, their number]
         self.newest = deque(maxlen=MAX_RECENT_ERRORS)
 
     def add(self, verdict):
@@ -53,25 +54,25 @@ class ImportReport:
             shelf.append(verdict)
         for issue in verdict.issues:
             if issue.level == "warning":
-                self.warnings[issue.code, issue.message, issue.path] += 1
+                kind = (issue.key, issue.path, *issue.params.values())
+                self.warnings.setdefault(kind, [issue, 0])[1] += 1
             else:
                 self.newest.appendleft(issue)
             self.level_counts[issue.level] += 1
             if self.level_counts[issue.level] <= MAX_REPORTED_ISSUES:
-                self.issues.append(issue.as_json())
+                self.issues.append(issue.as_stored())
 
     @property
     def warning_rows(self):
-        return [
-            (message, path, count) for (_, message, path), count in self.warnings.most_common()
-        ]
+        """Pairs of a warning and how often it came, the most frequent ones first."""
+        return sorted(self.warnings.values(), key=lambda row: row[1], reverse=True)
 
     def partial_result(self, seconds):
         """The result of what was reported until now, in the form of a finished one."""
         result = importer.ImportResult(
             **self.actions, warnings=self.level_counts["warning"], seconds=seconds
         )
-        return {**result.as_json(), "issues": [issue.as_json() for issue in self.newest]}
+        return result.as_stored([issue.as_stored() for issue in self.newest])
 
 
 def confirm(run, options):
@@ -126,7 +127,7 @@ def finish_command_run(run, result, options, issues):
         finished_at=timezone.now(),
         done=result.read,
         options={name: asdict(options)[name] for name in STORED_OPTIONS},
-        result={**result.as_json(), "issues": issues},
+        result=result.as_stored(issues),
     )
     return True
 
@@ -202,7 +203,7 @@ def _finish(run, result, report):
             status=status,
             finished_at=timezone.now(),
             done=result.read,
-            result={**result.as_json(), "issues": report.issues},
+            result=result.as_stored(report.issues),
         )
         if ended:
             run.chunks.all().delete()

@@ -6,12 +6,10 @@ places by the spelling of the file and never hold a value.
 
 from dataclasses import dataclass, field
 
-from connections.json_format.issues import MESSAGES, Issue
-from connections.json_format.issues import gettext_noop as _
+from connections.json_format.issues import Issue
 from connections.json_format.schema import AUTH_FIELDS, CONNECTION_FIELDS, to_camel_case
 from connections.json_format.serialize import MASK, strictly_equal
 from connections.json_format.values import (
-    MASK_NOT_ALONE,
     MASKED,
     MAX_KEYS,
     MAX_REPORTED_KEYS,
@@ -42,8 +40,8 @@ class Entry:
     def is_refused(self):
         return bool(self.issues) and any(issue.level == "error" for issue in self.issues)
 
-    def add_issue(self, code, path="", message=None):
-        self.issues.append(Issue(code, message or MESSAGES[code], path))
+    def add_issue(self, key, path="", **params):
+        self.issues.append(Issue(key, path, params))
 
 
 def read_entry(raw):
@@ -76,7 +74,7 @@ def _read_connection(entry, raw):
     if auth is None:
         return
     if not isinstance(auth, dict):
-        entry.add_issue("wrong_type", "auth", _("An object belongs here."))
+        entry.add_issue("wrong_type.object", "auth")
         return
     _check_conflicts(entry, auth, "auth")
     entry.auth = {}
@@ -100,7 +98,7 @@ def _read_object(entry, raw, keys, prefix, known):
             if value is not None:
                 known[column] = value
         elif not strictly_equal(raw[spelled[name]], value):
-            entry.add_issue("conflicting_keys", path, _("Both spellings are there and differ."))
+            entry.add_issue("conflicting_keys.spellings", path)
     if extra:
         _read_extra(entry, extra, prefix)
 
@@ -110,7 +108,7 @@ def _read_extra(entry, extra, prefix):
     if extra.get(MASK) is True:
         entry.paths[target] = f"{prefix}.{MASK}".lstrip(".")
         if len(extra) > 1:
-            entry.add_issue("wrong_type", entry.paths[target], MASK_NOT_ALONE)
+            entry.add_issue("wrong_type.mask_not_alone", entry.paths[target])
         setattr(entry, target, MASKED)
         return
     if len(extra) > MAX_KEYS:
@@ -127,7 +125,7 @@ def _read_extra(entry, extra, prefix):
             entry.add_issue("unknown_key", path)
     if len(extra) > MAX_REPORTED_KEYS:
         more = len(extra) - MAX_REPORTED_KEYS
-        entry.add_issue("unknown_key", prefix, f"{more} more unknown keys, kept and sealed.")
+        entry.add_issue("unknown_key.more", prefix, count=more)
     getattr(entry, target).update(extra)
 
 

@@ -1,19 +1,19 @@
-"""What can be wrong with a file or a record: one table of codes, and the Issue that carries one.
+"""What can be wrong with a file or a record: the tables of codes and messages, and the Issue.
 
-An issue names the place and never the value. Its sentence is stored and sent in English;
-in_words() says it in the language of a reader.
+An issue holds a key of MESSAGES and the params of its sentence, never a value of a record. The
+sentence is made when it is shown: in English for commands, reports and logs, or in the language
+of a reader (see render).
 """
 
-import re
-from dataclasses import dataclass
-
-from django.utils.translation import gettext
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 from connections.lib.text import printable
 
 
-def gettext_noop(text):
-    """Mark a text that is translated when it is shown. Django's asks for settings to do so."""
+def gettext_noop(text: str) -> str:
+    """Mark a text for translation. Django's own function of this name needs its settings."""
     return text
 
 
@@ -33,7 +33,7 @@ FILE_ERRORS = {
     "json5": _("The file uses comments, single quotes, bare keys or trailing commas (JSON5)."),
     "scalar": _("The file holds a single value, not an object or an array of objects."),
     "too_deep": _("The file nests more than 200 levels deep."),
-    "not_finite": _("The file holds NaN or Infinity, which are no JSON."),
+    "not_finite": _("The file holds NaN or Infinity, which are not JSON."),
     "entry_too_large": _("An entry is over 16 MiB."),
     "file_changed": _("The file changed while it was read."),
     "unreadable_file": _("The file can't be read."),
@@ -41,7 +41,7 @@ FILE_ERRORS = {
 
 # A record is refused and changes nothing.
 RECORD_ERRORS = {
-    "not_an_object": _("The entry is no object."),
+    "not_an_object": _("The entry is not an object."),
     "no_known_field": _("No field that we know is set."),
     "wrong_type": _("The value has the wrong type."),
     "bad_number": _("Not a usable number."),
@@ -52,7 +52,7 @@ RECORD_ERRORS = {
     "bad_url": _("Not an http or https address."),
     "blank_id": _("An id can't be blank."),
     "conflicting_keys": _("The same key is there twice with different values."),
-    "bad_line": _("The line is no JSON object."),
+    "bad_line": _("The line is not a JSON object."),
     "nothing_to_keep": _("Masked, and nothing is stored to keep."),
     "endpoint_changed": _(
         "New host, or no longer https: the secrets that go there must come along."
@@ -84,8 +84,6 @@ WARNINGS = {
     "restored": _("Was in the bin, and is restored."),
 }
 
-OUT_OF_SCOPE = _("This is outside what you may reach.")  # not_permitted, where a scope says so
-
 # A command could not do its work at all.
 COMMAND_ERRORS = {
     "nothing_stored": _("Some records were refused, so nothing was stored (--atomic)."),
@@ -93,53 +91,103 @@ COMMAND_ERRORS = {
     "unreadable": _("A stored record does not open and was left out."),
 }
 
-MESSAGES = {**FILE_ERRORS, **RECORD_ERRORS, **WARNINGS, **COMMAND_ERRORS}
+# Messages that say more than the general one of their code, which is the part before the dot.
+# Runs store keys and params, so those that exist keep their meaning.
+DETAILED_MESSAGES = {
+    "bad_line.not_finite": _("The line holds NaN or Infinity, which are not JSON."),
+    "bad_line.not_json": _("The line is not JSON."),
+    "bad_line.overlong": _("The line is over 16 MiB."),
+    "bad_line.too_deep": _("The line nests more than 200 levels deep."),
+    "bad_line.trailing_garbage": _("There is something after the end of the object."),
+    "bad_number.seconds": _("Not a finite number of seconds up to 100000000000."),
+    "bad_number.too_long": _("A number with too many digits."),
+    "bad_text.null_character": _("The text holds U+0000."),
+    "bad_text.surrogate": _("The text holds half a surrogate pair."),
+    "bad_url.malformed": _("Not a well-formed address."),
+    "bad_url.no_host": _("An address without a host."),
+    "conflicting_keys.inside": _("Inside it, a key is there twice with other values."),
+    "conflicting_keys.spellings": _("Both spellings are there and differ."),
+    "no_email.more": _("%(count)s more that are not e-mail addresses, kept."),
+    "not_permitted.add": _("You may not add connections."),
+    "not_permitted.change": _("You may not change connections."),
+    "not_permitted.out_of_scope": _("This is outside what you may reach."),
+    "nothing_to_keep.items": _("Masked items need as many stored."),
+    "too_long.bytes": _("Over 128 KiB."),
+    "too_long.characters": _("Over %(limit)s characters."),
+    "unknown_key.more": _("%(count)s more unknown keys, kept and sealed."),
+    "wrong_type.boolean": _("true or false belongs here."),
+    "wrong_type.date": _("A date and time belongs here."),
+    "wrong_type.mask_not_alone": _(
+        "A mask stands for the whole object: nothing else can be beside it."
+    ),
+    "wrong_type.number": _("A number of seconds belongs here."),
+    "wrong_type.object": _("An object belongs here."),
+    "wrong_type.short_text": _("A text of up to %(limit)s characters belongs here."),
+    "wrong_type.text": _("Text belongs here."),
+    "wrong_type.texts": _("An array of texts belongs here."),
+}
 
-LINE_AND_COLUMN = _("line {}, column {}")  # of what a file is refused for
-LINE_AND_COLUMN_PATTERN = re.compile(r"line (\d+), column (\d+)")
+MESSAGES = {**FILE_ERRORS, **RECORD_ERRORS, **WARNINGS, **COMMAND_ERRORS, **DETAILED_MESSAGES}
 
-# How the sentence of what ended half way goes on.
-CHANGES_KEPT, NOTHING_STORED = _("What was stored stays."), _("Nothing was stored.")
-# What may be part of a longer text: beside the name of a file, or the place in it.
-MESSAGE_PARTS = (*FILE_ERRORS.values(), *COMMAND_ERRORS.values(), CHANGES_KEPT, NOTHING_STORED)
+LINE_AND_COLUMN = _("line %(line)s, column %(column)s")  # where a file is at fault
+# How the message of a run that stopped half way ends.
+OUTCOMES = {
+    "changes_kept": _("What was stored stays."),
+    "nothing_stored": _("Nothing was stored."),
+}
+
+Params = dict[str, Any]
 
 
-def translate_message(message):
-    """A sentence of an issue or of the error of a run, in the language of who reads it.
+def render(key: str, params: Params, translate: Callable[[str], str] = str) -> str:
+    """The sentence of a key of MESSAGES, in English or in the language of `translate` (gettext).
 
-    One with a number in it is looked up with `{}` in its place.
+    Any message can have more params than its template names: the `line` and `column` of a fault
+    in a file or the `reason` that the operating system gives, the name of the `file`, and the
+    `outcome`, a key of OUTCOMES.
     """
-    words = gettext(message) if message else ""
-    if words != message:
-        return words
-    for part in MESSAGE_PARTS:
-        message = message.replace(part, gettext(part))
-    message = LINE_AND_COLUMN_PATTERN.sub(
-        lambda found: gettext(LINE_AND_COLUMN).format(*found.groups()), message
-    )
-    if words != message:
-        return message
-    numbers = re.findall(r"\d+", message)
-    known = gettext(re.sub(r"\d+", "{}", message)) if numbers else message
-    return known.format(*numbers) if known.count("{}") == len(numbers) > 0 else message
+    sentence = translate(MESSAGES[key]) % params
+    if "column" in params:
+        sentence += f" ({translate(LINE_AND_COLUMN) % params})"
+    if params.get("reason"):
+        sentence += f" ({params['reason']})"
+    if params.get("file"):
+        sentence = f"{params['file']}: {sentence}"
+    if "outcome" in params:
+        sentence += f" {translate(OUTCOMES[params['outcome']])}"
+    return sentence
 
 
 @dataclass(frozen=True)
 class Issue:
-    """One thing to say about a record: a stable code, a sentence, and the place."""
+    """One thing to say about a file or a record: a key of MESSAGES with its params, and the place.
 
-    code: str
-    message: str
+    `path` is spelled as in the file, `record` counts from 0, and `line` (NDJSON only) from 1.
+    """
+
+    key: str
     path: str = ""
+    params: Params = field(default_factory=dict)
     record: int | None = None
     line: int | None = None
     file: str = ""
 
     @property
-    def level(self):
+    def code(self) -> str:
+        """The stable code, such as `wrong_type` of `wrong_type.text`."""
+        return self.key.partition(".")[0]
+
+    @property
+    def level(self) -> str:
         return "warning" if self.code in WARNINGS else "error"
 
-    def as_json(self):
+    @property
+    def message(self) -> str:
+        """The sentence in English."""
+        return render(self.key, self.params)
+
+    def as_json(self) -> dict[str, Any]:
+        """A line of the report (docs/json-format.md)."""
         return {
             "file": self.file,
             "record": self.record,
@@ -150,17 +198,31 @@ class Issue:
             "message": self.message,
         }
 
+    def as_stored(self) -> dict[str, Any]:
+        """The JSON that a run stores: the line of the report, and what makes its sentence."""
+        return {**self.as_json(), "key": self.key, "params": self.params}
+
+    @classmethod
+    def from_stored(cls, stored: dict[str, Any]) -> "Issue":
+        names = ("key", "path", "params", "record", "line", "file")
+        return cls(**{name: stored[name] for name in names})
+
 
 class FileRefused(Exception):
-    """A whole file is refused; nothing of it is stored."""
+    """A whole file is refused; nothing of it is stored. `code` is one of FILE_ERRORS.
 
-    def __init__(self, code, where="", file=""):
-        self.code, self.location, self.file = code, where, file
+    `params` are the `line` and `column` of the fault or the `reason`, where they are known.
+    """
+
+    def __init__(self, code: str, file: str = "", **params: str | int) -> None:
+        self.code, self.file, self.params = code, file, params
         super().__init__(code)
 
     @property
-    def message(self):
-        return FILE_ERRORS[self.code] + (f" ({self.location})" if self.location else "")
+    def issue(self) -> Issue:
+        """The refusal as an issue whose message names the file."""
+        params = {**self.params, "file": printable(self.file)}
+        return Issue(self.code, params=params, file=self.file)
 
-    def __str__(self):
-        return f"{printable(self.file)}: {self.message}" if self.file else self.message
+    def __str__(self) -> str:
+        return self.issue.message

@@ -7,7 +7,6 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 from connections.json_format import schema
-from connections.json_format.issues import gettext_noop as _
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
 PLACEHOLDER = re.compile(r"[{}<>]|\$\(|%7B", re.IGNORECASE)
@@ -16,31 +15,31 @@ HOST_AND_PORT = re.compile(r"(localhost|[A-Za-z0-9\-]+(\.[A-Za-z0-9\-]+)+):\d{1,
 
 @lru_cache(maxsize=4096)  # the connections of one integration share their addresses
 def url_issues(value):
-    """What is odd or wrong about a URL: a list of `(code, sentence or None)`."""
+    """What is odd or wrong about a URL: a list of keys of issues.MESSAGES."""
     plain = _strip_ignored_characters(value)
     scheme = None if HOST_AND_PORT.match(plain) else SCHEME.match(plain)
     if scheme and scheme.group(1).lower() not in ("http", "https"):
-        return [("bad_url", None)]
+        return ["bad_url"]
     try:
         parts = urlsplit(plain)
         host = parts.hostname
     except ValueError:
-        return [("bad_url", _("Not a well-formed address."))]
+        return ["bad_url.malformed"]
     if "\\" in parts.netloc:  # some programs see the host before it, and some the one after
-        return [("bad_url", _("Not a well-formed address."))]
+        return ["bad_url.malformed"]
     faults = []
     if PLACEHOLDER.search(plain):
-        faults.append(("url_template", None))
+        faults.append("url_template")
         if host and PLACEHOLDER.search(host):
             host = None  # what will stand there is not known
     elif not scheme:
-        faults.append(("url_without_scheme", None))
+        faults.append("url_without_scheme")
     elif not host:
-        return [("bad_url", _("An address without a host."))]
+        return ["bad_url.no_host"]
     if parts.username is not None or parts.password is not None:
-        faults.append(("url_with_user", None))
+        faults.append("url_with_user")
     if host and is_private_host(host):
-        faults.append(("url_private_host", None))
+        faults.append("url_private_host")
     return faults
 
 

@@ -9,7 +9,6 @@ import re
 from datetime import datetime, timedelta, timezone
 
 from connections.json_format.dates import parse_date
-from connections.json_format.issues import gettext_noop as _
 from connections.json_format.serialize import MASK, normalize_number
 from connections.json_format.urls import url_issues
 
@@ -19,7 +18,6 @@ MAX_KEYS = 10_000  # of one object of any content: what has more is no credentia
 MAX_SECONDS = 1e11
 LONG_LIFETIME = 50 * 365.25 * 24 * 3600
 MAX_REPORTED_KEYS = 20
-MASK_NOT_ALONE = _("A mask stands for the whole object: nothing else can be beside it.")
 MASK_PATTERN = re.compile(r"[*•]+|REDACTED")
 
 
@@ -57,12 +55,10 @@ def check_value(entry, value, path):
         entry.add_issue("bad_number", path)
         return False
     if isinstance(value, OversizedNumber):
-        entry.add_issue("bad_number", path, _("A number with too many digits."))
+        entry.add_issue("bad_number.too_long", path)
         return False
     if isinstance(value, ConflictingKeys):
-        entry.add_issue(
-            "conflicting_keys", path, _("Inside it, a key is there twice with other values.")
-        )
+        entry.add_issue("conflicting_keys.inside", path)
         return False
     if isinstance(value, dict):
         if len(value) > MAX_KEYS:
@@ -84,23 +80,23 @@ def _is_short_ascii(value):
 
 def check_text(entry, value, path, limit):
     if not isinstance(value, str):
-        entry.add_issue("wrong_type", path, _("Text belongs here."))
+        entry.add_issue("wrong_type.text", path)
         return False
     if _is_short_ascii(value):
         return True
     try:
         size = len(value) if value.isascii() else len(value.encode())
     except UnicodeEncodeError:
-        entry.add_issue("bad_text", path, _("The text holds half a surrogate pair."))
+        entry.add_issue("bad_text.surrogate", path)
         return False
     if "\0" in value:
-        entry.add_issue("bad_text", path, _("The text holds U+0000."))
+        entry.add_issue("bad_text.null_character", path)
         return False
     if limit == MAX_SHORT_TEXT and len(value) > limit:
-        entry.add_issue("too_long", path, _("Over {} characters.").format(limit))
+        entry.add_issue("too_long.characters", path, limit=limit)
         return False
     if size > MAX_TEXT:
-        entry.add_issue("too_long", path, _("Over 128 KiB."))
+        entry.add_issue("too_long.bytes", path)
         return False
     return True
 
@@ -159,14 +155,14 @@ def _read_url(entry, value, path):
     if not check_text(entry, value, path, MAX_TEXT):
         return None
     if value:
-        for code, message in url_issues(value):
-            entry.add_issue(code, path, message)
+        for key in url_issues(value):
+            entry.add_issue(key, path)
     return value
 
 
 def _read_strings(entry, value, path):
     if not isinstance(value, list):
-        entry.add_issue("wrong_type", path, _("An array of texts belongs here."))
+        entry.add_issue("wrong_type.texts", path)
         return None
     for position, item in enumerate(value):
         if isinstance(item, str) and _is_short_ascii(item):
@@ -192,8 +188,7 @@ def _read_emails(entry, value, path):
             entry.add_issue("no_email", f"{path}[{position}]")
         if len(others) > MAX_REPORTED_KEYS:
             more = len(others) - MAX_REPORTED_KEYS
-            text = _("{} more that are no e-mail addresses, kept.")
-            entry.add_issue("no_email", path, text.format(more))
+            entry.add_issue("no_email.more", path, count=more)
     return value
 
 
@@ -203,18 +198,18 @@ def _is_email(text):
 
 def _read_object_value(entry, value, path):
     if not isinstance(value, dict):
-        entry.add_issue("wrong_type", path, _("An object belongs here."))
+        entry.add_issue("wrong_type.object", path)
         return None
     if value.get(MASK) is True:
         if len(value) > 1:
-            entry.add_issue("wrong_type", path, MASK_NOT_ALONE)
+            entry.add_issue("wrong_type.mask_not_alone", path)
         return MASKED
     return value if check_value(entry, value, path) else None
 
 
 def _read_bool(entry, value, path):
     if not isinstance(value, bool):
-        entry.add_issue("wrong_type", path, _("true or false belongs here."))
+        entry.add_issue("wrong_type.boolean", path)
         return None
     return value
 
@@ -227,12 +222,10 @@ def _read_number(entry, value, path):
         entry.add_issue("number_as_text", path)
         value = float(value)
     elif isinstance(value, bool) or not isinstance(value, (int, float, OversizedNumber)):
-        entry.add_issue("wrong_type", path, _("A number of seconds belongs here."))
+        entry.add_issue("wrong_type.number", path)
         return None
     if isinstance(value, OversizedNumber) or not abs(value) <= MAX_SECONDS:
-        entry.add_issue(
-            "bad_number", path, _("Not a finite number of seconds up to 100000000000.")
-        )
+        entry.add_issue("bad_number.seconds", path)
         return None
     if value < 0:
         entry.add_issue("negative_number", path)
@@ -255,7 +248,7 @@ def _read_date(entry, value, path):
             entry.add_issue("date_without_zone", path)
         return moment
     if isinstance(value, bool) or not isinstance(value, (int, float, OversizedNumber)):
-        entry.add_issue("wrong_type", path, _("A date and time belongs here."))
+        entry.add_issue("wrong_type.date", path)
         return None
     try:
         # Seconds until the year 5138, milliseconds above: no plausible expiry is in both ranges.

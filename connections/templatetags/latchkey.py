@@ -9,7 +9,6 @@ from django.utils.safestring import mark_safe
 
 from connections.console import wording
 from connections.console.labels import CONFLICT_POLICIES, STATUS_LABELS
-from connections.json_format.issues import translate_message
 from connections.lib.text import visible
 
 POLICY_LABELS = {name: label for name, label, _help in CONFLICT_POLICIES}
@@ -18,10 +17,10 @@ register = template.Library()
 register.filter("ago", wording.relative_time)
 register.filter("duration", wording.duration)
 register.filter("exact", wording.format_datetime)
-register.filter("place", wording.issue_location)
+register.filter("issue_location", wording.issue_location)
+register.filter("issue_message", wording.issue_message)
 register.filter("visible", visible)
 register.filter("within", wording.mid_sentence)
-register.filter("in_words", translate_message)
 register.filter("bucket_label", lambda name: STATUS_LABELS.get(name, name))
 register.filter("policy", lambda name: POLICY_LABELS.get(name, name))
 # What the buttons over a list show beside their words.

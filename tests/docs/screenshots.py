@@ -293,25 +293,15 @@ def half_way(run):
         created=812, updated=196, unchanged=240, rejected=2, seconds=6.6
     )
     issues = [
-        {**issue.as_json(), "record": number}
-        for issue, number in (
-            (
-                Issue(
-                    "wrong_type",
-                    "A number of seconds belongs here.",
-                    "auth.refresh_token_expires_in",
-                ),
-                1204,
-            ),
-            (Issue("too_long", "Over 128 KiB.", "auth.pem"), 377),
-        )
+        Issue("wrong_type.number", "auth.refresh_token_expires_in", record=1204).as_stored(),
+        Issue("too_long.bytes", "auth.pem", record=377).as_stored(),
     ]
     ImportRun.objects.filter(pk=run.pk).update(
         started_at=NOW - timedelta(seconds=9),
         heartbeat_at=NOW + DAY,
         done=1250,
         total=2000,
-        result={**result.as_json(), "issues": issues},
+        result=result.as_stored(issues),
     )
 
 

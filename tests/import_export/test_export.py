@@ -14,7 +14,7 @@ from django.db import connection as database
 
 from connections.import_export import exporter
 from connections.json_format import schema
-from connections.json_format.issues import COMMAND_ERRORS
+from connections.json_format.issues import MESSAGES
 from connections.models import ConnectionAuth
 from tests.support.helpers import FULL_AUTH, SECRET, export_text, import_text, make
 
@@ -207,7 +207,7 @@ def test_a_record_that_does_not_open_is_left_out_and_named(tmp_path, secrets, fi
     assert ended.value.code == 1
     assert len(json.loads(path.read_text())) == 1
     assert json.loads(out.getvalue()) == {"exported": 1, "left_out": 1}
-    assert err.getvalue() == f"conn-1: {COMMAND_ERRORS['unreadable']} ({field})\n"
+    assert err.getvalue() == f"conn-1: {MESSAGES['unreadable']} ({field})\n"
     assert ConnectionAuth.objects.get(connection_id="conn-1").unreadable_fields == [field]
 
 

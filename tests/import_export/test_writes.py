@@ -20,14 +20,14 @@ pytestmark = pytest.mark.django_db
 def test_a_file_that_is_refused_stores_nothing_however_late_its_fault():
     good = json.dumps([{"token": str(n)} for n in range(1200)])
     result, verdicts = import_text(good[:-1] + ",}")
-    assert result.error["code"] == "json5"
+    assert result.error.code == "json5"
     assert (result.read, verdicts) == (0, [])
     assert not ConnectionAuth.all_objects.exists()
 
 
 def test_a_fault_in_a_second_file_keeps_the_first_out_as_well():
     result = importer.run_import([Text([{"token": "a"}]), Text('[{"token":"b"}', "second.json")])
-    assert result.error == {
+    assert result.as_json()["error"] == {
         "code": "truncated",
         "message": "second.json: The file ends in the middle of a value.",
     }
@@ -37,7 +37,7 @@ def test_a_fault_in_a_second_file_keeps_the_first_out_as_well():
 def test_atomic_stores_nothing_if_one_record_is_refused():
     entries = [{"token": str(n)} for n in range(700)] + [{"token": 5}]
     result, _ = import_text(entries, atomic=True)
-    assert result.error["code"] == "nothing_stored"
+    assert result.error.code == "nothing_stored"
     assert (result.created, result.skipped, result.rejected, result.read) == (0, 700, 1, 701)
     assert not ConnectionAuth.all_objects.exists()
     assert not Integration.objects.exists()

@@ -110,7 +110,7 @@ def test_all_or_nothing_has_stored_nothing_before_an_interruption(client, launch
     run = confirmed(client, atomic="1")
     interrupt(run)
     client.post(page_of(run), {"continue": "1"})
-    assert import_job.execute(run.pk).error["code"] == "nothing_stored"
+    assert import_job.execute(run.pk).error.code == "nothing_stored"
     assert "Undo this import" not in text_of(client.get(page_of(run)))
 
 

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from connections.audit import log
 from connections.jobs import import_job, runs
+from connections.json_format.issues import Issue
 from connections.models import ConnectionAuth, ImportChunk, ImportRun
 from tests.support.helpers import SECRET, text_of, user_with
 from tests.support.import_form import upload
@@ -93,11 +94,16 @@ def test_where_nothing_is_heard_of_it_no_time_left_is_promised(client, run):
 
 
 def test_what_was_refused_so_far_is_told_with_the_place_and_without_the_value(client, run):
-    issue = {"record": 7, "line": 8, "path": "auth.token", "code": "wrong_type", "message": "No."}
-    result = {**import_job.ImportReport().partial_result(1), "issues": [issue]}
+    issue = Issue("wrong_type.text", "auth.token", record=7, line=8)
+    result = {**import_job.ImportReport().partial_result(1), "issues": [issue.as_stored()]}
     ImportRun.objects.filter(pk=run.pk).update(result=result)
     assert progress(client, run)["refused"] == [
-        {"record": "7", "place": "line 8 auth.token", "code": "wrong_type", "message": "No."}
+        {
+            "record": "7",
+            "place": "line 8 auth.token",
+            "code": "wrong_type",
+            "message": "Text belongs here.",
+        }
     ]
     assert "Refused so far" in text_of(client.get(page_of(run)))
 
@@ -197,7 +203,7 @@ def test_all_or_nothing_on_sqlite_can_not_be_cancelled(client, launched):
     client.post(page_of(run), {"cancel": "1"})
     page = text_of(client.get(page_of(run)))
     assert "neither watched nor cancelled" in page
-    assert import_job.execute(run.pk).error["code"] == "nothing_stored"
+    assert import_job.execute(run.pk).error.code == "nothing_stored"
     run.refresh_from_db()
     assert run.status == "failed"
 

@@ -21,6 +21,7 @@ from django.urls import reverse
 from django.utils import translation
 from django.utils.translation import trans_real
 
+from connections.console import wording
 from connections.jobs import import_job, runs
 from connections.json_format import issues, schema
 from connections.models import (
@@ -381,7 +382,10 @@ def test_pages_of_who_may_do_little_and_of_errors(reader):
 
 def test_sentences_of_issues_are_all_translated():
     with translation.override(LANGUAGE):
-        for message in (*issues.MESSAGES.values(), issues.OUT_OF_SCOPE, "Over 255 characters."):
-            assert issues.translate_message(message).startswith("⟦"), message
-        late = f"a.json: {issues.MESSAGES['truncated']} (line 3, column 4) {issues.NOTHING_STORED}"
-        assert untranslated(issues.translate_message(late), ["a.json"]) == []
+        params = {"count": 3, "limit": 255}
+        for key in issues.MESSAGES:
+            message = wording.issue_message(issues.Issue(key, params=params))
+            assert message.startswith("⟦"), message
+        params = {"file": "a.json", "line": 3, "column": 4, "outcome": "nothing_stored"}
+        late = wording.issue_message(issues.Issue("truncated", params=params))
+        assert untranslated(late, ["a.json"]) == []

@@ -25,10 +25,9 @@ from connections.console.pages import context_for
 from connections.console.uploads import MAX_UPLOAD
 from connections.import_export import importer
 from connections.jobs import chunks, cleanup, import_job, runs, undo
-from connections.json_format.issues import Issue, translate_message
+from connections.json_format.issues import Issue
 from connections.models import ImportRun, Integration
 
-REPORT_KEYS = tuple(Issue("", "").as_json())  # the keys of a line of the report
 EMPTY_RESULT = import_job.ImportReport().partial_result(
     0
 )  # of a run that has not said how far it is
@@ -125,9 +124,7 @@ def _import_check(request, run):
         result=result,
         preview=preview,
         refused=_errors(
-            issue.as_json()
-            for verdict in preview.verdicts_by_action["rejected"]
-            for issue in verdict.issues
+            issue for verdict in preview.verdicts_by_action["rejected"] for issue in verdict.issues
         ),
         options=options,
         policies=CONFLICT_POLICIES,
@@ -147,6 +144,7 @@ def _import_running(request, run):
         run=run,
         step=3,
         result=run.result or EMPTY_RESULT,
+        refused=_stored_issues(run),
         progress=get_progress(run),
         can_tell=runs.can_report_progress(run),
     )
@@ -155,13 +153,14 @@ def _import_running(request, run):
 
 def _import_done(request, run):
     result = run.result or EMPTY_RESULT
-    errors = _errors(result["issues"])
+    errors = _errors(_stored_issues(run))
     context = context_for(
         request,
         _("Import"),
         run=run,
         step=4,
         result=result,
+        error=Issue.from_stored(result["error"]) if "error" in result else None,
         stored=undo.stored_counts(run),
         may_undo=run.can_be_undone and _may_undo(request.user),
         refused=errors[: import_job.MAX_SHOWN_VERDICTS],
@@ -185,8 +184,12 @@ def _undo(request, run):
     return redirect("admin:connections_import_run", run.pk)
 
 
+def _stored_issues(run):
+    return [Issue.from_stored(stored) for stored in (run.result or EMPTY_RESULT)["issues"]]
+
+
 def _errors(issues):
-    return [issue for issue in issues if issue["level"] == "error"]
+    return [issue for issue in issues if issue.level == "error"]
 
 
 def _handle_post(request, run):
@@ -269,11 +272,12 @@ def get_progress(run):
         },
         "refused": [
             {
-                **{name: str(issue[name]) for name in ("record", "code")},
-                "message": translate_message(issue["message"]),
+                "record": str(issue.record),
+                "code": issue.code,
+                "message": wording.issue_message(issue),
                 "place": wording.issue_location(issue),
             }
-            for issue in so_far["issues"]
+            for issue in _stored_issues(run)
         ],
     }
 
@@ -314,11 +318,7 @@ def import_report(request, pk):
     """Every issue of the upload, as NDJSON: what `import_connections --report` writes."""
     run = get_own_run(request, pk)
     if run.status != ImportRun.Status.UPLOADED:
-        # Key by key, since PostgreSQL keeps an order of its own.
-        lines = [
-            json.dumps({name: issue[name] for name in REPORT_KEYS}) + "\n"
-            for issue in (run.result or EMPTY_RESULT)["issues"]
-        ]
+        lines = [json.dumps(issue.as_json()) + "\n" for issue in _stored_issues(run)]
     else:
         lines = []
         options = build_options(request.GET, request.user, dry_run=True)

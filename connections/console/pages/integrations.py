@@ -8,7 +8,7 @@ from django.views.decorators.http import require_http_methods
 from connections.console.fields import UploadForm
 from connections.console.pages import context_for
 from connections.import_export import integrations
-from connections.json_format.issues import FileRefused, translate_message
+from connections.json_format.issues import FileRefused, render
 from connections.models import scope_of
 
 
@@ -26,6 +26,6 @@ def import_page(request):
         try:
             result = integrations.import_integrations(form.source())
         except FileRefused as refusal:
-            form.add_error(None, translate_message(refusal.message))
+            form.add_error(None, render(refusal.code, refusal.params, _))
     context = context_for(request, _("Import integrations"), form=form, result=result)
     return TemplateResponse(request, "connections/integrations/import.html", context)

@@ -17,7 +17,7 @@ from connections.console.fields import WriteOnlyTextarea
 from connections.console.labels import FIELD_HELP_TEXTS, field_label
 from connections.json_format import dates, schema, serialize
 from connections.json_format import entry as json_format_entry
-from connections.json_format.issues import MESSAGES, OUT_OF_SCOPE, translate_message
+from connections.json_format.issues import Issue
 from connections.json_format.schema import CREDENTIAL_FIELDS
 from connections.json_format.stream.tokenizer import MAX_DEPTH
 from connections.json_format.urls import changed_endpoints
@@ -227,7 +227,7 @@ class ConnectionAuthForm(forms.ModelForm):
         self.check_moved_endpoints(typed)
         integration = cleaned.get("integration")
         if not self.scope.includes(integration and integration.type, cleaned.get("environment")):
-            self.add_error(None, gettext(OUT_OF_SCOPE))
+            self.add_error(None, wording.issue_message(Issue("not_permitted.out_of_scope")))
         return cleaned
 
     def check_moved_endpoints(self, typed):
@@ -241,7 +241,7 @@ class ConnectionAuthForm(forms.ModelForm):
         ]
         changes = {name: self.cleaned_data.get(name) for name in self.changed_data}
         for name in changed_endpoints(self.instance, changes) if kept else ():
-            why = gettext(MESSAGES["endpoint_changed"])
+            why = wording.issue_message(Issue("endpoint_changed"))
             again = gettext("Enter again: %s.") % ", ".join(kept)
             self.add_error(name, f"{why} {again}")
 
@@ -274,11 +274,9 @@ class ConnectionAuthForm(forms.ModelForm):
         for issue in entry.issues:
             name = issue.path.partition("[")[0].partition(".")[0]
             if issue.level == "warning":
-                self.warnings.append(f"{field_label(name)}: {translate_message(issue.message)}")
+                self.warnings.append(f"{field_label(name)}: {wording.issue_message(issue)}")
             else:
-                self.add_error(
-                    name if name in self.fields else None, translate_message(issue.message)
-                )
+                self.add_error(name if name in self.fields else None, wording.issue_message(issue))
         for name, value in (entry.auth or {}).items():
             if value is MASKED or (isinstance(value, list) and MASKED in value):
                 self.add_error(

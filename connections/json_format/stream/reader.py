@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from connections.json_format.issues import FileRefused
-from connections.json_format.issues import gettext_noop as _
 from connections.json_format.stream.layout import (
     Layout,
     Piece,
@@ -32,15 +31,13 @@ from connections.json_format.stream.tokenizer import (
 )
 
 ENTRIES_PER_PIECE = 500
-OVERLONG_LINE_MESSAGE = _("The line is over 16 MiB.")
 
 
 @dataclass
 class RawEntry:
     """An entry as decoded: `number` from 0, `line` from 1 (NDJSON only), its own text.
 
-    `fault` is a code of issues.RECORD_ERRORS where a line of NDJSON could not be read, with a
-    sentence in `message`.
+    `fault` is a key of issues.MESSAGES where a line of NDJSON could not be read.
     """
 
     number: int
@@ -48,7 +45,6 @@ class RawEntry:
     text: str = ""
     line: int | None = None
     fault: str = ""
-    message: str = ""
 
 
 def scan(source, repeats=None):
@@ -90,7 +86,7 @@ def _scan_with(layout, source, observe):
     for raw in _entries(window, layout):
         if not raw.fault:
             observe(raw.value, raw.text)
-        is_overlong = raw.message == OVERLONG_LINE_MESSAGE
+        is_overlong = raw.fault == "bad_line.overlong"
         if held and is_overlong:
             close(window.offset(window.start))
         if not held:
@@ -113,7 +109,7 @@ def read_entries(source, layout):
 def read_piece(source, layout, piece):
     """The RawEntry objects of one piece, as a list. Raises FileRefused if they are not there."""
     if not piece.length:
-        return [RawEntry(piece.number, None, "", piece.line, "bad_line", OVERLONG_LINE_MESSAGE)]
+        return [RawEntry(piece.number, None, "", piece.line, "bad_line.overlong")]
     data = source.read(piece.offset, piece.length)
     if hash(data) != piece.digest:
         raise FileRefused("file_changed", file=source.name)
@@ -182,7 +178,7 @@ def _line_entries(window):
     while (line := window.read_line()) is not None:
         line_number += 1
         if line is OVERLONG:
-            yield RawEntry(number, None, "", line_number, "bad_line", OVERLONG_LINE_MESSAGE)
+            yield RawEntry(number, None, "", line_number, "bad_line.overlong")
         elif line.strip(" \t\r"):
             yield _line_entry(line, number, line_number)
         else:
@@ -191,20 +187,20 @@ def _line_entries(window):
 
 
 def _line_entry(line, number, line_number):
-    raw = RawEntry(number, text=line, line=line_number, fault="bad_line")
+    raw = RawEntry(number, text=line, line=line_number)
     try:
         value, end = decode_entry(line, WHITESPACE.match(line).end())
     except NotFinite:
-        raw.message = _("The line holds NaN or Infinity, which are no JSON.")
+        raw.fault = "bad_line.not_finite"
     except RecursionError:
-        raw.message = _("The line nests more than 200 levels deep.")
+        raw.fault = "bad_line.too_deep"
     except ValueError:
-        raw.message = _("The line is not JSON.")
+        raw.fault = "bad_line.not_json"
     else:
         if line[end:].strip(" \t\r"):
-            raw.message = _("There is something after the end of the object.")
+            raw.fault = "bad_line.trailing_garbage"
         elif is_too_deep(value, line, 0):
-            raw.message = _("The line nests more than 200 levels deep.")
+            raw.fault = "bad_line.too_deep"
         else:
-            raw.value, raw.fault = value, ""
+            raw.value = value
     return raw

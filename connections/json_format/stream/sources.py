@@ -40,7 +40,7 @@ class FileSource:
                 self._check(file)
                 yield file
         except OSError as error:
-            raise FileRefused("unreadable_file", error.strerror or "", self.name) from None
+            raise FileRefused("unreadable_file", self.name, reason=error.strerror or "") from None
 
     def _check(self, file):
         found = os.fstat(file.fileno())
@@ -113,7 +113,7 @@ class SpooledSource:
                 else:
                     self._stream = None
         except OSError as error:
-            raise FileRefused("unreadable_file", error.strerror or "", self.name) from None
+            raise FileRefused("unreadable_file", self.name, reason=error.strerror or "") from None
         if not self._stream:
             self.finish()
         return len(self._chunk_spans) > kept
@@ -147,7 +147,8 @@ def open_source(path, stdin, seal, unseal):
                 return FileSource(path)
             stream = open(path, "rb")
         except OSError as error:
-            raise FileRefused("unreadable_file", error.strerror or "", file_name(path)) from None
+            reason = error.strerror or ""
+            raise FileRefused("unreadable_file", file_name(path), reason=reason) from None
     else:
         stream = stdin
     return SpooledSource(file_name(path), seal, unseal, stream)

@@ -8,7 +8,7 @@ import codecs
 import json
 import re
 
-from connections.json_format.issues import LINE_AND_COLUMN, FileRefused
+from connections.json_format.issues import FileRefused
 from connections.json_format.serialize import strictly_equal
 from connections.json_format.stream.sources import CHUNK_SIZE
 from connections.json_format.values import ConflictingKeys, OversizedNumber
@@ -99,7 +99,7 @@ class Tokenizer:
             return FileRefused(code, file=self.file)
         before = self.text[: self.position if position is None else position]
         line, column = self._line_and_column(before)
-        return FileRefused(code, LINE_AND_COLUMN.format(line + 1, column + 1), self.file)
+        return FileRefused(code, self.file, line=line + 1, column=column + 1)
 
     def _line_and_column(self, before):
         """The line ends up to the end of a beginning of the text, and the characters since."""

@@ -16,7 +16,7 @@ from connections.encryption import keyring
 from connections.import_export import importer
 from connections.jobs import import_job
 from connections.json_format import entry as json_format_entry
-from connections.json_format.issues import FileRefused, Issue
+from connections.json_format.issues import FileRefused
 from connections.json_format.stream.sources import open_source
 from connections.json_format.values import READERS
 from connections.lib import processes
@@ -120,8 +120,7 @@ class Command(LatchkeyCommand):
                     for path in paths
                 ]
             except FileRefused as refusal:
-                result = importer.ImportResult(dry_run=options["dry_run"])
-                result.refuse_file(refusal)
+                result = importer.ImportResult(dry_run=options["dry_run"], error=refusal.issue)
             else:
                 chosen = _import_options(options)
                 run = (
@@ -138,8 +137,8 @@ class Command(LatchkeyCommand):
                 )
                 if run and import_job.finish_command_run(run, result, chosen, self.kept.issues):
                     self.run = str(run.pk)
-            if self.report and result.refused_file:
-                self.report.write(Issue(**result.error, file=result.refused_file))
+            if self.report and result.error and result.error.file:
+                self.report.write(result.error)
         fault = self.report and self.report.fault
         if fault:
             self.stderr.write(f"--report: {fault}. It is not whole.")
@@ -182,7 +181,7 @@ class Command(LatchkeyCommand):
             )
         if result.error:
             raise CommandError(
-                result.error["message"],
+                result.error.message,
                 returncode=1 if _stored_some(result) else 2,
             )
         if result.rejected:
@@ -191,7 +190,7 @@ class Command(LatchkeyCommand):
 
 def _stored_some(result):
     """A run that stopped half way (its file changed) has stored what came before."""
-    is_whole = result.error["code"] == "nothing_stored" or result.dry_run
+    is_whole = result.error.code == "nothing_stored" or result.dry_run
     return not is_whole and bool(result.created or result.updated)
 
 

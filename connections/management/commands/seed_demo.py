@@ -65,7 +65,7 @@ class Command(LatchkeyCommand):
                 returncode=2,
             ) from None
         if result.error:
-            raise CommandError(result.error["message"], returncode=2)
+            raise CommandError(result.error.message, returncode=2)
         self.print_result(
             as_json,
             result.as_json(),

@@ -1,0 +1,54 @@
+"""Messages: each renders with its params, and what a run stores is read again. No database."""
+
+import json
+import re
+
+import pytest
+
+from connections.json_format import issues
+from connections.json_format.issues import FileRefused, Issue
+
+PARAMS = {"count": 3, "limit": 255}
+
+
+@pytest.mark.parametrize("key", issues.MESSAGES)
+def test_every_message_renders_with_its_params(key):
+    names = re.findall(r"%\((\w+)\)s", issues.MESSAGES[key])
+    issue = Issue(key, "auth.token", {name: PARAMS[name] for name in names}, 4, 5, "a.json")
+    assert not re.search(r"[%{}]", issue.message)
+    assert all(str(PARAMS[name]) in issue.message for name in names)
+    assert issue.code in {**issues.FILE_ERRORS, **issues.RECORD_ERRORS, **issues.WARNINGS} or (
+        issue.code in issues.COMMAND_ERRORS
+    )
+    assert Issue.from_stored(json.loads(json.dumps(issue.as_stored()))) == issue
+
+
+def test_the_report_has_the_documented_keys_in_their_order():
+    issue = Issue("too_long.characters", "auth.name", {"limit": 255}, 4, None, "a.json")
+    assert list(issue.as_json().items()) == [
+        ("file", "a.json"),
+        ("record", 4),
+        ("line", None),
+        ("path", "auth.name"),
+        ("level", "error"),
+        ("code", "too_long"),
+        ("message", "Over 255 characters."),
+    ]
+    stored = issue.as_stored()
+    assert (stored["key"], stored["params"]) == ("too_long.characters", {"limit": 255})
+
+
+@pytest.mark.parametrize("name", ["5{a}.json", "%(x)s {} {0}.json", "100%.json"])
+def test_the_name_of_a_file_is_no_template(name):
+    refusal = FileRefused("truncated", name, line=3, column=4)
+    sentence = f"{name}: The file ends in the middle of a value. (line 3, column 4)"
+    assert str(refusal) == refusal.issue.message == sentence
+    params = {**refusal.issue.params, "outcome": "nothing_stored"}
+    stopped = Issue(refusal.code, params=params)
+    assert stopped.message == f"{sentence} Nothing was stored."
+
+
+def test_the_reason_of_the_operating_system_is_told():
+    refusal = FileRefused("unreadable_file", "a.json", reason="Permission denied")
+    assert str(refusal) == "a.json: The file can't be read. (Permission denied)"
+    assert str(FileRefused("unreadable_file", reason="")) == "The file can't be read."
