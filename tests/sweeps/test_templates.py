@@ -8,7 +8,10 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from tests.support.urls import address, admin_names, things
+from tests.support.crawl import ROLES, crawl
+from tests.support.urls import visits
+
+pytestmark = pytest.mark.xdist_group("crawl")
 
 TEMPLATES = sorted((settings.BASE_DIR / "templates").rglob("*.html"))
 STATIC = settings.BASE_DIR / "connections/static/connections"
@@ -74,86 +77,86 @@ def test_the_stylesheet_stays_small_and_loads_nothing_from_elsewhere():
     assert not re.search(r"url\(\s*[\"']?(?:https?:)?//|@import", path.read_text())
 
 
-@pytest.fixture
-def objects(admin_user):
-    return things(admin_user)
+def assert_strict(headers, place):
+    assert parsed(headers["Content-Security-Policy"]) == parsed(POLICY), place
+    assert "Content-Security-Policy-Report-Only" not in headers, place
+    assert headers["Cache-Control"] == "no-store", place
+    assert headers["X-Content-Type-Options"] == "nosniff", place
+    assert headers["X-Frame-Options"] == "DENY", place
+    assert headers["Referrer-Policy"] == "same-origin", place
 
 
-def assert_strict(response, place):
-    assert parsed(response["Content-Security-Policy"]) == parsed(POLICY), place
-    assert "Content-Security-Policy-Report-Only" not in response, place
-    assert response["Cache-Control"] == "no-store", place
-    assert response["X-Content-Type-Options"] == "nosniff", place
-    assert response["X-Frame-Options"] == "DENY", place
-    assert response["Referrer-Policy"] == "same-origin", place
+def assert_no_inline(headers, content, place):
+    if headers.get("Content-Type", "").startswith("text/html"):
+        assert inline_in(content) == [], place
 
 
-def assert_no_inline(response, place):
-    if not response.streaming and response["Content-Type"].startswith("text/html"):
-        assert inline_in(response.content.decode()) == [], place
+@pytest.mark.django_db
+@pytest.mark.parametrize("role", ROLES)
+def test_every_answer_to_a_role_has_the_strict_headers_and_nothing_inline(role):
+    for visit in crawl(role).visits:
+        assert visit.status < 500, visit.place
+        if not visit.route.startswith("/"):
+            assert_strict(visit.headers, visit.place)
+        assert_no_inline(visit.headers, visit.content, visit.place)
 
 
-def test_every_page_has_the_strict_headers_and_nothing_inline(objects, admin_client):
-    names = admin_names() - {"logout", "account_logout"}
-    assert len(names) > 25
-    for name in sorted(names):
-        url = address(name, objects)
-        for client in (admin_client, Client()):
-            response = client.get(url)
-            assert response.status_code < 500, url
-            assert_strict(response, url) if url.startswith("/admin/") else None
-            assert_no_inline(response, url)
-        assert admin_client.get(url).status_code in (200, 301, 302, 400, 403, 404, 405), url
-    for name in ("admin:logout", "account_logout"):
-        assert_strict(admin_client.post(reverse(name)), name)
+@pytest.mark.django_db
+def test_every_page_has_the_strict_headers_and_nothing_inline():
+    assert len(visits()) > 25
+    for visit in visits().values():
+        assert visit.status in (200, 301, 302, 400, 403, 404, 405), visit.path
+        assert_strict(visit.headers, visit.path) if visit.path.startswith("/admin/") else None
+        assert_no_inline(visit.headers, visit.content, visit.path)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "index",
-        "connections_connectionauth_changelist",
-        "connections_connectionauth_add",
-        "connections_connectionauth_change",
-        "connections_connectionauth_delete",
-        "connections_connectionauth_history",
-        "connections_integration_changelist",
-        "connections_integration_change",
-        "connections_import",
-        "connections_import_run",
-        "connections_import_report",
-        "connections_import_history",
-        "connections_import_integrations",
-        "connections_export",
-        "connections_views",
-        "connections_changes",
-        "auth_user_changelist",
-        "auth_user_add",
-        "auth_user_change",
-        "auth_user_password_change",
-        "auth_group_change",
-        "account_change_password",
-        "mfa_index",
-        "mfa_list_webauthn",
-        "app_list",
-    ],
+PAGES = (
+    "index",
+    "connections_connectionauth_changelist",
+    "connections_connectionauth_add",
+    "connections_connectionauth_change",
+    "connections_connectionauth_delete",
+    "connections_connectionauth_history",
+    "connections_integration_changelist",
+    "connections_integration_change",
+    "connections_import",
+    "connections_import_run",
+    "connections_import_report",
+    "connections_import_history",
+    "connections_import_integrations",
+    "connections_export",
+    "connections_views",
+    "connections_changes",
+    "auth_user_changelist",
+    "auth_user_add",
+    "auth_user_change",
+    "auth_user_password_change",
+    "auth_group_change",
+    "account_change_password",
+    "mfa_index",
+    "mfa_list_webauthn",
+    "app_list",
 )
-def test_the_page_is_there(objects, admin_client, name):
-    response = admin_client.get(address(name, objects))
-    assert response.status_code == 200
-    if not response.streaming:
-        content = response.content.decode()
-        assert content.count("<h1") == 1
-        assert "latchkey.css" in content
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", PAGES)
+def test_the_page_is_there(name):
+    visit = visits()[name]
+    assert visit.status == 200
+    if visit.is_html:
+        assert visit.content.count("<h1") == 1
+        assert "latchkey.css" in visit.content
 
 
 def test_the_login_page(db):
     response = Client().get(reverse("account_login"))
-    assert_strict(response, "login")
+    assert_strict(response.headers, "login")
     assert "latchkey.css" in response.content.decode()
 
 
-def test_pages_about_errors(objects, admin_client, monkeypatch):
+@pytest.mark.django_db
+def test_pages_about_errors(admin_client, monkeypatch):
     admin_client.raise_request_exception = False
     list_url = reverse("admin:connections_connectionauth_changelist")
     too_many = {f"field{number}": "" for number in range(1001)}
@@ -175,10 +178,11 @@ def test_pages_about_errors(objects, admin_client, monkeypatch):
 
 def assert_error(response, status):
     assert response.status_code == status
-    assert_strict(response, status)
-    assert_no_inline(response, status)
-    assert "synth-SECRET" not in response.content.decode()
-    assert "Traceback" not in response.content.decode()
+    content = response.content.decode()
+    assert_strict(response.headers, status)
+    assert_no_inline(response.headers, content, status)
+    assert "synth-SECRET" not in content
+    assert "Traceback" not in content
 
 
 def test_errors_outside_the_admin_have_the_policy_too(db):
