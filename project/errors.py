@@ -1,6 +1,5 @@
-"""What an error says: to a person, and in a report, which is where it happened and no more."""
+"""What an error shows: a page to a person, and in a report only where it happened."""
 
-import logging
 import sys
 
 from django.db import InterfaceError, OperationalError
@@ -8,13 +7,12 @@ from django.shortcuts import render
 from django.views import defaults
 from django.views.debug import ExceptionReporter
 
-READ_ONLY_SQLSTATE = (
-    "25006"  # PostgreSQL's SQLSTATE of a write where none is taken: no OperationalError
-)
+# PostgreSQL's SQLSTATE of a write to a read-only server, which is not an OperationalError.
+READ_ONLY_SQLSTATE = "25006"
 
 
 class RedactingExceptionReporter(ExceptionReporter):
-    """Django's, without what was at hand: variables, the request, settings. Any may be secret."""
+    """Django's, without variables, request and settings: any of them may hold a secret."""
 
     def __init__(self, request, *args, **kwargs):
         super().__init__(None, *args, **kwargs)
@@ -26,24 +24,15 @@ class RedactingExceptionReporter(ExceptionReporter):
         return {**super().get_traceback_data(), "settings": {}}
 
 
-class SecurityTracebackFilter(logging.Filter):
-    """Requests that were refused are a line each: any stranger could fill the log with more."""
-
-    def filter(self, record):
-        if record.name.startswith("django.security."):
-            record.exc_info = None
-        return True
-
-
 def server_error(request):
-    """The page for an error that nothing caught: 500, or 503 where it is the database's."""
+    """The page for an error that nothing caught: 503 if it is the database's, otherwise 500."""
     if is_database_error(sys.exc_info()[1]):
         return database_down()
     return defaults.server_error(request)
 
 
 def bad_request(request, exception):
-    """The page for a request without sense; a session that can't be saved looks like one."""
+    """The page for a malformed request. A session that can't be saved looks like one."""
     return (
         database_down()
         if is_database_error(exception)
@@ -52,12 +41,12 @@ def bad_request(request, exception):
 
 
 def database_down():
-    """Rendered without the request: what comes with that asks the database."""
+    """The page for a database that is down, without the request: context would query it."""
     return render(None, "503.html", status=503)
 
 
 def is_database_error(error):
-    """Whether an error began with a database that is gone, full, locked or read-only."""
+    """Whether an error was caused by a database that is gone, full, locked or read-only."""
     while error:
         is_read_only = getattr(error.__cause__, "sqlstate", None) == READ_ONLY_SQLSTATE
         if isinstance(error, OperationalError | InterfaceError) or is_read_only:

@@ -5,6 +5,7 @@ or from `.env` beside manage.py; the environment wins over `.env`.
 """
 
 import os
+import sys
 from pathlib import Path
 
 import environ
@@ -262,10 +263,23 @@ CONTENT_SECURITY_POLICY = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"brief": {"()": "project.errors.SecurityTracebackFilter"}},
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "filters": {"brief": {"()": "project.logs.SecurityTracebackFilter"}},
+    "formatters": {
+        "line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
+        "json": {"()": "project.logs.JSONFormatter"},
+    },
     "handlers": {
-        "console": {"class": "logging.StreamHandler", "filters": ["brief"], "formatter": "line"}
+        "console": {"class": "logging.StreamHandler", "filters": ["brief"], "formatter": "line"},
+        # Standard error: a command's standard output is for its result. A server changes this.
+        "audit": {"class": "logging.StreamHandler", "formatter": "json"},
+    },
+    "loggers": {
+        "connections.audit": {
+            "handlers": ["audit"],
+            # At a terminal nobody reads JSON.
+            "level": "CRITICAL" if sys.stderr.isatty() else "INFO",
+            "propagate": False,
+        }
     },
     "root": {"handlers": ["console"], "level": "WARNING"},
 }

@@ -21,7 +21,6 @@ SECRET_DATA_KEYS = {
     Authenticator.Type.RECOVERY_CODES: "seed",
 }
 BINDING = "mfa"
-LOGGED_FIELDS = ("second_factor",)  # what the audit log calls them
 SECOND_FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
 
 

@@ -7,20 +7,22 @@ database sealed under FERNET_KEYS: whoever can write to the database alone can't
 import getpass
 import hashlib
 import hmac
+import logging
 import os
-import sys
 from contextvars import ContextVar
 
-import structlog
 from django.db import transaction
 from django.utils import timezone
 
 from connections.encryption import stored_keys
 from connections.lib.database import lock_audit_log
-from connections.lib.text import printable
-from connections.models import AccessEvent, in_one_line, scope_of
+from connections.lib.text import in_one_line, printable
+from connections.models import AccessEvent, scope_of
 from connections.models.access_event import record_type_of
 
+SECOND_FACTOR_FIELDS = ("second_factor",)  # what the entries call TOTP, passkeys, recovery codes
+
+logger = logging.getLogger("connections.audit")  # each entry is a line of JSON, too
 _request = ContextVar("request", default=None)
 
 
@@ -65,8 +67,10 @@ def log_event(
         entry.at = now.replace(microsecond=now.microsecond // 1000 * 1000)
         entry.mac = compute_mac(entry, key)
         entry.save()
-        # The entry counts; a log that nobody can read any more stops nothing.
-        transaction.on_commit(lambda: _emit(entry), robust=True)
+        # The entry is what counts: if its line can't be written, that stops nothing.
+        transaction.on_commit(
+            lambda: logger.info("audit", extra={"entry": entry.shown()}), robust=True
+        )
     return entry
 
 
@@ -121,23 +125,9 @@ def middleware(get_response):
     return remember
 
 
-# Verifying
-
-
-# The log as lines of JSON
-
-
 def log_to(stream):
-    """Write each entry to a stream as well, one JSON object a line."""
-    structlog.configure(
-        processors=[structlog.processors.JSONRenderer()],
-        logger_factory=structlog.PrintLoggerFactory(stream),
-    )
-
-
-def _emit(entry):
-    structlog.get_logger().info("audit", **entry.shown())
-
-
-# Stdout is for what a command prints; a server moves it there. At a terminal nobody reads JSON.
-log_to(open(os.devnull, "w") if sys.stderr.isatty() else sys.stderr)
+    """Write the line of JSON for each entry to this stream: the handler `audit` of LOGGING."""
+    logger.setLevel(logging.INFO)
+    for handler in logger.handlers:
+        if handler.name == "audit":
+            handler.setStream(stream)

@@ -9,7 +9,6 @@ from django.db.models.signals import m2m_changed, post_delete, post_save, pre_sa
 from django.dispatch import receiver
 from django.utils import translation
 
-from connections.accounts import mfa as accounts_mfa
 from connections.audit import log
 from connections.models import Integration
 
@@ -56,9 +55,8 @@ def log_mfa_change(signal, request, user, authenticator, **kwargs):
     verb = "Removed" if signal is mfa.authenticator_removed else "Added"
     with translation.override(settings.LANGUAGE_CODE):  # it is kept, for readers of any language
         reason = f"{verb}: {authenticator.get_type_display()}"
-    log.log_event(
-        "change", request=request, record=user, fields=accounts_mfa.LOGGED_FIELDS, reason=reason
-    )
+    fields = log.SECOND_FACTOR_FIELDS
+    log.log_event("change", request=request, record=user, fields=fields, reason=reason)
 
 
 @receiver(pre_save, sender=User)

@@ -1,6 +1,5 @@
 """What is stored: connections and what they held, integrations, imports, views, keys, audit."""
 
-from connections.lib.text import in_one_line
 from connections.models.access_event import AccessEvent, AppendOnlyError
 from connections.models.connection import (
     DERIVED_COLUMNS,
@@ -42,7 +41,6 @@ __all__ = [
     "UserScope",
     "VersionConflict",
     "in_bucket",
-    "in_one_line",
     "scope_of",
     "stale_at",
 ]

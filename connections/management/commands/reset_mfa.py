@@ -29,7 +29,7 @@ class Command(LatchkeyCommand):
             removed = mfa.reset(found)
             if removed:
                 log.log_event(
-                    "change", record=found, fields=mfa.LOGGED_FIELDS, reason="Taken away"
+                    "change", record=found, fields=log.SECOND_FACTOR_FIELDS, reason="Taken away"
                 )
         if options["json"]:
             self.stdout.write(json.dumps({"removed": removed}))
