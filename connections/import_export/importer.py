@@ -241,7 +241,7 @@ def _write_all(writer, in_order, total, on_progress):
     judged = in_order(_track_tasks(_tasks(writer.judge.scanned), given))
     together = 1 if writer.one_by_one else PIECES_PER_TRANSACTION
     while group := [(given.popleft(), piece) for piece in islice(judged, together)]:
-        writer.take(group)
+        writer.write(group)
         done += sum(task[1].count for task, _ in group)
         if on_progress:
             on_progress(done, total)

@@ -7,6 +7,7 @@ from connections.models.connection import (
     SEALED_COLUMNS,
     ConnectionAuth,
     VersionConflict,
+    credential_dates,
 )
 from connections.models.daily_count import DailyCount
 from connections.models.fingerprint import SecretFingerprint
@@ -40,6 +41,7 @@ __all__ = [
     "StoredKey",
     "UserScope",
     "VersionConflict",
+    "credential_dates",
     "in_bucket",
     "scope_of",
     "stale_at",

@@ -1,6 +1,7 @@
 """The record: a connection and its auth object."""
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from django.conf import settings
 from django.db import models, transaction
@@ -363,3 +364,20 @@ DERIVED_FROM = {
     "source_updated_at",
     "received_at",
 }
+
+# The dates of the credentials, and the attributes whose change moves each.
+CREDENTIAL_DATES = {
+    "received_at": schema.TOKEN_FIELDS,
+    "locally_changed_at": schema.CREDENTIAL_FIELDS,
+}
+
+
+def credential_dates(
+    changed: Iterable[str], now: datetime, columns: Iterable[str] = tuple(CREDENTIAL_DATES)
+) -> dict[str, datetime]:
+    """The dates that a change of these attributes moves to now; `columns` are those to look at.
+
+    A change by a person moves both, an import only `received_at`.
+    """
+    changed = {*changed}
+    return {name: now for name in columns if not changed.isdisjoint(CREDENTIAL_DATES[name])}

@@ -11,14 +11,12 @@ from uuid_utils.compat import uuid7
 from connections.encryption import keyring, ring
 from connections.encryption.fields import Sealed, SealedJSONField
 from connections.json_format import schema
-from connections.models.connection import ConnectionAuth
+from connections.models.connection import CREDENTIAL_DATES, ConnectionAuth
 from connections.models.runs import ImportRun
 
 AUTH_COLUMNS = (*schema.AUTH_FIELDS, "extra")
 
-TOKEN_DATE_COLUMNS = ("received_at", "locally_changed_at")
-
-SURROUNDING_COLUMNS = (*schema.CONNECTION_COLUMNS, *TOKEN_DATE_COLUMNS)
+SURROUNDING_COLUMNS = (*schema.CONNECTION_COLUMNS, *CREDENTIAL_DATES)
 
 
 class FormerVersion(models.Model):
@@ -53,9 +51,8 @@ def build_former_version(record, fields, auth=None, *, by=None, run=None):
     `fields` names the attributes about to change, `auth` is what open_auth() gave (opened here if
     it is needed and not given), `by` and `run` are the ids of the user and the import.
     """
-    names = {ConnectionAuth._meta.get_field(name).attname for name in fields} - {
-        *TOKEN_DATE_COLUMNS
-    }
+    names = {ConnectionAuth._meta.get_field(name).attname for name in fields}
+    names -= CREDENTIAL_DATES.keys()
     content = {
         "record": str(record.pk),
         "around": {name: _serialize(getattr(record, name)) for name in SURROUNDING_COLUMNS},

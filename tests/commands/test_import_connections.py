@@ -291,15 +291,15 @@ def test_a_pipe_is_read_like_a_file(tmp_path):
 @pytest.mark.parametrize("atomic", [False, True])
 def test_a_file_that_changes_between_the_passes_stops_the_run(file, monkeypatch, atomic):
     path = file([{"token": f"{n}" * 1000} for n in range(6000)])
-    take = import_export_writer.Writer.take
+    write = import_export_writer.Writer.write
 
-    def take_and_tamper(writer, group):
-        take(writer, group)
+    def write_and_tamper(writer, group):
+        write(writer, group)
         with open(path, "r+b") as opened:
             opened.seek(-20, os.SEEK_END)
             opened.write(b"x")
 
-    monkeypatch.setattr(import_export_writer.Writer, "take", take_and_tamper)
+    monkeypatch.setattr(import_export_writer.Writer, "write", write_and_tamper)
     outcome = Outcome(path, "--json", *(["--atomic"] if atomic else []))
     assert outcome.json["error"]["code"] == "file_changed"
     stored = ConnectionAuth.objects.count()

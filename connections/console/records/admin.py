@@ -31,13 +31,14 @@ from connections.console.records import neighbours
 from connections.console.records import page as record_page
 from connections.console.records.changelist import ConnectionChangeList
 from connections.console.records.forms import PLAIN_FORM_FIELDS, ConnectionAuthForm
-from connections.json_format.schema import CREDENTIAL_FIELDS, TOKEN_FIELDS, json_name
+from connections.json_format.schema import json_name
 from connections.lib.text import visible
 from connections.models import (
     ChangeRun,
     ConnectionAuth,
     Integration,
     VersionConflict,
+    credential_dates,
     former_version,
     scope_of,
 )
@@ -291,22 +292,17 @@ class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
         return by_person.select_related("replaced_by").defer("content").first()
 
     def save_model(self, request, obj, form, change):
-        changed = form.changed_names
-        now = timezone.now()
-        if {*CREDENTIAL_FIELDS} & set(changed):
-            obj.locally_changed_at = now
-            changed.append("locally_changed_at")
-        if change and TOKEN_FIELDS & set(changed):
-            obj.received_at = now
-            changed.append("received_at")
+        dates = credential_dates(form.changed_names, timezone.now())
+        for name, moment in dates.items():
+            setattr(obj, name, moment)
         if not change:
             obj.save()
-        elif changed:
+        elif form.changed_names:
             before = ConnectionAuth.objects.get(pk=obj.pk)
             former_version.build_former_version(
                 before, form.changed_names, by=request.user.pk
             ).save()
-            obj.save_version(changed)
+            obj.save_version([*form.changed_names, *dates])
 
     def response_add(self, request, obj, post_url_continue=None):
         return self.response_saved(request, obj, _("<b>Added {}.</b> {}"), "")
