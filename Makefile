@@ -9,8 +9,8 @@ venv := $(bin)/python
 pip := $(venv) -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test screenshots lint messages clean bench bench-everyday bench-million bench-crash bench-bombs \
-	bench-rotation bench-integrity bench-find release-fixture
+.PHONY: help run demo test test-thorough screenshots lint messages clean bench bench-everyday \
+	bench-million bench-crash bench-bombs bench-rotation bench-integrity bench-find release-fixture
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*##  */make \1	/p' Makefile | expand -t 22
@@ -25,6 +25,9 @@ demo: .venv/run.stamp  ## add 500 made-up records to an empty console
 
 test: .venv/dev.stamp  ## run the tests (ARGS="-k import" picks some)
 	@$(venv) -m pytest $(ARGS)
+
+test-thorough: .venv/dev.stamp  ## run all tests, the long ones too, with ten times the examples
+	@$(venv) -m pytest --hypothesis-profile=thorough $(ARGS)
 
 bench: .venv/bench.stamp  ## compare bulk work with what one would use instead (BENCH_RECORDS=6000: quick)
 	@$(venv) benchmarks/bulk.py

@@ -19,6 +19,7 @@ from tests.support.helpers import NOW
 from tests.support.import_runs import launched, run, small_batches  # noqa: F401 (fixtures)
 from tests.support.installation import Installation
 from tests.support.stores import VENDOR, stores  # noqa: F401 (a fixture)
+from tests.support.thorough import is_thorough
 
 IN_PROCESSES = {"stores", "installed"}  # fixtures
 CHROMIUM = "/usr/bin/chromium"
@@ -35,8 +36,11 @@ gc.set_threshold(50_000, 20, 100)
 # What a page is to show comes late on a machine that is busy.
 expect.set_options(timeout=30_000)
 # Nor does the time that an example takes there say anything.
-settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("busy")
+settings.register_profile(
+    "default", max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("thorough", settings.get_profile("default"), max_examples=200)
+settings.load_profile("default")
 
 
 @pytest.fixture(scope="session")
@@ -149,18 +153,22 @@ def pytest_xdist_auto_num_workers(config):
 def pytest_collection_modifyitems(config, items):
     """Who works with a store or an installation of its own does so in real processes.
 
-    Told of PostgreSQL, only tests that have to do with it are run. Tests in a browser come last:
-    they empty the tables, groups and all.
+    Told of PostgreSQL, only tests that have to do with it are run; those marked `thorough` only in
+    the profile of that name. Tests in a browser come last: they empty the tables, groups and all.
     """
     for item in items:
         if not IN_PROCESSES.isdisjoint(item.fixturenames):
             item.add_marker("crash")
-    if VENDOR != "sqlite":
-        others = [item for item in items if not uses_database(item)]
-        config.hook.pytest_deselected(items=others)
-        items[:] = [item for item in items if uses_database(item)]
+    chosen = [item for item in items if is_chosen(item)]
+    config.hook.pytest_deselected(items=[item for item in items if not is_chosen(item)])
+    items[:] = chosen
     yield
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+
+
+def is_chosen(item):
+    is_long = item.get_closest_marker("thorough") is not None
+    return (is_thorough() or not is_long) and (VENDOR == "sqlite" or uses_database(item))
 
 
 def uses_database(item):

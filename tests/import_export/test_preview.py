@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connections.import_export import importer
@@ -55,7 +55,6 @@ def outcome(paths, **options):
     policy=st.sampled_from(importer.CONFLICT_POLICIES),
     at_once=st.integers(1, 5),
 )
-@settings(max_examples=120)
 def test_a_preview_says_what_the_import_does(tmp_path_factory, files, policy, at_once):
     folder = tmp_path_factory.mktemp("files")
     paths = [write(folder / f"{place}.json", entries) for place, entries in enumerate(files)]
@@ -79,7 +78,6 @@ def test_other_spellings_in_another_file_are_foretold(tmp_path, around):
 
 
 @given(entries=st.lists(st.sampled_from(ENTRIES), max_size=8), at_once=st.integers(1, 5))
-@settings(max_examples=120)
 def test_how_far_apart_entries_are_changes_nothing(tmp_path_factory, entries, at_once):
     path = write(tmp_path_factory.mktemp("files") / "in.json", entries)
     found = []

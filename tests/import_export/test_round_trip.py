@@ -89,12 +89,12 @@ class RoundTrip(TestCase):
         assert result.rejected == 0, [v.issues for v in verdicts if v.action == "rejected"]
         return result
 
-    @settings(max_examples=60, suppress_health_check=list(HealthCheck))
+    @settings(suppress_health_check=list(HealthCheck))
     @given(st.lists(auth_objects(), min_size=1, max_size=4), st.sampled_from(["camel", "snake"]))
     def test_auth_objects(self, entries, naming):
         self.there_and_back(entries, "auth", naming)
 
-    @settings(max_examples=60, suppress_health_check=list(HealthCheck))
+    @settings(suppress_health_check=list(HealthCheck))
     @given(st.lists(connections(), min_size=1, max_size=3), st.sampled_from(["camel", "snake"]))
     def test_connections(self, entries, naming):
         self.there_and_back(entries, "connection", naming)

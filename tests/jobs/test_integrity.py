@@ -23,6 +23,7 @@ from connections.models import (
 )
 from connections.records import versions
 from tests.support.helpers import FULL_AUTH, SECRET, import_text, make
+from tests.support.thorough import is_thorough
 
 pytestmark = pytest.mark.django_db
 TABLE = ConnectionAuth._meta.db_table
@@ -310,10 +311,10 @@ CHANGES = (
 )
 
 
-def test_hundreds_of_changes_of_all_kinds_are_each_found_and_named(records):
+def test_changes_of_all_kinds_are_each_found_and_named(records):
     """`make bench-integrity` does so with 2,000 among 10,000 records."""
     chance = random.Random(11)
-    for number in range(240):
+    for number in range(240 if is_thorough() else 48):
         change, swaps = chance.choice(CHANGES), number % 9 == 0
         record, other = chance.sample(records[:4], 2)
         with transaction.atomic():
@@ -344,10 +345,10 @@ def test_the_token_address_of_an_integration_is_covered(records):
             integrity.require_intact(record)
 
 
-def test_thousands_of_clean_reads_raise_no_alarm():
-    import_text([full(number, environment="Sandbox") for number in range(1500)])
+def test_clean_records_raise_no_alarm():
+    import_text([full(number, environment="Sandbox") for number in range(300)])
     result = integrity.verify()
-    assert (result.checked, result.bad) == (1500, [])
+    assert (result.checked, result.bad) == (300, [])
 
 
 def test_edits_and_years_at_the_edge_stay_clean(records):

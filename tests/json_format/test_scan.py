@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connections.json_format.stream import reader
@@ -25,7 +25,6 @@ KEYS = st.sampled_from(["id", "auth", "integration_type", "integrationType", "da
 ENTRIES = st.dictionaries(KEYS, VALUES, min_size=1)
 
 
-@settings(max_examples=50)
 @given(
     entries=st.lists(ENTRIES, min_size=1, max_size=8),
     escaped=st.booleans(),

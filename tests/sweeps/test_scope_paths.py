@@ -14,6 +14,7 @@ from connections.json_format import dates
 from connections.models import ConnectionAuth, Scope, scope_of
 from tests.support.helpers import NOW, import_text, make, signed_in
 from tests.support.limited_users import LIST, TYPES, integrations, limited, page
+from tests.support.thorough import is_thorough
 
 pytestmark = pytest.mark.django_db
 EXPORT = {"shape": "connection", "naming": "snake", "format": "json", "secrets": "mask"}
@@ -149,7 +150,7 @@ PATHS = {
 
 
 @settings(
-    max_examples=6,
+    max_examples=30 if is_thorough() else 5,
     phases=[Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

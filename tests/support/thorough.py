@@ -1,0 +1,8 @@
+"""How much a test does that could go on for long."""
+
+from hypothesis import settings
+
+
+def is_thorough():
+    """Whether this is `make test-thorough`, as CI runs it: more examples and longer tests."""
+    return settings.get_current_profile_name() == "thorough"
