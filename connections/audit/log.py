@@ -15,7 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from connections.encryption import stored_keys
-from connections.lib.database import lock_audit_log
+from connections.lib.database import AUDIT_LOCK, take_lock
 from connections.lib.text import in_one_line, printable
 from connections.models import AccessEvent, scope_of
 from connections.models.access_event import record_type_of
@@ -59,7 +59,7 @@ def log_event(
     )
     with transaction.atomic():
         key = stored_keys.audit_key()
-        lock_audit_log()
+        take_lock(AUDIT_LOCK)  # one transaction at a time appends
         last = AccessEvent.objects.order_by("-id").values_list("id", "mac").first()
         entry.id, entry.previous = (last[0] + 1, last[1]) if last else (1, "")
         now = timezone.now()

@@ -13,7 +13,7 @@ from connections.console import wording
 from connections.console.fields import LinesField
 from connections.console.mixins import AllowedLookupsMixin, AuditedAdmin
 from connections.import_export import integrations
-from connections.lib.text import visible
+from connections.lib.text import printable_on_page
 from connections.models import ConnectionAuth, Integration, scope_of
 
 MAX_NAMED_CONNECTIONS = 20
@@ -129,7 +129,7 @@ class IntegrationAdmin(AllowedLookupsMixin, AuditedAdmin):
 
     @admin.display(description=_("Token names"))
     def labels(self, obj):
-        return ", ".join(map(visible, obj.token_names))
+        return ", ".join(map(printable_on_page, obj.token_names))
 
     @admin.display(description=_("Connections"), ordering="in_use")
     def count(self, obj):

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop, ngettext
 
 from connections.json_format.issues import render
-from connections.lib.text import visible
+from connections.lib.text import printable_on_page
 
 # Seconds, and the words for so many of them to come and gone by.
 UNITS = (
@@ -54,7 +54,7 @@ def issue_message(issue):
 def issue_location(issue):
     """Where in a record an Issue is, such as `line 7 expiryDate`."""
     line = _("line %s") % issue.line if issue.line else ""
-    return visible(f"{line} {issue.path}").strip()
+    return printable_on_page(f"{line} {issue.path}").strip()
 
 
 def format_number(count, digits=0):

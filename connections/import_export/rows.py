@@ -14,6 +14,7 @@ from django.db import connection, models
 from django.db.models.fields import NOT_PROVIDED
 
 from connections.encryption.fields import SealedTextField
+from connections.lib import database
 from connections.models import ConnectionAuth, SecretFingerprint
 
 TABLE = ConnectionAuth._meta.db_table
@@ -43,7 +44,7 @@ def seal_auth(record_id, auth, seal):
 def _to_db_converters():
     """What makes of the value of a field, by its class, what the driver takes."""
     kinds = {models.JSONField: _dump_json}
-    if connection.vendor == "sqlite":
+    if database.is_sqlite():
         # What the backend writes, see adapt_datetimefield_value: naive, in UTC.
         kinds[models.DateTimeField] = _utc_text
         kinds[models.UUIDField] = lambda value: value.hex
@@ -55,7 +56,7 @@ class RowMaker:
     """Makes the tuples to insert for records; `common` is what all of them have."""
 
     def __init__(self, common):
-        self.is_sqlite = connection.vendor == "sqlite"
+        self.is_sqlite = database.is_sqlite()
         kinds = _to_db_converters()
         # Where each value goes, and what makes of it what the driver takes (None: as it is).
         self.places = {f.attname: (n, kinds.get(type(f))) for n, f in enumerate(FIELDS)}
@@ -86,7 +87,7 @@ def from_db_converters(names):
     names (of attributes) that need one. Sealed columns stay tokens.
     """
     kinds = {models.JSONField: _loads}
-    if connection.vendor == "sqlite":
+    if database.is_sqlite():
         kinds[models.DateTimeField] = _as_utc
         kinds[models.UUIDField] = uuid.UUID
     needed = {field.attname: kinds[type(field)] for field in FIELDS if type(field) in kinds}
@@ -187,7 +188,7 @@ def _as_it_is(value):
 def _insert(table, columns, rows):
     into = f'"{table}" ({", ".join(columns)})'  # names of our own
     with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
+        if database.is_postgresql():
             copy_in = cursor.copy(f"COPY {into} FROM STDIN")
             with connection.wrap_database_errors, copy_in as copy:
                 for values in rows:

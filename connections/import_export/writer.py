@@ -72,7 +72,7 @@ class Writer:
         else:
             try:
                 with transaction.atomic():
-                    database.lock_imports()
+                    database.take_lock(database.IMPORT_LOCK)
                     yield batch
                     batch.insert_new()
             except BaseException:

@@ -10,15 +10,10 @@ from contextlib import contextmanager, suppress
 from threading import Thread
 
 from django.conf import settings
-from django.db import (
-    DatabaseError,
-    IntegrityError,
-    connection,
-    transaction,
-)
+from django.db import DatabaseError, IntegrityError, transaction
 from django.utils import timezone
 
-from connections.lib import processes
+from connections.lib import database, processes
 from connections.models import ImportRun
 
 Status = ImportRun.Status
@@ -102,7 +97,7 @@ def can_report_progress(run):
 
     All or nothing is one transaction, in which SQLite lets nobody else write.
     """
-    return not (run.options.get("atomic") and connection.vendor == "sqlite")
+    return not (run.options.get("atomic") and database.is_sqlite())
 
 
 def launch(run):

@@ -16,6 +16,8 @@ from pathlib import Path
 
 from django.db import connection, connections
 
+from connections.lib.database import is_in_memory
+
 # What is allocated here is short-lived, and lives in lists of thousands: look for garbage seldom.
 GC_THRESHOLDS = 50_000, 20, 100
 MIN_PARALLEL_RECORDS = 2000  # records; below, starting processes takes longer than the work
@@ -38,8 +40,7 @@ def worker_count(jobs, records):
     transaction or in a database in memory, they can't see.
     """
     can_fork = threading.active_count() == 1 and not connection.in_atomic_block
-    is_shared = connection.vendor != "sqlite" or not connection.is_in_memory_db()
-    return jobs if can_fork and is_shared and records >= MIN_PARALLEL_RECORDS else 1
+    return jobs if can_fork and not is_in_memory() and records >= MIN_PARALLEL_RECORDS else 1
 
 
 class ProcessDied(Exception):

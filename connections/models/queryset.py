@@ -98,12 +98,12 @@ class AnyOf(Lookup):
 
     def as_sql(self, compiler, connection):
         column, parameters = self.process_lhs(compiler, connection)
-        texts = list(self.rhs)
-        if connection.vendor == "sqlite":
-            any_of, texts = " IN (SELECT value FROM json_each(%s))", json.dumps(texts)
-        else:
-            any_of = " = ANY(%s)"
-        return column + any_of, [*parameters, texts]
+        return column + " = ANY(%s)", [*parameters, list(self.rhs)]
+
+    def as_sqlite(self, compiler, connection):
+        column, parameters = self.process_lhs(compiler, connection)
+        any_of = " IN (SELECT value FROM json_each(%s))"
+        return column + any_of, [*parameters, json.dumps(list(self.rhs))]
 
 
 def in_bucket(bucket, now=None):

@@ -9,7 +9,7 @@ from django.utils.safestring import mark_safe
 
 from connections.console import wording
 from connections.console.labels import CONFLICT_POLICIES, STATUS_LABELS
-from connections.lib.text import visible
+from connections.lib.text import printable_on_page
 
 POLICY_LABELS = {name: label for name, label, _help in CONFLICT_POLICIES}
 
@@ -19,7 +19,7 @@ register.filter("duration", wording.duration)
 register.filter("exact", wording.format_datetime)
 register.filter("issue_location", wording.issue_location)
 register.filter("issue_message", wording.issue_message)
-register.filter("visible", visible)
+register.filter("visible", printable_on_page)
 register.filter("within", wording.mid_sentence)
 register.filter("bucket_label", lambda name: STATUS_LABELS.get(name, name))
 register.filter("policy", lambda name: POLICY_LABELS.get(name, name))

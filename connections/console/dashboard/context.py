@@ -172,7 +172,7 @@ def _largest_values(cells, key, current):
 def _filter_choices(place, part, options):
     return [
         {
-            "name": text.visible(name),
+            "name": text.printable_on_page(name),
             "query": query_string(place._replace(**{part: value})),
             "is_current": getattr(place, part) == value,
         }

@@ -32,7 +32,7 @@ from connections.console.records import page as record_page
 from connections.console.records.changelist import ConnectionChangeList
 from connections.console.records.forms import PLAIN_FORM_FIELDS, ConnectionAuthForm
 from connections.json_format.schema import json_name
-from connections.lib.text import visible
+from connections.lib.text import printable_on_page
 from connections.models import (
     ChangeRun,
     ConnectionAuth,
@@ -100,7 +100,7 @@ class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
 
     @admin.display(description=_("Environment"), ordering=COLUMN_ORDERS["environment_label"])
     def environment_label(self, obj):
-        return visible(obj.environment_label)
+        return printable_on_page(obj.environment_label)
 
     @admin.display(description=_("Breaks"), ordering=COLUMN_ORDERS["breaks"])
     def breaks(self, obj):

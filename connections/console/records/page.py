@@ -19,7 +19,7 @@ from connections.encryption.fields import Sealed
 from connections.expiry import token_facts
 from connections.json_format import schema, serialize
 from connections.json_format.schema import json_name
-from connections.lib.text import visible
+from connections.lib.text import printable_on_page
 from connections.models import SEALED_COLUMNS
 from connections.records import history
 
@@ -37,7 +37,7 @@ def header(record, now):
     parts = [record.integration, record.get_auth_kind_display(), record.environment_label]
     return {
         "badges": badges,
-        "subtitle": visible(", ".join(str(part) for part in parts if part)),
+        "subtitle": printable_on_page(", ".join(str(part) for part in parts if part)),
         "verdict": summary(record, now),
         "answers": answers(record, now),
     }
@@ -215,7 +215,7 @@ def _display_value(name, value):
     kind = schema.AUTH_FIELDS.get(name)
     if kind == "date":
         return wording.format_datetime(value, wording.DATETIME_SECONDS_FORMAT)
-    return str(serialize.normalize_number(value)) if kind == "number" else visible(value)
+    return str(serialize.normalize_number(value)) if kind == "number" else printable_on_page(value)
 
 
 def _fact_lines(name, told):
@@ -259,7 +259,7 @@ def _fact_lines(name, told):
 def _token_names(record):
     """The integration's labels for other_auth_info, position by position."""
     names = record.integration.token_names if record.integration_id else []
-    return [(str(position), visible(name)) for position, name in enumerate(names, 1)]
+    return [(str(position), printable_on_page(name)) for position, name in enumerate(names, 1)]
 
 
 def surrounding_fields(record, now):
@@ -281,7 +281,7 @@ def surrounding_fields(record, now):
     ):
         lines.append((label, wording.relative_time(moment, now), wording.format_datetime(moment)))
     lines.insert(7, (_("Code"), record.last_unhealthy_code, ""))
-    return [(label, visible(text), time) for label, text, time in lines if text]
+    return [(label, printable_on_page(text), time) for label, text, time in lines if text]
 
 
 def api_json(record):
@@ -298,7 +298,7 @@ def api_json(record):
     for naming in ("camel", "snake"):
         auth = serialize.auth_json(values, naming=naming)
         written = serialize.connection_json(values, auth, naming=naming)
-        texts.append((naming, visible(_indented(written))))  # an escape of JSON too
+        texts.append((naming, printable_on_page(_indented(written))))  # an escape of JSON too
     return texts
 
 
