@@ -31,14 +31,13 @@ class LatchkeyAdminSite(AdminSite):
         cleanup.delete_expired()
         context = dict(extra_context or {})
         if self.get_model_admin(ConnectionAuth).has_view_permission(request):
-            given = keep_only(request.GET, ConnectionFilter._fields)
-            place = ConnectionFilter(
-                *(given.get(name) or None for name in ConnectionFilter._fields)
+            params = keep_only(request.GET, ConnectionFilter._fields)
+            connection_filter = ConnectionFilter(
+                **{name: value for name, value in params.items() if value}
             )
-            # To the second, which makes for shorter links.
-            now = timezone.now().replace(microsecond=0)
-            context["dashboard"] = shown = dashboard.get_context(request.user, now, place)
-            context["nav_broken"] = shown["broken_anywhere"]
+            now = timezone.now().replace(microsecond=0)  # for shorter links
+            context["dashboard"] = dashboard.get_context(request.user, now, connection_filter)
+            context["nav_broken_count"] = context["dashboard"].broken_total
         return super().index(request, context)
 
     # Signing in and out and changing the password are allauth's: there is no other way in.
@@ -67,10 +66,10 @@ class LatchkeyAdminSite(AdminSite):
     def each_context(self, request):
         return {
             **super().each_context(request),
-            # Asked when it is shown: the dashboard knows it already.
-            "nav_broken": SimpleLazyObject(partial(_broken_count, request.user)),
-            "reads_audit": log.may_read(request.user),
-            "sees_keys": dashboard_keys.may_view(request.user),
+            # Counted when it is shown: the dashboard has its own count.
+            "nav_broken_count": SimpleLazyObject(partial(_broken_count, request.user)),
+            "can_view_audit": log.may_read(request.user),
+            "can_view_keys": dashboard_keys.may_view(request.user),
         }
 
 

@@ -133,7 +133,7 @@ def test_a_limited_user_counts_and_lists_the_same(crowd, client):
     with time_machine.travel(NOW, tick=False):
         page = client.get("/admin/")
         visible = ConnectionAuth.objects.visible_to(user).count()
-        assert page.context["dashboard"]["total"] == visible > 0
+        assert page.context["dashboard"].total == visible > 0
         for address, number in counted(page).items():
             assert client.get(f"/admin/{address}").context["cl"].queryset.count() == number
 
@@ -154,5 +154,5 @@ def test_the_page_can_be_narrowed_to_the_largest_places_and_the_present_one(clie
         for _ in range(number + 1)
     )
     shown = dashboard.get_context(User(is_superuser=True), NOW, ConnectionFilter("kind-00"))
-    names = [choice["name"] for choice in shown["place"]["integrations"]]
+    names = [choice.name for choice in shown.filters.integrations]
     assert names == ["All integrations", "kind-00", *kinds[10:]]

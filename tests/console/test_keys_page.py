@@ -43,7 +43,7 @@ def custodian(db, client):
 def see(client):
     page = client.get(PAGE)
     assert page.status_code == 200
-    return page.context, " ".join(page.content.decode().split())
+    return page.context["usage"], " ".join(page.content.decode().split())
 
 
 def rotate():
@@ -51,21 +51,21 @@ def rotate():
 
 
 def test_each_key_has_a_row_with_what_it_seals(keys, custodian):
-    context, text = see(custodian)
-    assert [key["name"] for key in context["keys"]] == ring.key_ids()
-    assert [key["count"] for key in context["keys"]] == [0, 2, 1]
+    usage, text = see(custodian)
+    assert [key.name for key in usage.keys] == ring.key_ids()
+    assert [key.count for key in usage.keys] == [0, 2, 1]
     assert "3 connections are still under an old key" in text
     assert "Run <code>manage.py rotate_keys</code>" in text
 
 
 def test_every_number_is_a_link_to_the_list_that_it_counts(keys, admin_client):
-    context, text = see(admin_client)
-    for number in (*context["keys"][1:], context["old"]):
-        listed = admin_client.get(LIST + number["query"]).context["cl"]
-        assert listed.result_count == number["count"]
-    assert f'<a href="{LIST}{context["keys"][1]["query"]}">2</a>' in text
+    usage, text = see(admin_client)
+    for number in (*usage.keys[1:], usage.old):
+        listed = admin_client.get(LIST + number.query).context["cl"]
+        assert listed.result_count == number.count
+    assert f'<a href="{LIST}{usage.keys[1].query}">2</a>' in text
     assert f"Key {ring.key_ids()[1]}" in (
-        admin_client.get(LIST + context["keys"][1]["query"]).content.decode()
+        admin_client.get(LIST + usage.keys[1].query).content.decode()
     )
 
 
@@ -81,12 +81,12 @@ def test_no_key_is_shown_and_nothing_opened(keys, custodian, monkeypatch):
 
 def test_after_a_rotation_all_is_under_the_newest(keys, admin_client):
     rotate()
-    context, text = see(admin_client)
-    assert [key["count"] for key in context["keys"]] == [3, 0, 0]
-    assert context["since"] is not None
+    usage, text = see(admin_client)
+    assert [key.count for key in usage.keys] == [3, 0, 0]
+    assert usage.since is not None
     assert "All connections are under the newest key" in text
     assert "rotate_keys --verify</code> whether the older ones can go" in text
-    assert "Last rotation" in text and context["rotation"].count >= 3
+    assert "Last rotation" in text and usage.rotation.count >= 3
     keys.FERNET_KEYS = [NEW]
     assert "Change it once a year" in see(admin_client)[1]
 
@@ -95,12 +95,12 @@ def test_a_key_that_was_taken_out_too_early_is_named_with_what_to_do(keys, custo
     _, old, oldest = ring.key_ids()
     StoredKey.objects.all().delete()
     keys.FERNET_KEYS = [NEW]
-    context, text = see(custodian)
-    assert context["missing"]["count"] == 3
-    assert context["missing_names"] == sorted([old, oldest])
+    usage, text = see(custodian)
+    assert usage.missing.count == 3
+    assert usage.missing_names == sorted([old, oldest])
     assert "3 connections need a key that is not there" in text
     assert "behind the newer ones" in text
-    listed = custodian.get(LIST + context["missing"]["query"])
+    listed = custodian.get(LIST + usage.missing.query)
     assert listed.context["cl"].result_count == 3
 
 
@@ -110,15 +110,15 @@ def test_the_newest_waits_for_a_rotation_though_nothing_is_sealed(db, settings, 
     make(name="nothing sealed")
     keyring.seal("x", "y")  # the first use of the keys
     settings.FERNET_KEYS = [NEW, OLD]
-    context, text = see(custodian)
-    assert context["since"] is None
+    usage, text = see(custodian)
+    assert usage.since is None
     assert "The newest key waits for a rotation" in text
 
 
 def test_who_is_limited_counts_own_connections_only(keys, custodian):
     UserScope.objects.create(user=User.objects.get(), environments=["EU"])
-    context, _ = see(custodian)
-    assert [key["count"] for key in context["keys"]] == [0, 0, 1]
+    usage, _ = see(custodian)
+    assert [key.count for key in usage.keys] == [0, 0, 1]
 
 
 @pytest.mark.parametrize(
@@ -135,8 +135,8 @@ def test_it_is_for_custodians_and_auditors_and_so_is_the_way_there(db, client, g
 def test_only_readers_of_the_audit_log_see_when_the_last_rotation_was(keys, custodian):
     rotate()
     assert AccessEvent.objects.filter(action="rotate").exists()
-    context, text = see(custodian)
-    assert context["rotation"] is None and "Last rotation" not in text
+    usage, text = see(custodian)
+    assert usage.rotation is None and "Last rotation" not in text
 
 
 def test_it_asks_seldom_however_many_keys_and_connections(keys, custodian):

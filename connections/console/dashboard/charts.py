@@ -1,6 +1,11 @@
-"""Pure: the bars of a chart, what they count and say, and where they and their marks stand."""
+"""The charts of the dashboard: what their bars count and say, and their geometry. No queries.
+
+Heights and y are pixels; x and width are a percentage such as "3.3333%", for an SVG without a
+viewBox.
+"""
 
 from bisect import bisect_left
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from itertools import groupby
 
@@ -9,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from connections.console import wording
-from connections.console.list_url import breaks_param, count_link
+from connections.console.list_url import LinkedCount, breaks_param, linked_count, list_url
 from connections.console.wording import percent
 from connections.expiry import deadlines
 from connections.records.counts import sum_by
@@ -17,11 +22,58 @@ from connections.records.counts import sum_by
 DAY_COUNT = 30
 MONTH_COUNT = 12
 
-# Pixels. The figure of a bar stands above it, so the plot has room at its top.
+# Pixels. The figure of a bar is above it, so the plot has room at its top.
 PLOT_HEIGHT = 120
 PLOT_TOP = 20
 CHART_HEIGHT = PLOT_TOP + PLOT_HEIGHT
 MIN_BAR_HEIGHT = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bar(LinkedCount):
+    """The connections that break within one step of a chart."""
+
+    label: str  # a whole sentence
+    bucket: str
+    start: datetime  # exclusive
+    end: datetime  # inclusive
+    name: str  # such as "Nov" or "24 Nov"
+    person: LinkedCount  # those that need a person
+    machine: LinkedCount  # those that a machine can renew
+    x: str
+    width: str
+    y: int
+    person_y: int
+    person_height: int
+    machine_y: int
+    machine_height: int
+    is_peak: bool  # its figure is shown even where room is scarce
+
+
+@dataclass(frozen=True, kw_only=True)
+class BucketSpan:
+    """Neighbouring bars of one bucket."""
+
+    bucket: str
+    x: str
+    width: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tick:
+    x: str
+    anchor: str  # of the text: start, middle or end
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    total: LinkedCount  # what the bars count
+    beyond: LinkedCount  # what breaks after the last bar
+    height: int  # of the plot with the room above it; the base line is there
+    bucket_spans: list[BucketSpan]
+    ticks: list[Tick]
+    bars: list[Bar]
 
 
 def day_edges(now):
@@ -41,59 +93,86 @@ def month_edges(now):
     return edges
 
 
-def daily_chart(cells, now, place):
-    """The chart of the next 30 days of a list of Cells (see dashboard.context)."""
-    return _build_chart(cells, now, place, day_edges(now), _day_name, _day_span, day_ticks)
+def daily_chart(groups, now, connection_filter):
+    """The next 30 times 24 hours. Its bars add up to the tiles day, week and month."""
+    ends = day_edges(now)
+    bars = _bars(groups, now, connection_filter, ends, _day_name, _day_span)
+    return _chart(groups, now, connection_filter, ends, bars, _day_ticks(bars))
 
 
-def monthly_chart(cells, now, place):
-    """The chart of this month, from now on, and the 11 after it, likewise."""
-    return _build_chart(cells, now, place, month_edges(now), _month_name, _month_span, month_ticks)
+def monthly_chart(groups, now, connection_filter):
+    """The rest of this calendar month in the current time zone, and the 11 months after it."""
+    ends = month_edges(now)
+    bars = _bars(groups, now, connection_filter, ends, _month_name, _month_span)
+    return _chart(groups, now, connection_filter, ends, bars, _month_ticks(bars))
 
 
-def _build_chart(cells, now, place, ends, name_of, span_of, ticks_of):
-    starts = [now, *ends[:-1]]
-    coming = [cell for cell in cells if cell.bucket not in ("broken", "no_end")]
-    steps = [[] for _ in ends]
-    after = 0
-    for cell in coming:
-        if cell.until is None or cell.until > ends[-1]:
-            after += cell.count
-        else:
-            steps[bisect_left(ends, cell.until)].append(cell)
-    bars = [
-        _bar(inside, now, place, start, end, name_of(end), span_of(start, end))
-        for inside, start, end in zip(steps, starts, ends, strict=True)
-    ]
-    _add_geometry(bars)
-    return {
-        "total": count_link(
-            place, sum(bar["count"] for bar in bars), breaks=breaks_param(now, ends[-1])
-        ),
-        "after": count_link(place, after, breaks=breaks_param(ends[-1])),
-        "height": CHART_HEIGHT,
-        "horizon": bucket_spans(bars),
-        "ticks": ticks_of(bars),
-        "bars": bars,
-    }
+def _chart(groups, now, connection_filter, ends, bars, ticks):
+    total = sum(bar.count for bar in bars)
+    coming = sum(group.count for group in groups if group.bucket not in ("broken", "no_end"))
+    return Chart(
+        total=linked_count(connection_filter, total, breaks=breaks_param(now, ends[-1])),
+        beyond=linked_count(connection_filter, coming - total, breaks=breaks_param(ends[-1])),
+        height=CHART_HEIGHT,
+        bucket_spans=_bucket_spans(bars),
+        ticks=ticks,
+        bars=bars,
+    )
 
 
-def _bar(cells, now, place, start, end, name, when):
-    breaks = breaks_param(start, end)
-    split = sum_by(cells, lambda cell: cell.renewable)
-    sizes = sum_by(sorted(cells, key=lambda cell: cell.until), lambda cell: cell.bucket)
-    person, machine = split[False], split[True]
-    return {
-        **count_link(place, person + machine, breaks=breaks),
-        "label": _bar_label(person, machine, when),
-        # The commonest bucket, the sooner of two; where nothing breaks, that of the end.
-        "bucket": max(sizes, key=sizes.get) if sizes else deadlines.bucket_of(end, now),
-        "start": start,
-        "end": end,
-        "name": name,
-        "person": count_link(place, person, breaks=breaks, renewable=0),
-        "machine": count_link(place, machine, breaks=breaks, renewable=1),
-    }
+def _bars(groups, now, connection_filter, ends, format_name, format_span):
+    steps = [[] for _end in ends]
+    for group in groups:
+        if group.bucket != "broken" and group.until is not None and group.until <= ends[-1]:
+            steps[bisect_left(ends, group.until)].append(group)
+    counts = [sum(group.count for group in step) for step in steps]
+    largest = max(counts) or 1
+    first = next((position for position, count in enumerate(counts) if count), None)
+    bars = []
+    for position, (step, start, end) in enumerate(
+        zip(steps, [now, *ends[:-1]], ends, strict=True)
+    ):
+        breaks = breaks_param(start, end)
+        by_renewable = sum_by(step, lambda group: group.renewable)
+        person, machine = by_renewable[False], by_renewable[True]
+        person_height, machine_height = (
+            _bar_height(count, largest) for count in (person, machine)
+        )
+        bars.append(
+            Bar(
+                count=counts[position],
+                url=list_url(connection_filter, breaks=breaks),
+                label=_bar_label(person, machine, format_span(start, end)),
+                bucket=_bar_bucket(step, end, now),
+                start=start,
+                end=end,
+                name=format_name(end),
+                person=linked_count(connection_filter, person, breaks=breaks, renewable=0),
+                machine=linked_count(connection_filter, machine, breaks=breaks, renewable=1),
+                x=percent(position * 100 / len(ends)),
+                width=percent(100 / len(ends)),
+                y=CHART_HEIGHT - person_height - machine_height,
+                person_y=CHART_HEIGHT - person_height,
+                person_height=person_height,
+                machine_y=CHART_HEIGHT - person_height - machine_height,
+                machine_height=machine_height,
+                is_peak=position == first or counts[position] == largest,
+            )
+        )
+    return bars
+
+
+def _bar_height(count, largest):
+    """Pixels for one part of a bar. None is too low to be seen, and both fit into the plot."""
+    if not count:
+        return 0
+    return max(MIN_BAR_HEIGHT, round(count / largest * (PLOT_HEIGHT - 2 * MIN_BAR_HEIGHT)))
+
+
+def _bar_bucket(groups, end, now):
+    """The commonest bucket, the sooner of two; where nothing breaks, that of the end."""
+    by_bucket = sum_by(sorted(groups, key=lambda group: group.until), lambda group: group.bucket)
+    return max(by_bucket, key=by_bucket.get) if by_bucket else deadlines.bucket_of(end, now)
 
 
 def _bar_label(person, machine, when):
@@ -130,51 +209,26 @@ def _month_span(start, end):
     return (_("in the rest of %s") if is_rest else _("in %s")) % month
 
 
-# Geometry
-
-
-def _add_geometry(bars):
-    """Add the geometry to the bars of a chart (see dashboard.context)."""
-    largest = max(bar["count"] for bar in bars) or 1
-    step = 100 / len(bars)
-    first = next((bar for bar in bars if bar["count"]), None)
-    for position, bar in enumerate(bars):
-        person, machine = (
-            _bar_height(bar[part]["count"], largest) for part in ("person", "machine")
-        )
-        bar.update(
-            x=percent(position * step),
-            width=percent(step),
-            y=CHART_HEIGHT - person - machine,
-            person_y=CHART_HEIGHT - person,
-            person_height=person,
-            machine_y=CHART_HEIGHT - person - machine,
-            machine_height=machine,
-            is_peak=bar is first or bar["count"] == largest,
-        )
-
-
-def bucket_spans(bars):
-    """Neighbouring bars of one bucket, as dicts `bucket`, `x`, `width` (stretches)."""
-    step, position, runs = 100 / len(bars), 0, []
-    for bucket, run in groupby(bar["bucket"] for bar in bars):
+def _bucket_spans(bars):
+    step, position, spans = 100 / len(bars), 0, []
+    for bucket, run in groupby(bar.bucket for bar in bars):
         length = len(list(run))
         x, width = percent(position * step), percent(length * step)
-        runs.append({"bucket": bucket, "x": x, "width": width})
+        spans.append(BucketSpan(bucket=bucket, x=x, width=width))
         position += length
-    return runs
+    return spans
 
 
-def day_ticks(bars):
-    """Marks for now and each week under bars of a day: dicts `x` (stretch), `anchor`, `text`."""
-    ticks = [{"x": "0%", "anchor": "start", "text": _("Now")}]
+def _day_ticks(bars):
+    """Marks for now and for each week."""
+    ticks = [Tick(x="0%", anchor="start", text=_("Now"))]
     for days in (7, 14, 21, len(bars)):
         ticks.append(
-            {
-                "x": percent(days * 100 / len(bars)),
-                "anchor": "end" if days == len(bars) else "middle",
-                "text": f"{_days_label(days)} · {bars[days - 1]['name']}",
-            }
+            Tick(
+                x=percent(days * 100 / len(bars)),
+                anchor="end" if days == len(bars) else "middle",
+                text=f"{_days_label(days)} · {bars[days - 1].name}",
+            )
         )
     return ticks
 
@@ -183,17 +237,10 @@ def _days_label(count):
     return _("%s d") % count
 
 
-def month_ticks(bars):
-    """A mark under each bar, in the same form."""
+def _month_ticks(bars):
+    """A mark under each bar."""
     step = 100 / len(bars)
     return [
-        {"x": percent((position + 0.5) * step), "anchor": "middle", "text": bar["name"]}
+        Tick(x=percent((position + 0.5) * step), anchor="middle", text=bar.name)
         for position, bar in enumerate(bars)
     ]
-
-
-def _bar_height(count, largest):
-    """Pixels for one part of a bar. What is there is seen, and both parts fit into the plot."""
-    if not count:
-        return 0
-    return max(MIN_BAR_HEIGHT, round(count / largest * (PLOT_HEIGHT - 2 * MIN_BAR_HEIGHT)))

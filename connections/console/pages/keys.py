@@ -14,5 +14,5 @@ def keys_page(request):
     """Names of keys and counts; keys themselves are on no page."""
     if not keys.may_view(request.user):
         raise PermissionDenied
-    context = context_for(request, _("Encryption keys"), **keys.get_context(request.user))
+    context = context_for(request, _("Encryption keys"), usage=keys.get_usage(request.user))
     return TemplateResponse(request, "connections/keys/keys.html", context)
