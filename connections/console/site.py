@@ -28,7 +28,7 @@ class LatchkeyAdminSite(AdminSite):
     empty_value_display = "\u2013"
 
     def index(self, request, extra_context=None):
-        cleanup.delete_expired()
+        cleanup.start_if_due()
         context = dict(extra_context or {})
         if self.get_model_admin(ConnectionAuth).has_view_permission(request):
             params = keep_only(request.GET, ConnectionFilter._fields)

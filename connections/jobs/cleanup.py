@@ -1,31 +1,79 @@
-"""Deletes what is past its time: the recycle bin, former versions, uploads, runs."""
+"""Deletes what has expired: records in the bin, former versions, uploads that nobody confirmed.
 
-from django.db.models import CharField, Value
-from django.utils import timezone
+The command `cleanup` does it; the dashboard starts that command where nobody else does. When
+exactly it happens makes no difference: no page shows or uses what has expired.
+"""
 
+from dataclasses import asdict, dataclass
+
+from django.core.cache import cache
+from django.db import transaction
+from django.db.models import Value
+
+from connections.jobs import runs
 from connections.lib.database import checkpoint_wal
-from connections.models import ConnectionAuth, FormerVersion, ImportRun
-from connections.records.recycle_bin import RETENTION, SYSTEM_USER, purge
+from connections.models import FormerVersion, ImportRun
+from connections.records import recycle_bin
+
+CLAIM = "cleanup"  # key in the cache: some process has started a cleanup
+CLAIM_TIMEOUT = 300  # seconds
 
 
-def delete_expired():
-    """Purge what was in the bin for a week, forget what was replaced as long ago, and uploads.
+@dataclass
+class CleanupResult:
+    purged: int  # records of the bin
+    former_versions: int
+    uploads: int
+    ended: int  # runs that were interrupted long ago
 
-    Nothing is written where there is nothing to do: a page that looks must not wait for one
-    that writes. Whether there is, is one query.
+    def as_json(self) -> dict[str, int]:
+        return asdict(self)
+
+
+def start_if_due() -> None:
+    """Start the command `cleanup` in the background where anything has expired.
+
+    One process in CLAIM_TIMEOUT does so. It reads before it writes, since on SQLite a page that
+    writes waits for an import under way.
     """
-    now = timezone.now()
-    records = ConnectionAuth.all_objects.filter(binned_at__lte=now - RETENTION)
-    replaced = FormerVersion.objects.filter(replaced_at__lte=now - FormerVersion.RETENTION)
-    kinds = {"runs": ImportRun.expired(), "records": records, "replaced": replaced}
-    first, *others = (
-        old.values_list(Value(kind, output_field=CharField())) for kind, old in kinds.items()
+    if not _has_expired() or cache.get(CLAIM) or not cache.add(CLAIM, True, CLAIM_TIMEOUT):
+        return
+    try:
+        runs.start_command("cleanup")
+    except runs.CannotStart:
+        pass  # the next visit tries again
+
+
+def delete_expired() -> CleanupResult:
+    """Delete what has expired, and end runs that were interrupted long ago."""
+    if not _has_expired():  # the usual case, for which nothing is locked
+        return CleanupResult(0, 0, 0, 0)
+    result = CleanupResult(
+        purged=recycle_bin.purge(recycle_bin.expired(), recycle_bin.SYSTEM_USER),
+        former_versions=FormerVersion.objects.expired().delete()[0],
+        uploads=_delete_expired_uploads(),
+        ended=sum(run.abandon() for run in ImportRun.all_kinds.silent()),
     )
-    due = {kind for (kind,) in first.union(*others)}
-    if "runs" in due:
-        ImportRun.delete_expired()
-    if "records" in due:
-        purge(records, SYSTEM_USER)
-    if "replaced" in due:
-        replaced.delete()
-        checkpoint_wal()
+    checkpoint_wal()
+    return result
+
+
+def _has_expired() -> bool:
+    first, *others = (
+        expired.values_list(Value(1))
+        for expired in (
+            recycle_bin.expired(),
+            FormerVersion.objects.expired(),
+            ImportRun.all_kinds.expired(),
+            ImportRun.all_kinds.silent(),
+        )
+    )
+    return first.union(*others).exists()
+
+
+@transaction.atomic
+def _delete_expired_uploads() -> int:
+    # Locked, so that nobody confirms one meanwhile.
+    ids = [run.pk for run in ImportRun.all_kinds.select_for_update().expired()]
+    ImportRun.all_kinds.filter(pk__in=ids).delete()
+    return len(ids)

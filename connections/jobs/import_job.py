@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from connections.accounts.permissions import import_permissions, reload_user
 from connections.import_export import importer
+from connections.jobs import cleanup
 from connections.jobs.chunks import ChunkSource
 from connections.jobs.runs import (
     Status,
@@ -85,6 +86,7 @@ def execute(pk, jobs=1):
     run = claim(ImportRun, pk)
     if run is None:
         return None
+    cleanup.delete_expired()  # an import would bring a record in the bin back
     report = ImportReport()
     progress = _Progress(run, report)
     try:
@@ -105,6 +107,7 @@ def execute(pk, jobs=1):
 
 def create_command_run(names):
     """A run for an import by the command, so that it can be undone."""
+    cleanup.delete_expired()  # as in execute()
     now = timezone.now()
     return ImportRun.objects.create(
         file_name=", ".join(names)[:255],

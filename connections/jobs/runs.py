@@ -25,7 +25,7 @@ class AlreadyRunning(Exception):
 
 
 class CannotStart(Exception):
-    """No process could be started for a run."""
+    """Neither a process nor a Celery worker could be given the work."""
 
 
 # Uploads
@@ -41,9 +41,10 @@ def start(run, options, by=None, **more):
     """
     now = timezone.now()
     this = ImportRun.all_kinds.filter(pk=run.pk)
+    waiting = this.unexpired().filter(status=Status.UPLOADED)
     try:
         with transaction.atomic():
-            claimed = this.filter(status=Status.UPLOADED).update(
+            claimed = waiting.update(
                 status=Status.RUNNING, options=options, started_at=now, heartbeat_at=now, **more
             )
     except IntegrityError:
@@ -101,22 +102,35 @@ def can_report_progress(run):
 
 
 def launch(run):
-    """Have a process of its own do the run: a thread would end with its worker of the server."""
-    try:
-        if settings.CELERY_BROKER_URL:
-            from celery import current_app  # loaded only here: no command needs Celery
+    """Have a Celery worker do a run, or a process of its own: a thread would end with the server's
+    worker. Raises CannotStart.
+    """
+    if not settings.CELERY_BROKER_URL:
+        start_command(run.COMMAND, "--run", str(run.pk))
+        return
+    from celery import current_app  # loaded only here: no command needs Celery
 
-            current_app.send_task(run.TASK, [str(run.pk)])
-            return
+    try:
+        current_app.send_task(run.TASK, [str(run.pk)])
+    except Exception as error:  # each of Celery's brokers has errors of its own
+        raise CannotStart from error
+
+
+def start_command(*arguments):
+    """Start `manage.py` with these arguments in a process that outlives the one of the server.
+
+    Raises CannotStart.
+    """
+    try:
         process = subprocess.Popen(  # noqa: S603  (nothing that a person typed)
-            [sys.executable, "manage.py", run.COMMAND, "--run", str(run.pk), *QUIET_ARGS],
+            [sys.executable, "manage.py", *arguments, *QUIET_ARGS],
             cwd=settings.BASE_DIR,
             start_new_session=True,
             stdin=subprocess.DEVNULL,
             # Its standard output is the server's own, which outlives this worker.
             stderr=subprocess.DEVNULL,
         )
-    except Exception as error:  # Celery's brokers each have errors of their own
+    except OSError as error:
         raise CannotStart from error
     Thread(target=process.wait, daemon=True).start()  # leave no zombie
 

@@ -117,7 +117,7 @@ def _undo_created(run, user, undone, last):
 @transaction.atomic
 def _undo_updated(run, user, undone, last):
     """Put back a batch of what the run changed. Returns the last id, None where there are none."""
-    waiting = FormerVersion.objects.filter(run=run, restored_at=None)
+    waiting = FormerVersion.objects.unexpired().filter(run=run, restored_at=None)
     if user:
         waiting = waiting.filter(record__in=_visible_records(user).values("pk"))
     if last:
@@ -143,7 +143,7 @@ def _undo_updated(run, user, undone, last):
 @transaction.atomic
 def _undo_column(run, user, undone, last):
     """Put back a batch of what a change of many has set. The last id, None without any."""
-    waiting = FormerVersion.objects.filter(run=run, restored_at=None)
+    waiting = FormerVersion.objects.unexpired().filter(run=run, restored_at=None)
     if user and scope_of(user).is_limited:
         waiting = waiting.filter(record__in=_visible_records(user).values("pk"))
     if last:
@@ -190,9 +190,8 @@ def _undo_binned(run, user, undone, last):
     at = run.options.get("binned_at")
     if at is None:
         return None
-    binned = (
-        _visible_records(user).binned().filter(binned_at=at, binned_by=run.user_id).order_by("pk")
-    )
+    binned = recycle_bin.restorable(_visible_records(user))
+    binned = binned.filter(binned_at=at, binned_by=run.user_id).order_by("pk")
     if last:
         binned = binned.filter(pk__gt=last)
     batch = list(binned.select_for_update(of=("self",)).defer_sealed()[:BATCH_SIZE])

@@ -19,6 +19,15 @@ AUTH_COLUMNS = (*schema.AUTH_FIELDS, "extra")
 SURROUNDING_COLUMNS = (*schema.CONNECTION_COLUMNS, *CREDENTIAL_DATES)
 
 
+class FormerVersionQuerySet(models.QuerySet):
+    def expired(self):
+        """Those that have been kept for FormerVersion.RETENTION."""
+        return self.filter(replaced_at__lte=timezone.now() - FormerVersion.RETENTION)
+
+    def unexpired(self):
+        return self.filter(replaced_at__gt=timezone.now() - FormerVersion.RETENTION)
+
+
 class FormerVersion(models.Model):
     """What a record held before a change (see replacing)."""
 
@@ -40,6 +49,8 @@ class FormerVersion(models.Model):
     # {"auth": {...}, "closed": {field: token that does not open}}.
     content = SealedJSONField()
     restored_at = models.DateTimeField(null=True)
+
+    objects = FormerVersionQuerySet.as_manager()
 
     class Meta:
         default_permissions = ()
@@ -114,8 +125,10 @@ def former_versions_of(record):
     that were given other values since. Opens nothing.
     """
     since, found = set(), []
-    kept = record.former_versions.select_related("replaced_by", "run").defer(
-        "content", "run__result"
+    kept = (
+        record.former_versions.unexpired()
+        .select_related("replaced_by", "run")
+        .defer("content", "run__result")
     )
     for held in kept.order_by("-version"):
         since |= set(held.fields)

@@ -24,6 +24,22 @@ class ImportRunQuerySet(models.QuerySet):
         """All of them; to who is limited only the own ones: others tell of what lies outside."""
         return self.filter(user=user) if scope_of(user).is_limited else self
 
+    def expired(self):
+        """The uploads that nobody confirmed within ImportRun.UPLOAD_RETENTION."""
+        return self.filter(self._is_expired())
+
+    def unexpired(self):
+        return self.exclude(self._is_expired())
+
+    def silent(self):
+        """Those under way of which nothing was heard for ImportRun.INTERRUPTED_RETENTION."""
+        since = timezone.now() - ImportRun.INTERRUPTED_RETENTION
+        return self.filter(status=ImportRun.Status.RUNNING, heartbeat_at__lte=since)
+
+    def _is_expired(self):
+        since = timezone.now() - ImportRun.UPLOAD_RETENTION
+        return Q(status=ImportRun.Status.UPLOADED, created_at__lte=since)
+
 
 class _KindManager(models.Manager.from_queryset(ImportRunQuerySet)):
     """The runs of the kind of the class."""
@@ -139,28 +155,6 @@ class ImportRun(models.Model):
     def status_label(self):
         told = {"waiting": _("Waiting"), "interrupted": _("Interrupted")}
         return told.get(self.state) or self.get_status_display()
-
-    @classmethod
-    def delete_expired(cls):
-        """Forget uploads that nobody confirmed within the hour; end what was interrupted long ago.
-
-        Nothing is written where there is nothing to do: a page that looks must not wait for one
-        that writes.
-        """
-        for run in cls.expired():
-            if run.status == cls.Status.UPLOADED:
-                run.delete()
-            else:
-                run.abandon()
-
-    @classmethod
-    def expired(cls):
-        """The uploads that nobody confirmed in time, and what was silent for a long one."""
-        now = timezone.now()
-        return cls.all_kinds.filter(
-            Q(status=cls.Status.UPLOADED, created_at__lte=now - cls.UPLOAD_RETENTION)
-            | Q(status=cls.Status.RUNNING, heartbeat_at__lte=now - cls.INTERRUPTED_RETENTION)
-        )
 
     def abandon(self):
         """End an interrupted run: what it stored stays, the upload is thrown away."""

@@ -33,9 +33,19 @@ def mark_binned(records, user, at):
     )
 
 
+def restorable(records):
+    """Those of a queryset that are in the bin, and not for longer than RETENTION."""
+    return records.filter(binned_at__gt=timezone.now() - RETENTION)
+
+
+def expired():
+    """The records that have been in the bin for RETENTION."""
+    return ConnectionAuth.all_objects.filter(binned_at__lte=timezone.now() - RETENTION)
+
+
 def mark_restored(records):
     """Take the records of a queryset out of the bin, and audit nothing. How many."""
-    return records.binned().update(
+    return restorable(records).update(
         binned_at=None, binned_by=None, updated_at=timezone.now(), version=F("version") + 1
     )
 

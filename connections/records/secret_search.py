@@ -103,7 +103,7 @@ def _line_ending_variants(secret):
 
 def former_versions(user=None):
     """What is kept of the records that a user may see (None: all)."""
-    return _for_visible_records(FormerVersion.objects, user)
+    return _for_visible_records(FormerVersion.objects.unexpired(), user)
 
 
 def _search_former_versions(spelled, user, found, jobs):

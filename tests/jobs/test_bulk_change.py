@@ -6,7 +6,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from connections.jobs import bulk_change
+from connections.jobs import bulk_change, cleanup
 from connections.models import AccessEvent, ChangeRun, ConnectionAuth, FormerVersion, ImportChunk
 from tests.support.change_runs import choose, confirm, counts, run_of, state
 from tests.support.helpers import SECRET, import_text, make, member_of
@@ -72,6 +72,8 @@ def test_a_preview_that_nobody_confirms_is_forgotten_within_the_hour(operator, t
     url = choose(operator, "pause")
     ChangeRun.objects.update(created_at=timezone.now() - timedelta(hours=1, seconds=1))
     assert operator.get(url).status_code == 404
+    assert not bulk_change.start(run_of(url))
+    cleanup.delete_expired()
     assert not ImportChunk.objects.exists()
 
 

@@ -10,6 +10,7 @@ from django.core.management import call_command
 from django.urls import reverse
 from django.utils import timezone
 
+from connections.jobs import cleanup
 from connections.models import AccessEvent, ConnectionAuth, FormerVersion
 from connections.records import recycle_bin
 from tests.support.helpers import SECRET, cast, export_text, make, member_of, prove_present
@@ -189,26 +190,24 @@ def test_many_at_once_are_one_entry_of_the_audit_log(monkeypatch):
     assert (event.action, event.count, event.user, event.record_id) == ("delete", 3, "ada", "")
 
 
-def test_what_is_purged_by_itself_is_nobody_s_deed(operator):
-    binned(binned_at=timezone.now() - recycle_bin.RETENTION)
-    operator.get(reverse("admin:index"))
-    event = AccessEvent.objects.get(action="purge")
-    assert (event.user, event.record_name) == ("automatic", "Acorn Ltd")
+def test_after_a_week_it_is_neither_shown_nor_restored(operator, custodian):
+    record = binned(binned_at=timezone.now() - recycle_bin.RETENTION)
+    assert "Acorn Ltd" not in operator.get(BIN).content.decode()
+    assert operator.post(bin_url(record, "restore")).status_code == 404
+    assert custodian.post(bin_url(record, "purge")).status_code == 404
+    assert not recycle_bin.restore(record)
+    assert ConnectionAuth.all_objects.binned().exists()
 
 
-def test_after_a_week_the_next_visit_purges(operator):
+def test_what_is_purged_by_itself_is_nobody_s_deed():
     now = timezone.now()
     binned(name="Old", binned_at=now - recycle_bin.RETENTION)
     binned(name="Newer", binned_at=now - recycle_bin.RETENTION + timedelta(minutes=1))
     make(name="In use")
-    operator.get(reverse("admin:index"))
+    cleanup.delete_expired()
     assert {*ConnectionAuth.all_objects.values_list("name", flat=True)} == {"Newer", "In use"}
-
-
-def test_after_a_week_cron_purges_too():
-    binned(binned_at=timezone.now() - recycle_bin.RETENTION)
-    call_command("check_expiry", stdout=StringIO())
-    assert not ConnectionAuth.all_objects.exists()
+    event = AccessEvent.objects.get(action="purge")
+    assert (event.user, event.record_name) == ("automatic", "Old")
 
 
 def test_purging_many_goes_by_batches(monkeypatch):
@@ -222,10 +221,11 @@ def test_purging_many_goes_by_batches(monkeypatch):
 
 LOOK_BEFORE_AND_AFTER = """
 import os
-from connections.records import recycle_bin, versions
-from connections.models import ConnectionAuth
+from connections.jobs import cleanup
+from connections.records import recycle_bin
+from connections.models import ConnectionAuth, former_version
 record = ConnectionAuth.objects.create(name="Acorn Ltd", access_token="synthetic-1")
-former = versions.build_former_version(record, ["access_token"])
+former = former_version.build_former_version(record, ["access_token"])
 former.replaced_at -= former.RETENTION
 former.save()
 token = TOKEN.encode()
@@ -246,7 +246,7 @@ recycle_bin.purge(ConnectionAuth.all_objects.all())
     ("token", "delete"),
     [
         ("record.access_token.token", PURGE),
-        ("former.content.token", "recycle_bin.throw_away_old()"),
+        ("former.content.token", "cleanup.delete_expired()"),
     ],
 )
 def test_nothing_of_what_was_purged_stays_in_the_files_of_sqlite(stores, token, delete):

@@ -7,6 +7,7 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 from django.utils import timezone
 
+from connections.jobs import cleanup
 from connections.jobs.chunks import store_upload
 from connections.models import (
     AccessEvent,
@@ -256,7 +257,10 @@ def test_after_a_week_it_is_forgotten(operator):
     record = full_record()
     edit(operator, record, access_token=NEW)
     FormerVersion.objects.update(replaced_at=timezone.now() - FormerVersion.RETENTION)
-    operator.get(page(record))
+    assert not former_version.former_versions_of(record)
+    assert "not kept any more" in put_back(operator, record, 1).content.decode()
+    assert ConnectionAuth.objects.get().access_token.reveal() == NEW
+    cleanup.delete_expired()
     assert not FormerVersion.objects.exists()
 
 

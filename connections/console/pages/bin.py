@@ -15,7 +15,6 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from connections.accounts.reauthentication import reauthentication_required
 from connections.console import wording
 from connections.console.pages import context_for
-from connections.jobs import cleanup
 from connections.models import ConnectionAuth
 from connections.records import recycle_bin
 
@@ -26,13 +25,12 @@ def _get_binned(user):
         ["connections.view_connectionauth", "connections.delete_connectionauth"]
     ):
         raise PermissionDenied
-    return ConnectionAuth.all_objects.visible_to(user).binned()
+    return recycle_bin.restorable(ConnectionAuth.all_objects.visible_to(user))
 
 
 @require_safe
 def bin_page(request):
     """What is in the bin: since when, by whom, and for how long still."""
-    cleanup.delete_expired()
     records = _get_binned(request.user).defer_sealed().select_related("binned_by", "integration")
     page = Paginator(records.order_by("-binned_at", "pk"), 50).get_page(request.GET.get("page"))
     now = timezone.now()

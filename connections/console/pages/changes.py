@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from connections.accounts.sessions import does_not_extend_session
 from connections.console import wording
 from connections.console.pages import context_for
-from connections.jobs import bulk_change, cleanup, runs, undo
+from connections.jobs import bulk_change, runs, undo
 from connections.models import ChangeRun, ConnectionAuth, Integration
 from connections.models.runs import action_of, title_of
 
@@ -35,7 +35,6 @@ class IntegrationForm(forms.Form):
 
 def prepare(request, action, records):
     """What an action of the list answers: the page that says what it would do."""
-    cleanup.delete_expired()
     return redirect(
         "admin:connections_change_run", bulk_change.prepare(request.user, action, records).pk
     )
@@ -45,7 +44,7 @@ def _get_own_run(request, pk):
     """A change of who asks; others are not there."""
     if not request.user.has_perm("connections.view_connectionauth"):
         raise PermissionDenied
-    run = get_object_or_404(ChangeRun.objects.filter(user=request.user), pk=pk)
+    run = get_object_or_404(ChangeRun.objects.unexpired().filter(user=request.user), pk=pk)
     run.user = request.user
     if not request.user.has_perm(action_of(run).permission):
         raise PermissionDenied
@@ -55,7 +54,6 @@ def _get_own_run(request, pk):
 @require_http_methods(["GET", "POST"])
 def change_run(request, pk):
     """Check what would happen, confirm, watch it, see what happened, undo it."""
-    cleanup.delete_expired()
     run = _get_own_run(request, pk)
     if request.method == "POST":
         return _handle_post(request, run)
@@ -184,7 +182,6 @@ def history(request):
     """Who changed many at once, when, and with which result."""
     if not request.user.has_perm("connections.view_connectionauth"):
         raise PermissionDenied
-    cleanup.delete_expired()
     begun = ChangeRun.objects.visible_to(request.user).exclude(status=Status.UPLOADED)
     begun = begun.select_related("user").order_by("-started_at", "pk")
     page = Paginator(begun, 50).get_page(request.GET.get("page"))

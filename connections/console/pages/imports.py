@@ -24,7 +24,7 @@ from connections.console.labels import CONFLICT_POLICIES, STATUS_LABELS
 from connections.console.pages import context_for
 from connections.console.uploads import MAX_UPLOAD
 from connections.import_export import importer
-from connections.jobs import chunks, cleanup, import_job, runs, undo
+from connections.jobs import chunks, import_job, runs, undo
 from connections.json_format.issues import Issue
 from connections.models import ImportRun, Integration
 
@@ -46,7 +46,6 @@ def require_import_permission(user):
 def import_page(request):
     """Choose a file or paste JSON; what comes in is sealed at once."""
     require_import_permission(request.user)
-    cleanup.delete_expired()
     form = UploadForm(request.POST or None, request.FILES or None)
     if request.method == "POST" and form.is_valid():
         return redirect(
@@ -67,7 +66,9 @@ def get_own_run(request, pk):
     """A run of who asks, or one of the command line that has ended."""
     require_import_permission(request.user)
     run = get_object_or_404(
-        ImportRun.objects.visible_to(request.user), Q(user=request.user) | Q(user=None), pk=pk
+        ImportRun.objects.unexpired().visible_to(request.user),
+        Q(user=request.user) | Q(user=None),
+        pk=pk,
     )
     if run.user_id is None and run.abandon():  # it was killed; what it stored can be undone
         run.refresh_from_db()
@@ -98,7 +99,6 @@ def build_options(data, user, **more):
 @require_http_methods(["GET", "POST"])
 def import_run(request, pk):
     """Check what would happen, confirm, watch it, and see what happened."""
-    cleanup.delete_expired()
     run = get_own_run(request, pk)
     if run.finished_at:
         return _undo(request, run) if "undo" in request.POST else _import_done(request, run)
@@ -296,7 +296,6 @@ def import_progress(request, pk):
 def import_history(request):
     """Who imported what, when, and with which result."""
     require_import_permission(request.user)
-    cleanup.delete_expired()
     confirmed = (
         ImportRun.objects.visible_to(request.user)
         .exclude(status=ImportRun.Status.UPLOADED)

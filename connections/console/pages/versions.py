@@ -12,7 +12,6 @@ from django.views.decorators.http import require_http_methods
 from connections.console import wording
 from connections.console.pages import context_for
 from connections.encryption.ring import SealError
-from connections.jobs import cleanup
 from connections.json_format.schema import json_name
 from connections.models import ConnectionAuth, FormerVersion, former_version
 from connections.records import versions as records_versions
@@ -28,7 +27,6 @@ def versions(request, pk):
         if not may_change:
             raise PermissionDenied
         return _restore_version(request, pk)
-    cleanup.delete_expired()
     record = get_object_or_404(
         ConnectionAuth.objects.visible_to(request.user).defer_sealed(), pk=pk
     )
@@ -54,9 +52,8 @@ def _restore_version(request, pk):
             visible = ConnectionAuth.objects.visible_to(request.user)
             record = get_object_or_404(visible.select_for_update(), pk=pk)
             wanted = request.POST.get("held", "")
-            held = next(
-                (held for held in record.former_versions.all() if str(held.pk) == wanted), None
-            )
+            kept = record.former_versions.unexpired()
+            held = next((held for held in kept if str(held.pk) == wanted), None)
             if held is None:
                 messages.error(request, _("That version is not kept any more."))
                 return here

@@ -5,14 +5,11 @@ import json
 import re
 import sys
 from argparse import ArgumentTypeError
-from contextlib import suppress
 from datetime import timedelta
 
-from django.db import DatabaseError
 from django.utils import timezone
 
 from connections.expiry import deadlines
-from connections.jobs import cleanup
 from connections.json_format.dates import iso
 from connections.lib.text import csv_cell, printable
 from connections.management.base import LatchkeyCommand
@@ -68,8 +65,6 @@ class Command(LatchkeyCommand):
             None if summary else [_row(found, now) for found in breaking.values(*STORED_COLUMNS)]
         )
         PRINTERS[format](self.stdout, now, counts, records)
-        with suppress(DatabaseError):  # housekeeping, which must not change the answer
-            cleanup.delete_expired()
         code = 2 if counts["broken"] else 1 if breaking.exists() else 0
         if code:
             sys.exit(code)
