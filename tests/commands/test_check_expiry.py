@@ -8,7 +8,6 @@ from io import StringIO
 
 import pytest
 import time_machine
-from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -16,7 +15,7 @@ from django.utils import timezone
 
 from connections.encryption import ring, stored_keys
 from connections.management.commands.check_expiry import Command
-from connections.models import SEALED_COLUMNS, ConnectionAuth, ImportRun
+from connections.models import SEALED_COLUMNS, ConnectionAuth
 from tests.support.helpers import NOW, SECRET, cast, make
 from tests.support.installation import Installation
 
@@ -280,12 +279,3 @@ def test_no_secret_is_loaded_or_printed():
             assert SECRET not in check(f"--format={format}")[0]
     for query in queries.captured_queries:
         assert not [name for name in SEALED_COLUMNS if f'"{name}"' in query["sql"]]
-
-
-def test_it_throws_away_uploads_that_nobody_confirmed():
-    user = User.objects.create(username="ada")
-    for hours in (0, 2):
-        created = NOW - timedelta(hours=hours)
-        ImportRun.objects.create(user=user, size=1, file_name=f"{hours}", created_at=created)
-    check()
-    assert [run.file_name for run in ImportRun.objects.all()] == ["0"]
