@@ -1,13 +1,26 @@
-"""What became of one connection: who did what to it, to which fields, and why. Never a value.
+"""What happened to one connection: who did what to it, to which fields, and why. Never a value.
 
-The audit log has what people and commands did to it by name. Imports and changes of many have one
-entry there for all: what they made of a record its former versions tell, as long as they are kept.
+The audit log names what people and commands did to it. An import and a bulk change have one entry
+there for all of their records: what they did to one is known from its former versions, as long as
+those are kept.
 """
 
+from collections import namedtuple
+from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
-from django.db.models import Exists, JSONField, OuterRef, Q, Subquery, Value
+from django.db.models import (
+    CharField,
+    Exists,
+    JSONField,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    TextField,
+    Value,
+)
 from django.utils.translation import gettext as _
 
 from connections.json_format.schema import json_name
@@ -31,6 +44,7 @@ ICONS = {
     "refresh": "rotate-cw",
     "import": "file-down",
 }
+DEFAULT_ICON, BULK_CHANGE_ICON = "scroll-text", "sliders-horizontal"
 
 
 class HistoryEntry(NamedTuple):
@@ -40,60 +54,120 @@ class HistoryEntry(NamedTuple):
     icon: str
     what: str
     who: str
-    fields: list
+    fields: list[str]
     why: str
     result: str = ""
 
 
-def queryset(record):
-    """A queryset of what entries() takes, newest first: to be counted and cut into pages."""
-    pk = record.pk
-    logged = AccessEvent.objects.filter(record_id=str(pk))
-    # Of changes of a few the audit log tells by name.
-    by_run = Q(run__kind=ImportRun.KIND) | Q(run__total__gt=recycle_bin.MAX_LOGGED_BY_NAME)
-    replaced = FormerVersion.objects.filter(by_run, record=pk)
-    made = ConnectionAuth.all_objects.filter(~Exists(logged.filter(action="add")), pk=pk)
-    run = ImportRun.objects.filter(pk=OuterRef("made_by_run"))
-    done, nothing = Value("done"), Value(None, JSONField())
-    return (
-        logged.values_list("at", "id", "action", "result", "user", "fields", "reason", nothing)
-        .union(
-            replaced.values_list(
-                *("replaced_at", "version", "run__kind", done, "replaced_by__username", "fields"),
-                *("run__file_name", "run__options"),
-            ),
-            made.values_list(
-                *("created_at", "version", Value(ImportRun.KIND), done),
-                *(Subquery(run.values("user__username")), nothing),
-                *(Subquery(run.values("file_name")), nothing),
-            ),
-            all=True,
-        )
-        .order_by("-at", "-id")
-    )
+def queryset(record: ConnectionAuth) -> QuerySet:
+    """The rows that entries() takes, newest first: to be counted and cut into pages."""
+    logged, *others = (rows(record) for rows, _entry in SOURCES.values())
+    # A union is ordered by the names of its first part.
+    return logged.union(*others, all=True).order_by("-at", "-id")
 
 
-def entries(found):
-    """The list of Entry for some of rows(), in their order."""
-    return [_entry(*row) for row in found]
+def entries(rows: Iterable[tuple]) -> list[HistoryEntry]:
+    """Some rows of queryset() as entries, in their order."""
+    return [SOURCES[row.source][1](row) for row in map(_Row._make, rows)]
 
 
-def _entry(at, _number, action, result, user, fields, why, options):
-    what, icon = AccessEvent.ACTIONS[action], ICONS.get(action, "scroll-text")
-    if action == ImportRun.KIND:
-        what = _("Changed by an import")
-        if fields is None:  # nothing was changed: that is how it came
-            what = _("Added by an import") if why else _("Added")
-        why = _("File: %s") % why if why else ""
-    elif options:
-        what, icon = _("Changed with many others"), "sliders-horizontal"
-        why = runs.title_of(ChangeRun(options=options))
+# The columns of the union. Those in the second line are set for what the audit log has, those in
+# the third for what a run did; `number` orders what happened in one moment.
+_Row = namedtuple(
+    "_Row",
+    "source at number user fields action result reason run_kind run_options file_name",
+)
+NULLS = {
+    "action": Value(None, CharField()),
+    "result": Value(None, CharField()),
+    "reason": Value(None, TextField()),
+    "fields": Value(None, JSONField()),
+    "run_kind": Value(None, CharField()),
+    "run_options": Value(None, JSONField()),
+    "file_name": Value(None, CharField()),
+}
+
+
+def _select(queryset, source, **columns):
+    """The rows of a source: a column is the name of a field or an expression, or else null."""
+    columns = {**NULLS, "source": Value(source), **columns}
+    return queryset.values_list(*(columns[name] for name in _Row._fields))
+
+
+def _logged_rows(record):
+    """What the audit log has of it by name."""
+    same = ("at", "user", "fields", "action", "result", "reason")
+    logged = AccessEvent.objects.filter(record_id=str(record.pk))
+    return _select(logged, "log", number="id", **{name: name for name in same})
+
+
+def _logged_entry(row):
     return HistoryEntry(
-        at,
-        icon,
-        what,
-        user or "",
-        [json_name(name) for name in fields or ()],
-        why,
-        "" if result == "done" else AccessEvent.RESULTS[result],
+        row.at,
+        ICONS.get(row.action, DEFAULT_ICON),
+        str(AccessEvent.ACTIONS[row.action]),
+        row.user,
+        _json_names(row),
+        row.reason,
+        "" if row.result == "done" else str(AccessEvent.RESULTS[row.result]),
     )
+
+
+def _replaced_rows(record):
+    """What imports and bulk changes replaced; a change of a few is in the audit log by name."""
+    is_by_run = Q(run__kind=ImportRun.KIND) | Q(run__total__gt=recycle_bin.MAX_LOGGED_BY_NAME)
+    return _select(
+        FormerVersion.objects.filter(is_by_run, record=record.pk),
+        "version",
+        at="replaced_at",
+        number="version",
+        user="replaced_by__username",
+        fields="fields",
+        run_kind="run__kind",
+        run_options="run__options",
+        file_name="run__file_name",
+    )
+
+
+def _replaced_entry(row):
+    if row.run_kind == ImportRun.KIND:
+        icon, what, why = ICONS["import"], _("Changed by an import"), _file_text(row)
+    else:
+        icon, what = BULK_CHANGE_ICON, _("Changed with many others")
+        why = runs.title_of(ChangeRun(options=row.run_options))
+    return HistoryEntry(row.at, icon, what, row.user or "", _json_names(row), why)
+
+
+def _creation_rows(record):
+    """How it came, where the audit log does not have that by name."""
+    is_logged = Exists(AccessEvent.objects.filter(record_id=str(record.pk), action="add"))
+    run = ImportRun.objects.filter(pk=OuterRef("made_by_run"))
+    return _select(
+        ConnectionAuth.all_objects.filter(~is_logged, pk=record.pk),
+        "record",
+        at="created_at",
+        number="version",
+        user=Subquery(run.values("user__username")),
+        file_name=Subquery(run.values("file_name")),
+    )
+
+
+def _creation_entry(row):
+    what = _("Added by an import") if row.file_name else _("Added")
+    return HistoryEntry(row.at, ICONS["import"], what, row.user or "", [], _file_text(row))
+
+
+def _file_text(row):
+    return _("File: %s") % row.file_name if row.file_name else ""
+
+
+def _json_names(row):
+    return [json_name(name) for name in row.fields]
+
+
+# Where entries come from: what selects the rows, what makes an entry of one.
+SOURCES = {
+    "log": (_logged_rows, _logged_entry),
+    "version": (_replaced_rows, _replaced_entry),
+    "record": (_creation_rows, _creation_entry),
+}
