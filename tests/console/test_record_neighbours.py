@@ -76,20 +76,25 @@ ORDERS = ["", "o=1", "o=-1", "o=2", "o=-2", "o=3.2", "o=-3.2", "o=4", "o=-5.2", 
 
 
 @pytest.mark.parametrize("query", ORDERS)
-def test_next_walks_through_the_list_in_its_order(client, many, query):
+def test_previous_and_next_are_the_rows_beside_it_in_the_order_of_the_list(client, many, query):
     ids = listed(client, query)
     assert len(ids) == 12
-    assert walk(client, query) == ids
+    links = [None, *(url(pk, query) for pk in ids), None]
+    for place in (0, 6, 11):
+        assert beside(client, ids[place], query) == (links[place], links[place + 2])
 
-
-@pytest.mark.parametrize("query", ORDERS)
-def test_previous_is_the_same_way_back(client, many, query):
     rows = narrow(ConnectionAuth.objects.all(), QueryDict(query))
-    ids = [record.pk for record in rows]
-    places = [neighbours.find(rows, record) for record in rows]
-    assert [place.before for place in places] == [None, *ids[:-1]]
-    assert [place.after for place in places] == [*ids[1:], None]
+    records = list(rows)
+    assert [str(record.pk) for record in records] == ids
+    places = [neighbours.find(rows, record) for record in records]
+    pks = [record.pk for record in records]
+    assert [place.before for place in places] == [None, *pks[:-1]]
+    assert [place.after for place in places] == [*pks[1:], None]
     assert [(place.number, place.total) for place in places] == [(n, 12) for n in range(1, 13)]
+
+
+def test_next_walks_through_the_list(client, many):
+    assert walk(client, "o=-7.3") == listed(client, "o=-7.3")
 
 
 def test_only_what_the_filter_and_the_search_let_through(client, many):
