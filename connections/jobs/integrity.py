@@ -28,7 +28,6 @@ from connections.models import (
     FormerVersion,
     Integration,
     SecretFingerprint,
-    former_version,
 )
 
 CHUNK_SIZE = 500  # records that are checked at a time
@@ -155,7 +154,7 @@ def _unreadable_code(sealed):
 def _former_version_fault(held):
     """What is wrong with a former version (a FormerVersion): a code, or None."""
     try:
-        former_version.open_content(held)
+        held.open_content()
     except MisplacedError:
         return "misplaced"
     except SealError:

@@ -21,7 +21,6 @@ from connections.models import (
     FormerVersion,
     ImportRun,
     Integration,
-    former_version,
     runs,
     scope_of,
 )
@@ -160,7 +159,7 @@ def _undo_column(run, user, undone, last):
         held = kept[record.pk][0]
         place = {n: getattr(record, n) for n in ("integration_id", "environment")}
         try:
-            place[column] = former[record] = former_version.open_content(held)["around"][column]
+            place[column] = former[record] = held.open_content()["around"][column]
         except SealError:
             former.pop(record, None)
         is_in_reach = not user or scope_of(user).includes(
@@ -220,8 +219,8 @@ def _visible_records(user):
 def _restore_version(held, record, user):
     try:
         with transaction.atomic():
-            versions.restore_version(held, record, user=user, is_undo=True)
-            if former_version.open_content(held)["was_binned"]:
+            versions.restore_locked(record, held, user=user, is_undo=True)
+            if held.open_content()["was_binned"]:
                 recycle_bin.move(ConnectionAuth.objects.filter(pk=record.pk), user)
     except (SealError, IntegrityError, versions.OutOfScope):
         return False

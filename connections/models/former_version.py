@@ -1,7 +1,10 @@
-"""Auth objects that were replaced, and can be put back for a while."""
+"""What changes replaced, kept sealed for a while so that it can be restored."""
 
 import json
+from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.db import models
@@ -29,7 +32,7 @@ class FormerVersionQuerySet(models.QuerySet):
 
 
 class FormerVersion(models.Model):
-    """What a record held before a change (see replacing)."""
+    """What a record held before a change (see records.versions)."""
 
     RETENTION = timedelta(days=7)
 
@@ -37,16 +40,16 @@ class FormerVersion(models.Model):
     record = models.ForeignKey(
         ConnectionAuth, on_delete=models.CASCADE, related_name="former_versions"
     )
-    version = models.PositiveIntegerField()  # the record's, which held this
+    version = models.PositiveIntegerField()  # of the record, when it held this
     replaced_at = models.DateTimeField(default=timezone.now, db_index=True)
     replaced_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
     )
     run = models.ForeignKey(ImportRun, on_delete=models.SET_NULL, null=True, related_name="+")
-    # The attributes that the change gave other values: names, never a value.
+    # Names of the attributes that the change gave other values; never a value.
     fields = models.JSONField()
-    # {"record": its id, "around": {...}, "was_binned": bool} and, where the auth object changed,
-    # {"auth": {...}, "closed": {field: token that does not open}}.
+    # {"record": its id, "around": {surrounding column: value}, "was_binned": bool} and, where the
+    # auth object changed, {"auth": {field: value}, "closed": {field: token that does not open}}.
     content = SealedJSONField()
     restored_at = models.DateTimeField(null=True)
 
@@ -55,12 +58,32 @@ class FormerVersion(models.Model):
     class Meta:
         default_permissions = ()
 
+    @property
+    def holds_auth(self) -> bool:
+        """Whether it holds the auth object, which is kept only where the change was one of it."""
+        return _includes_auth(self.fields)
 
-def build_former_version(record, fields, auth=None, *, by=None, run=None):
+    def open_content(self) -> dict[str, Any]:
+        """The content, opened. Raises SealError, also where it is that of another record."""
+        content = self.content.reveal()
+        if content.get("record") != str(self.record_id):
+            raise ring.MisplacedError("This former version is of another record.")
+        return content
+
+
+def build_former_version(
+    record: ConnectionAuth,
+    fields: Iterable[str],
+    auth: dict[str, Any] | None = None,
+    *,
+    by: int | None = None,
+    run: UUID | None = None,
+) -> FormerVersion:
     """What a record holds before a change, as a FormerVersion that is not stored yet.
 
-    `fields` names the attributes about to change, `auth` is what open_auth() gave (opened here if
-    it is needed and not given), `by` and `run` are the ids of the user and the import.
+    `fields` names the attributes about to change. `auth` is the auth object that open_auth()
+    returned; it is opened here where it is needed and not given. `by` and `run` are the ids of
+    the user and of the run.
     """
     names = {ConnectionAuth._meta.get_field(name).attname for name in fields}
     names -= CREDENTIAL_DATES.keys()
@@ -69,7 +92,7 @@ def build_former_version(record, fields, auth=None, *, by=None, run=None):
         "around": {name: _serialize(getattr(record, name)) for name in SURROUNDING_COLUMNS},
         "was_binned": record.binned_at is not None,
     }
-    if _touches_auth(names):
+    if _includes_auth(names):
         auth = record.open_auth()[0] if auth is None else auth
         content["auth"] = {n: _serialize(v) for n, v in auth.items() if not isinstance(v, Sealed)}
         # What does not open may do so again with another key.
@@ -84,19 +107,11 @@ def build_former_version(record, fields, auth=None, *, by=None, run=None):
     )
 
 
-def open_content(held):
-    """What a FormerVersion holds, opened. Raises SealError: also where it is another record's."""
-    content = held.content.reveal()
-    if content.get("record") != str(held.record_id):
-        raise ring.MisplacedError("This former version is of another record.")
-    return content
+def reseal_unreadable(text: str, record: str) -> tuple[str, list[str]]:
+    """Reseal, within the JSON text of a `content`, the tokens that did not open then and do now.
 
-
-def reseal_unreadable(text, record):
-    """Seal anew, within the JSON text of a `content`, what did not open then and does now.
-
-    `record` is the record's id. Returns the text, the same where nothing is new, and the names of
-    the values that still don't open.
+    `record` is the id of the record. Returns the text, changed or not, and the names of the
+    fields whose tokens still do not open.
     """
     content = json.loads(text)
     newest, new, closed = ring.key_ids()[0], {}, []
@@ -112,7 +127,7 @@ def reseal_unreadable(text, record):
     return text, closed
 
 
-def _touches_auth(names):
+def _includes_auth(names):
     return not {*AUTH_COLUMNS}.isdisjoint(names)
 
 
@@ -120,17 +135,17 @@ def _serialize(value):
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def former_versions_of(record):
-    """What is kept of a record, newest first: pairs of a FormerVersion and the names of attributes
-    that were given other values since. Opens nothing.
+def former_versions_of(record: ConnectionAuth) -> list[tuple[FormerVersion, list[str]]]:
+    """The former versions of a record, newest first, each with the names of the attributes that
+    were given other values since. Opens nothing.
     """
     since, found = set(), []
-    kept = (
+    former_versions = (
         record.former_versions.unexpired()
         .select_related("replaced_by", "run")
         .defer("content", "run__result")
     )
-    for held in kept.order_by("-version"):
-        since |= set(held.fields)
-        found.append((held, sorted(since)))
+    for former in former_versions.order_by("-version"):
+        since |= set(former.fields)
+        found.append((former, sorted(since)))
     return found

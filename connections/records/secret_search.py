@@ -16,7 +16,7 @@ from connections.encryption.ring import SealError
 from connections.json_format import schema
 from connections.json_format.values import MAX_TEXT
 from connections.lib import database, processes
-from connections.models import ConnectionAuth, FormerVersion, SecretFingerprint, former_version
+from connections.models import ConnectionAuth, FormerVersion, SecretFingerprint
 
 MAX_SECRET_BYTES = MAX_TEXT  # bytes: no stored text is longer
 
@@ -136,7 +136,7 @@ class _FormerVersionSearcher:
         places, unopened = [], 0
         for held in database.filter_id_range(self.kept, *ids):
             try:
-                content = former_version.open_content(held)
+                content = held.open_content()
             except SealError:
                 unopened += 1
                 continue

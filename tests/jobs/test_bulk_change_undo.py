@@ -82,7 +82,7 @@ def test_a_single_one_is_put_back_by_its_former_versions(operator, three):
     versions = reverse("admin:connections_connectionauth_versions", args=[three["b"].pk])
     assert "Change of many" in operator.get(versions).content.decode()
     held = FormerVersion.objects.get(record=three["b"])
-    operator.post(versions, {"held": str(held.pk), "version": "2"})
+    operator.post(versions, {"former_version": str(held.pk), "version": "2"})
     assert state(three["b"])[1] is None
 
 

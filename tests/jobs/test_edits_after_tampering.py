@@ -56,7 +56,7 @@ def test_putting_a_former_version_back_vouches_for_no_endpoint():
     client, record = member_of("Operator"), make(name="A", key="k", connection_id="c1")
     save(client, record, environment="Test")
     ConnectionAuth.objects.update(refresh_url=EVIL)
-    posted = {"held": record.former_versions.get().pk, "version": 2}
+    posted = {"former_version": record.former_versions.get().pk, "version": 2}
     assert client.post(page(record, "versions"), posted).status_code == 302
     assert ConnectionAuth.objects.get().environment is None
     assert codes() == ["content_changed"]

@@ -219,7 +219,7 @@ def test_a_former_version_is_checked_too(records):
     assert (str(records[2].pk), "former version 1", "misplaced") in found()
     with pytest.raises(ring.SealError):
         other.refresh_from_db()
-        versions.restore_version(other, records[2], user=None)
+        versions.restore_locked(records[2], other, user=None)
 
 
 def test_it_says_so_where_the_key_of_the_digests_does_not_open(records):

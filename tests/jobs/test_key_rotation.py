@@ -313,7 +313,7 @@ def test_what_is_closed_inside_a_former_version_is_rotated_once_its_key_is_back(
     former.refresh_from_db()
     record = ConnectionAuth.objects.get(connection_id="conn-1")
     with transaction.atomic():
-        versions.restore_version(former, record, user=None)
+        versions.restore_locked(record, former, user=None)
     assert ConnectionAuth.objects.get(pk=record.pk).token.reveal() == "synth-missing"
 
 

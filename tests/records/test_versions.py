@@ -53,7 +53,7 @@ def edit(client, record, **data):
 def put_back(client, record, number, version=None):
     held = FormerVersion.objects.get(record=record, version=number)
     record.refresh_from_db(fields=["version"])
-    data = {"held": held.pk, "version": version or record.version}
+    data = {"former_version": held.pk, "version": version or record.version}
     return client.post(page(record), data, follow=True)
 
 
@@ -187,7 +187,7 @@ def test_what_is_kept_of_another_record_is_not_put_back_here(operator):
     record, other = full_record(), make(name="Other", key=SECRET)
     edit(operator, other, key=NEW)
     held = FormerVersion.objects.get(record=other)
-    said = operator.post(page(record), {"held": held.pk, "version": 1}, follow=True)
+    said = operator.post(page(record), {"former_version": held.pk, "version": 1}, follow=True)
     assert "not kept any more" in said.content.decode()
     other.refresh_from_db()
     assert other.key.reveal() == NEW

@@ -142,7 +142,7 @@ def test_pages_in_their_other_states(reader, monkeypatch):
     reader.get(reverse("admin:connections_connectionauth_history", args=[record.pk]))
     versions = reverse("admin:connections_connectionauth_versions", args=[record.pk])
     reader.get(versions)
-    reader.post(versions, {"held": "0"})
+    reader.post(versions, {"former_version": "0"})
     reader.post(
         reverse("admin:connections_integration_change", args=[objects["integration"]]),
         {"type": "hubspot", "token_url": "ftp://x"},

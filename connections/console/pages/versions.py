@@ -1,8 +1,11 @@
-"""What a connection held before the changes of the last days: names of fields, and a way back."""
+"""The former versions of a connection: which fields were replaced, and restoring one."""
+
+from uuid import UUID
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
+from django.http import Http404
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.utils.html import format_html
@@ -13,13 +16,13 @@ from connections.console import wording
 from connections.console.pages import context_for
 from connections.encryption.ring import SealError
 from connections.json_format.schema import json_name
-from connections.models import ConnectionAuth, FormerVersion, former_version
+from connections.models import ConnectionAuth, FormerVersion, VersionConflict, former_version
 from connections.records import versions as records_versions
 
 
 @require_http_methods(["GET", "POST"])
 def versions(request, pk):
-    """GET lists what is kept of a record, POST puts one of it back."""
+    """GET lists the former versions of a record, POST restores one of them."""
     if not request.user.has_perm("connections.view_connectionauth"):
         raise PermissionDenied
     may_change = request.user.has_perm("connections.change_connectionauth")
@@ -31,8 +34,8 @@ def versions(request, pk):
         ConnectionAuth.objects.visible_to(request.user).defer_sealed(), pk=pk
     )
     rows = [
-        (held, [json_name(name) for name in held.fields], [json_name(name) for name in since])
-        for held, since in former_version.former_versions_of(record)
+        (former, [json_name(name) for name in former.fields], [json_name(name) for name in since])
+        for former, since in former_version.former_versions_of(record)
     ]
     context = context_for(
         request,
@@ -46,52 +49,44 @@ def versions(request, pk):
 
 
 def _restore_version(request, pk):
-    here = redirect("admin:connections_connectionauth_versions", pk)
     try:
-        with transaction.atomic():
-            visible = ConnectionAuth.objects.visible_to(request.user)
-            record = get_object_or_404(visible.select_for_update(), pk=pk)
-            wanted = request.POST.get("held", "")
-            kept = record.former_versions.unexpired()
-            held = next((held for held in kept if str(held.pk) == wanted), None)
-            if held is None:
-                messages.error(request, _("That version is not kept any more."))
-                return here
-            if request.POST.get("version") != str(record.version):
-                messages.error(
-                    request,
-                    _("%s was changed by somebody else meanwhile. Nothing is put back.") % record,
-                )
-                return here
-            names = [
-                json_name(name)
-                for name in records_versions.restore_version(held, record, user=request.user)
-            ]
+        former, fields = records_versions.restore_version(
+            pk,
+            _parse(UUID, request.POST.get("former_version", "")),
+            _parse(int, request.POST.get("version", "")),
+            request.user,
+        )
+    except ConnectionAuth.DoesNotExist:
+        raise Http404 from None
+    except FormerVersion.DoesNotExist:
+        error = _("That version is not kept any more.")
+    except VersionConflict as conflict:
+        error = _("%s was changed by somebody else meanwhile. Nothing is put back.")
+        error %= conflict.record
     except records_versions.OutOfScope:
-        messages.error(
-            request,
-            _(
-                "That version belongs to an integration or environment that you may not reach. "
-                "Nothing is put back."
-            ),
+        error = _(
+            "That version belongs to an integration or environment that you may not reach. "
+            "Nothing is put back."
         )
-        return here
     except SealError:
-        messages.error(request, _("What is kept does not open with any key that we have."))
-        return here
+        error = _("What is kept does not open with any key that we have.")
     except IntegrityError:
-        messages.error(
-            request,
-            _("Another connection without an id holds exactly that. Nothing is put back."),
-        )
-        return here
-    messages.success(
-        request,
-        format_html(
+        error = _("Another connection without an id holds exactly that. Nothing is put back.")
+    else:
+        text = format_html(
             _("<b>Put back version {} of {}.</b> {}"),
-            held.version,
-            record,
-            wording.changed_fields_text(names),
-        ),
-    )
-    return redirect("admin:connections_connectionauth_change", pk)
+            former.version,
+            former.record,
+            wording.changed_fields_text([json_name(name) for name in fields]),
+        )
+        messages.success(request, text)
+        return redirect("admin:connections_connectionauth_change", pk)
+    messages.error(request, error)
+    return redirect("admin:connections_connectionauth_versions", pk)
+
+
+def _parse(type_, text):
+    try:
+        return type_(text)
+    except ValueError:
+        return None
