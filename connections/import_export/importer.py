@@ -175,7 +175,7 @@ def _run(result, sources, options, on_verdict, on_progress, jobs):
         # Where files share records, what one says depends on what became of another: they are
         # taken piece after piece, and a preview does all of it and rolls it back.
         found = [repeats for _, _, repeats in scanned]
-        is_shared = Duplicates.is_shared(found)
+        is_shared = Duplicates.have_common_entries(found)
         # Without an id, equal content may be spelled in two ways: only the store can tell.
         is_unsure = sum(repeats.has_entry_without_id for repeats in found) > 1
         rehearses = options.dry_run and (is_shared or is_unsure)
@@ -216,7 +216,7 @@ def _run(result, sources, options, on_verdict, on_progress, jobs):
 
 def _scan(source):
     repeats = Duplicates()
-    layout = scan(source, repeats)
+    layout = scan(source, repeats.add)
     repeats.finish(source, layout)
     return source, layout, repeats
 

@@ -1,6 +1,7 @@
-"""The API's list of integrations (`type`, `name`, `token_names`, …) into the store."""
+"""Imports of the API's list of integrations (`type`, `name`, `token_names`, …)."""
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from django.db import transaction
 
@@ -8,12 +9,13 @@ from connections.audit import log
 from connections.json_format import entry as json_format_entry
 from connections.json_format import schema
 from connections.json_format.issues import Issue
-from connections.json_format.stream.reader import read_entries, scan
+from connections.json_format.stream.reader import RawEntry, read_entries, scan
+from connections.json_format.stream.sources import Source
 from connections.json_format.values import MAX_SHORT_TEXT, ConflictingKeys
 from connections.lib.text import printable
 from connections.models import Integration
 
-# Name in the JSON -> whether it is a list of texts. camelCase is read too.
+# Name in the JSON (camelCase is read too) -> whether it is a list of texts.
 FIELDS = {
     "name": False,
     "categories": True,
@@ -24,29 +26,31 @@ FIELDS = {
 
 @dataclass
 class IntegrationImportResult:
+    """The outcome: counts, and an issue for each entry that was refused."""
+
     created: int = 0
     updated: int = 0
     unchanged: int = 0
-    issues: list = field(default_factory=list)  # the refused entries
+    issues: list[Issue] = field(default_factory=list)
 
     @property
-    def refused(self):
+    def refused(self) -> int:
         return len(self.issues)
 
 
-def url_errors(value):
-    """The issues (errors only) of a token address."""
-    entry = (
-        json_format_entry.read_entry({"token_url": value}) if value else json_format_entry.Entry()
-    )
+def url_errors(value: str) -> list[Issue]:
+    """What is wrong with a token address: errors, without warnings."""
+    if not value:
+        return []
+    entry = json_format_entry.read_entry({"token_url": value})
     return [issue for issue in entry.issues if issue.level == "error"]
 
 
 @transaction.atomic
-def import_integrations(source):
-    """Store every good entry of a source (see json_format.stream.sources).
+def import_integrations(source: Source) -> IntegrationImportResult:
+    """Store every good entry of a source. Fields that an entry lacks stay as they are.
 
-    Fields that an entry lacks stay as they are. Raises FileRefused where the source is not JSON.
+    Raises FileRefused if the source is not JSON.
     """
     result = IntegrationImportResult()
     for raw in read_entries(source, scan(source)):
@@ -79,12 +83,12 @@ def import_integrations(source):
 class EntryRefused(Exception):
     """An entry of the list cannot be stored; `issue` says why."""
 
-    def __init__(self, key, path="", **params):
+    def __init__(self, key: str, path: str = "", **params: Any) -> None:
         self.issue = Issue(key, path, params)
         super().__init__(key)
 
 
-def _parse_entry(raw):
+def _parse_entry(raw: RawEntry) -> tuple[str, dict[str, Any]]:
     """The type and the other fields of an entry. Raises EntryRefused."""
     if raw.fault:
         raise EntryRefused(raw.fault)
@@ -116,7 +120,7 @@ def _parse_entry(raw):
     return kind, values
 
 
-def _is_storable(text):
+def _is_storable(text: str) -> bool:
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""Pure: the dates of the API's JSON, read and written."""
+"""The dates of the API's JSON, read and written."""
 
 import re
 from datetime import datetime, timedelta, timezone
@@ -11,18 +11,18 @@ DATE_PATTERN = re.compile(
 )
 
 
-def parse_date(text):
-    """An ISO 8601 / RFC 3339 date-time as `(aware datetime, had a zone)`. Raises ValueError.
+def parse_date(text: str) -> tuple[datetime, bool]:
+    """Read an ISO 8601 / RFC 3339 date-time: `(aware datetime, had a zone)`. Raises ValueError.
 
-    The separators must be there: 01/02/2026 and 20260102 are read differently by different
-    people, so they are no dates here.
+    The separators are required: people read 01/02/2026 and 20260102 in different ways.
     """
     if len(text) == 24 and text[10] == "T" and text[19] == "." and text[23] == "Z":
-        return datetime.fromisoformat(text), True  # as the API writes them; strict about the rest
-    found = DATE_PATTERN.fullmatch(text)
-    if not found:
+        # As the API writes it. fromisoformat is strict about the rest, and fast.
+        return datetime.fromisoformat(text), True
+    match = DATE_PATTERN.fullmatch(text)
+    if not match:
         raise ValueError
-    year, month, day, hour, minute, second, fraction, zone = found.groups()
+    year, month, day, hour, minute, second, fraction, zone = match.groups()
     moment = datetime(
         int(year),
         int(month),
@@ -46,8 +46,8 @@ def parse_date(text):
     return moment, bool(zone)
 
 
-def iso(moment):
-    """An aware datetime as the API writes it: `2027-01-01T00:00:00.000Z`."""
+def iso(moment: datetime) -> str:
+    """Write an aware datetime as the API does: `2027-01-01T00:00:00.000Z`."""
     if moment.tzinfo is not timezone.utc:
         moment = moment.astimezone(timezone.utc)
     return moment.isoformat("T", "milliseconds")[:-6] + "Z"

@@ -1,20 +1,29 @@
-"""Pure: an entry of the API's JSON in, a checked auth object out. No database.
+"""An entry of the API's JSON in, a checked Entry out.
 
-Every rule about odd input is here and in values (docs/json-format.md lists them). Issues name
-places by the spelling of the file and never hold a value.
+The rules about objects and their keys are here, those about single values in values.py, and
+docs/json-format.md lists both. Issues name a place by its path in the file and hold no value.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from connections.json_format.issues import Issue
-from connections.json_format.schema import AUTH_FIELDS, CONNECTION_FIELDS, to_camel_case
+from connections.json_format.schema import (
+    AUTH_FIELDS,
+    CONNECTION_FIELDS,
+    CONNECTION_MARKER_KEYS,
+    to_camel_case,
+)
 from connections.json_format.serialize import MASK, strictly_equal
 from connections.json_format.values import (
     MASKED,
     MAX_KEYS,
     MAX_REPORTED_KEYS,
     READERS,
+    ConflictingKeys,
     Masked,
+    Reader,
     check_value,
 )
 from connections.lib.text import printable
@@ -22,30 +31,32 @@ from connections.lib.text import printable
 
 @dataclass
 class Entry:
-    """A checked entry. With errors among its `issues` it is refused, and the rest is partial.
+    """A checked entry. If there are errors among its `issues` it is refused, and incomplete.
 
-    `auth` maps wire names to values (datetimes aware, numbers int or float, MASKED for masks);
-    None where the entry has no auth object. `connection` maps columns to values. The extras hold
-    unknown keys: a dict or MASKED. `spelled` maps names to the paths that the file uses.
+    `auth` maps names of AUTH_FIELDS to values (aware datetimes, numbers, MASKED for a mask); it is
+    None for an entry without an auth object. `connection` maps columns to values. `auth_extra` and
+    `connection_extra` hold the unknown keys, or are MASKED. `paths` maps names of fields to their
+    paths in the file.
     """
 
-    auth: dict | None = None
-    connection: dict = field(default_factory=dict)
-    auth_extra: dict | Masked = field(default_factory=dict)
-    connection_extra: dict | Masked = field(default_factory=dict)
-    issues: list = field(default_factory=list)
-    paths: dict = field(default_factory=dict)
+    auth: dict[str, Any] | None = None
+    connection: dict[str, Any] = field(default_factory=dict)
+    auth_extra: dict[str, Any] | Masked = field(default_factory=dict)
+    connection_extra: dict[str, Any] | Masked = field(default_factory=dict)
+    issues: list[Issue] = field(default_factory=list)
+    paths: dict[str, str] = field(default_factory=dict)
 
     @property
-    def is_refused(self):
+    def is_refused(self) -> bool:
         return bool(self.issues) and any(issue.level == "error" for issue in self.issues)
 
-    def add_issue(self, key, path="", **params):
+    def add_issue(self, key: str, path: str = "", **params: Any) -> None:
+        """Add an issue with a key of issues.MESSAGES and the params of its message."""
         self.issues.append(Issue(key, path, params))
 
 
-def read_entry(raw):
-    """Judge one decoded entry of a file. Returns an Entry; never raises for odd input."""
+def read_entry(raw: Any) -> Entry:
+    """Check one decoded entry of a file. Reports faults as issues and raises nothing."""
     entry = Entry()
     if not isinstance(raw, dict):
         entry.add_issue("not_an_object")
@@ -61,14 +72,33 @@ def read_entry(raw):
     return entry
 
 
-def is_connection(raw):
+def is_connection(raw: Mapping[str, Any]) -> bool:
     """Whether an entry is a Connection around an auth object, rather than an auth object."""
-    return raw.get("auth") is not None or any(
-        raw.get(spelling) is not None for spelling in ("integration_type", "integrationType")
-    )
+    return any(raw.get(key) is not None for key in CONNECTION_MARKER_KEYS)
 
 
-def _read_connection(entry, raw):
+# How a key is read: the name of its field, the name or column of its value, its path, its reader.
+KeyTable = dict[str, tuple[str, str, str, Reader]]
+
+
+def _key_table(fields: Mapping[str, tuple[str, str]], prefix: str = "") -> KeyTable:
+    """How the keys of `fields` (name -> (column, kind)) are read, in both spellings."""
+    return {
+        key: (name, column, prefix + key, READERS[kind])
+        for name, (column, kind) in fields.items()
+        for key in (name, to_camel_case(name))
+    }
+
+
+AUTH_KEYS = _key_table({name: (name, kind) for name, kind in AUTH_FIELDS.items()})
+NESTED_AUTH_KEYS = _key_table({name: (name, kind) for name, kind in AUTH_FIELDS.items()}, "auth.")
+CONNECTION_KEYS = _key_table({**CONNECTION_FIELDS, "auth": ("auth", "auth")})
+
+
+def _read_connection(entry: Entry, raw: dict[str, Any]) -> None:
+    if "" in (raw.get("integration_type"), raw.get("integrationType")):
+        # It names no integration, but it is not absent either: it is kept as an unknown key is.
+        entry.connection_extra = {"integration_type": ""}
     _read_object(entry, raw, CONNECTION_KEYS, "", entry.connection)
     auth = raw.get("auth")
     if auth is None:
@@ -81,9 +111,12 @@ def _read_connection(entry, raw):
     _read_object(entry, auth, NESTED_AUTH_KEYS, "auth", entry.auth)
 
 
-def _read_object(entry, raw, keys, prefix, known):
-    """Sort the keys of one object into known fields and extras."""
-    spelled, extra = {}, {}
+def _read_object(
+    entry: Entry, raw: dict[str, Any], keys: KeyTable, prefix: str, target: dict[str, Any]
+) -> None:
+    """Read the known keys of an object into `target`, and its unknown keys as extras."""
+    key_by_name: dict[str, str] = {}
+    extra = {}
     for key, value in raw.items():
         if value is None:
             continue
@@ -91,19 +124,19 @@ def _read_object(entry, raw, keys, prefix, known):
             extra[key] = value
             continue
         name, column, path, read = keys[key]
-        if name not in spelled:
-            spelled[name] = key
+        if name not in key_by_name:
+            key_by_name[name] = key
             entry.paths[name] = path
             value = read(entry, value, path)
             if value is not None:
-                known[column] = value
-        elif not strictly_equal(raw[spelled[name]], value):
+                target[column] = value
+        elif not strictly_equal(raw[key_by_name[name]], value):
             entry.add_issue("conflicting_keys.spellings", path)
     if extra:
         _read_extra(entry, extra, prefix)
 
 
-def _read_extra(entry, extra, prefix):
+def _read_extra(entry: Entry, extra: dict[str, Any], prefix: str) -> None:
     target = "auth_extra" if prefix or entry.auth is not None else "connection_extra"
     if extra.get(MASK) is True:
         entry.paths[target] = f"{prefix}.{MASK}".lstrip(".")
@@ -124,29 +157,12 @@ def _read_extra(entry, extra, prefix):
         if position < MAX_REPORTED_KEYS:
             entry.add_issue("unknown_key", path)
     if len(extra) > MAX_REPORTED_KEYS:
-        more = len(extra) - MAX_REPORTED_KEYS
-        entry.add_issue("unknown_key.more", prefix, count=more)
+        entry.add_issue("unknown_key.more", prefix, count=len(extra) - MAX_REPORTED_KEYS)
     getattr(entry, target).update(extra)
 
 
-def _check_conflicts(entry, raw, path):
-    for name in getattr(raw, "names", [])[:MAX_REPORTED_KEYS]:
+def _check_conflicts(entry: Entry, raw: dict[str, Any], path: str) -> None:
+    names = raw.names if isinstance(raw, ConflictingKeys) else []
+    for name in names[:MAX_REPORTED_KEYS]:
         name = printable(name, 100)
         entry.add_issue("conflicting_keys", f"{path}.{name}" if path else name)
-
-
-def _key_table(fields, prefix=""):
-    """How each key is read, in both spellings: `(name, column, path, reader)`.
-
-    `fields` maps names to `(column, kind)`.
-    """
-    return {
-        spelling: (name, column, prefix + spelling, READERS[kind])
-        for name, (column, kind) in fields.items()
-        for spelling in (name, to_camel_case(name))
-    }
-
-
-AUTH_KEYS = _key_table({name: (name, kind) for name, kind in AUTH_FIELDS.items()})
-NESTED_AUTH_KEYS = _key_table({name: (name, kind) for name, kind in AUTH_FIELDS.items()}, "auth.")
-CONNECTION_KEYS = _key_table({**CONNECTION_FIELDS, "auth": ("auth", "auth")})

@@ -1,7 +1,7 @@
 """The fields of the API's objects: names, kinds, and the columns that hold them."""
 
-# The auth object (API reference, PropertyConnectionAuth, and four fields added later), in the
-# order in which it is written. "secret" and what follows in SEALED_KINDS is stored sealed.
+# The auth object (API reference, PropertyConnectionAuth, and four fields that were added later):
+# name -> kind, in the order in which it is written. Kinds in SEALED_KINDS are stored sealed.
 AUTH_FIELDS = {
     "access_token": "secret",
     "api_url": "url",
@@ -33,13 +33,13 @@ AUTH_FIELDS = {
 SEALED_KINDS = {"secret", "state", "pem", "emails", "strings", "object"}
 SEALED_FIELDS = tuple(name for name, kind in AUTH_FIELDS.items() if kind in SEALED_KINDS)
 PLAIN_FIELDS = tuple(name for name, kind in AUTH_FIELDS.items() if kind not in SEALED_KINDS)
-# A new host must not get these without whoever changes it knowing them.
+# Whoever changes a host must know these, since they would be sent to the new one.
 CREDENTIAL_FIELDS = tuple(name for name in SEALED_FIELDS if name not in ("emails", "state"))
-# What `received_at` follows: the tokens and how long they last.
+# `received_at` is set when one of these changes: the tokens, and how long they last.
 TOKEN_FIELDS = {"access_token", "refresh_token", "token", "expires_in", "refresh_token_expires_in"}
 ENDPOINT_FIELDS = tuple(name for name, kind in AUTH_FIELDS.items() if kind == "url")
 
-# What surrounds the auth object: JSON name -> (column, kind).
+# The fields of a Connection around its auth object: JSON name -> (column, kind).
 CONNECTION_FIELDS = {
     "id": ("connection_id", "id"),
     "created_at": ("source_created_at", "date"),
@@ -60,22 +60,27 @@ CONNECTION_FIELDS = {
 }
 CONNECTION_COLUMNS = tuple(column for column, _ in CONNECTION_FIELDS.values())
 
+# Keys under which an object can wrap the list of entries.
+WRAPPER_KEYS = ("data", "results", "items", "connections", "records")
+# Fields whose keys such a wrapper uses too; a key of any other auth field makes it a record.
+ENVELOPE_FIELDS = {"meta", "name", "state", "token", "key"}
 
-def to_camel_case(name):
+
+def to_camel_case(name: str) -> str:
     """`refresh_token_expires_date` -> `refreshTokenExpiresDate`."""
     head, *rest = name.split("_")
     return head + "".join(part.capitalize() for part in rest)
 
 
-def json_name(attribute):
-    """The API's camelCase name of an attribute of the record, such as integrationType."""
+def json_name(attribute: str) -> str:
+    """The API's camelCase name of an attribute of ConnectionAuth, such as `integrationType`."""
     for name, (column, _kind) in CONNECTION_FIELDS.items():
         if column == attribute:
             return to_camel_case(name)
     return to_camel_case(attribute)
 
 
-AUTH_NAMES_BY_KEY = {spelling: n for n in AUTH_FIELDS for spelling in (n, to_camel_case(n))}
-CONNECTION_NAMES_BY_KEY = {
-    spelling: n for n in (*CONNECTION_FIELDS, "auth") for spelling in (n, to_camel_case(n))
-}
+# The name of an auth field by each key that it can have in a file: snake_case or camelCase.
+AUTH_NAMES_BY_KEY = {key: name for name in AUTH_FIELDS for key in (name, to_camel_case(name))}
+# An entry that has one of these is a Connection and not an auth object.
+CONNECTION_MARKER_KEYS = ("auth", "integration_type", "integrationType")

@@ -1,31 +1,29 @@
-"""Pure: auth objects and Connections as JSON: as the API writes it, canonical, and masked."""
+"""Auth objects and Connections as JSON: as the API writes them, canonical, and masked."""
 
 import json
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
 from connections.json_format.dates import iso
 from connections.json_format.schema import AUTH_FIELDS, CONNECTION_FIELDS, to_camel_case
 
-DIRECTLY_COMPARABLE_TYPES = (
-    str,
-    datetime,
-)  # where equal values of one type are equal as they are written
-
-
 MASK = "********"
+# Equal values of one of these types are also equal once they are written.
+DIRECTLY_COMPARABLE_TYPES = (str, datetime)
 
 
-def normalize_number(value):
-    """3600.0 -> 3600; 3599.9 stays."""
+def normalize_number(value: float) -> float:
+    """Turn 3600.0 into 3600; 3599.9 stays."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def canonical_json(value):
-    """The canonical JSON (bytes) of any value here: sorted keys, dates to the millisecond."""
+def canonical_json(value: Any) -> bytes:
+    """The canonical JSON of a value: keys sorted, dates cut to the millisecond."""
     return _encode(value).encode()
 
 
-def _canonical_default(value):
+def _canonical_default(value: Any) -> str:
     return iso(value) if isinstance(value, datetime) else repr(value)
 
 
@@ -34,58 +32,79 @@ _encode = json.JSONEncoder(
 ).encode
 
 
-def strictly_equal(one, other):
-    """Equality that tells 1, 1.0 and true apart."""
+def strictly_equal(one: Any, other: Any) -> bool:
+    """Whether two values are equal, where 1, 1.0 and true are three different values."""
     return one == other and canonical_json(one) == canonical_json(other)
 
 
-def auth_json(auth, extra=None, naming="camel"):
-    """An auth object (wire names to plain values) as the dict to write, in the API's order."""
+def auth_json(
+    auth: Mapping[str, Any], extra: Mapping[str, Any] | None = None, naming: str = "camel"
+) -> dict[str, Any]:
+    """The JSON of an auth object (names of AUTH_FIELDS to opened values), in the API's order.
+
+    `extra` are its unknown keys; `naming` is "camel" or "snake".
+    """
     return _serialize(auth, AUTH_OUTPUT_FIELDS[naming], extra)
 
 
-def connection_json(columns, auth, extra=None, naming="camel"):
-    """A Connection around `auth` (what auth_json made, or None) as the dict to write."""
+def connection_json(
+    columns: Mapping[str, Any],
+    auth: Mapping[str, Any] | None,
+    extra: Mapping[str, Any] | None = None,
+    naming: str = "camel",
+) -> dict[str, Any]:
+    """The JSON of a Connection (columns to values) around `auth`, which auth_json() made."""
     written = _serialize(columns, CONNECTION_OUTPUT_FIELDS[naming], {})
     if auth or "integration_id" not in columns or columns["integration_id"] is None:
-        written["auth"] = auth or {}  # an `auth` or an integration makes it a Connection
+        written["auth"] = auth or {}  # without an integration, `auth` makes it a Connection
     return {**written, **(extra or {})}
 
 
-def _serialize(values, table, extra):
+# How a field is written: the column or name of its value, its key, and a converter.
+OutputField = tuple[str, str, Callable[[Any], Any] | None]
+
+
+def _serialize(
+    values: Mapping[str, Any], output_fields: list[OutputField], extra: Mapping[str, Any] | None
+) -> dict[str, Any]:
     written = {
-        spelled: convert(value) if convert else value
-        for column, spelled, convert in table
+        key: convert(value) if convert else value
+        for column, key, convert in output_fields
         if (value := values.get(column)) is not None
     }
     return {**written, **extra} if extra else written
 
 
-def _output_fields(columns):
-    """How to write `(name, column, kind)`, by naming: lists of (column, spelling, converter)."""
-    converters = {"date": iso, "number": normalize_number}
+CONVERTERS: dict[str, Callable[[Any], Any]] = {"date": iso, "number": normalize_number}
+
+
+def _output_fields(fields: Iterable[tuple[str, str, str]]) -> dict[str, list[OutputField]]:
+    """How to write fields, each `(name, column, kind)`, by naming."""
+    fields = list(fields)
     return {
-        naming: [(column, spell(name), converters.get(kind)) for name, column, kind in columns]
-        for naming, spell in (("camel", to_camel_case), ("snake", str))
+        "camel": [
+            (column, to_camel_case(name), CONVERTERS.get(kind)) for name, column, kind in fields
+        ],
+        "snake": [(column, name, CONVERTERS.get(kind)) for name, column, kind in fields],
     }
 
 
-AUTH_OUTPUT_FIELDS = _output_fields([(name, name, kind) for name, kind in AUTH_FIELDS.items()])
+AUTH_OUTPUT_FIELDS = _output_fields((name, name, kind) for name, kind in AUTH_FIELDS.items())
 CONNECTION_OUTPUT_FIELDS = _output_fields(
-    [(name, *rest) for name, rest in CONNECTION_FIELDS.items()]
+    (name, column, kind) for name, (column, kind) in CONNECTION_FIELDS.items()
 )
 
 
-def mask_value(name, value):
-    """What stands for a sealed value in a masked export: arrays keep their length."""
+def mask_value(name: str, value: Any) -> Any:
+    """What stands for a sealed value in a masked export. An array keeps its length."""
     kind = AUTH_FIELDS.get(name, "object")
     if kind in ("emails", "strings"):
         return [MASK] * len(value)
     return {MASK: True} if kind == "object" else MASK
 
 
-def equal_when_serialized(one, other):
-    """Whether two values are equal once written: dates to the millisecond, 1 and true apart."""
+def equal_when_serialized(one: Any, other: Any) -> bool:
+    """Whether two values have the same canonical JSON: dates are compared to the millisecond."""
     if one is other or (one == other and type(one) is type(other) in DIRECTLY_COMPARABLE_TYPES):
         return True
     return canonical_json(one) == canonical_json(other)

@@ -1,9 +1,11 @@
-"""Pure: what is odd about an address, and which host it leads to."""
+"""Addresses: what is odd about one, and the host that it leads to."""
 
 import ipaddress
 import re
 import socket
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 from urllib.parse import urlsplit
 
 from connections.json_format import schema
@@ -14,7 +16,7 @@ HOST_AND_PORT = re.compile(r"(localhost|[A-Za-z0-9\-]+(\.[A-Za-z0-9\-]+)+):\d{1,
 
 
 @lru_cache(maxsize=4096)  # the connections of one integration share their addresses
-def url_issues(value):
+def url_issues(value: str) -> list[str]:
     """What is odd or wrong about a URL: a list of keys of issues.MESSAGES."""
     plain = _strip_ignored_characters(value)
     scheme = None if HOST_AND_PORT.match(plain) else SCHEME.match(plain)
@@ -25,13 +27,13 @@ def url_issues(value):
         host = parts.hostname
     except ValueError:
         return ["bad_url.malformed"]
-    if "\\" in parts.netloc:  # some programs see the host before it, and some the one after
+    if "\\" in parts.netloc:  # some programs take what is before it as the host, some what follows
         return ["bad_url.malformed"]
     faults = []
     if PLACEHOLDER.search(plain):
         faults.append("url_template")
         if host and PLACEHOLDER.search(host):
-            host = None  # what will stand there is not known
+            host = None  # the real host is not known
     elif not scheme:
         faults.append("url_without_scheme")
     elif not host:
@@ -43,20 +45,20 @@ def url_issues(value):
     return faults
 
 
-def _strip_ignored_characters(value):
-    """Without what browsers and the WHATWG URL standard drop: "java\\nscript:" is a scheme too."""
+def _strip_ignored_characters(value: str) -> str:
+    """Remove what the WHATWG URL standard drops, as browsers do: "java\\nscript:" is a scheme."""
     return re.sub(r"[\t\r\n]", "", value).lstrip("".join(map(chr, range(33))))
 
 
-def is_private_host(host):
-    """Whether a host name or address leads into a private network, judged by its text alone."""
+def is_private_host(host: str) -> bool:
+    """Whether a host is in a private network, judged by its name or address alone."""
     host = host.rstrip(".").lower()
     try:
         return not ipaddress.ip_address(host.split("%")[0]).is_global
     except ValueError:
         pass
     if re.fullmatch(r"[0-9a-fx.]+", host):
-        try:  # the old spellings of IPv4 that resolvers take: 127.1, 0x7f000001
+        try:  # resolvers accept old spellings of IPv4: 127.1, 0x7f000001
             return not ipaddress.IPv4Address(socket.inet_aton(host)).is_global
         except OSError:
             pass
@@ -65,13 +67,13 @@ def is_private_host(host):
     )
 
 
-def url_host(value):
-    """The host (and port) that a URL leads to, as text; None for none. For comparing endpoints.
+def url_host(value: str | None) -> str | None:
+    """The host and port that a URL leads to; None for a URL without a host. To compare endpoints.
 
-    What can't be taken apart is its own host, so that no change of it goes unseen.
+    A URL that cannot be parsed is returned whole, so that any change of it counts.
     """
     value = _strip_ignored_characters(value or "").strip()
-    if "\\" in value:  # some programs read it as "/", others do not
+    if "\\" in value:  # some programs read it as "/"
         return value
     if not value or re.match(r"/(?!/)|[?#]", value):  # a path has no host
         return None
@@ -85,21 +87,21 @@ def url_host(value):
     return host.removesuffix({"https": ":443", "http": ":80"}.get(parts.scheme, ":")) or value
 
 
-def endpoint_changed(url, before):
-    """Whether a URL leads to another host than `before`, or to the same one unencrypted."""
+def endpoint_changed(url: str | None, previous: str | None) -> bool:
+    """Whether a URL leads to another host than `previous`, or to the same host unencrypted."""
     host = url_host(url)
     if not host:
         return False
-    is_weaker = _has_scheme(url, "http:") and _has_scheme(before, "https:")
-    return is_weaker or host != url_host(before)
+    is_weaker = _has_scheme(url, "http:") and _has_scheme(previous, "https:")
+    return is_weaker or host != url_host(previous)
 
 
-def _has_scheme(url, scheme):
+def _has_scheme(url: str | None, scheme: str) -> bool:
     return _strip_ignored_characters(url or "").lower().startswith(scheme)
 
 
-def changed_endpoints(record, changes):
-    """The names of the endpoints that `changes` (name -> new value) lead to another host."""
+def changed_endpoints(record: Any, changes: Mapping[str, Any]) -> list[str]:
+    """The names of the endpoints of a ConnectionAuth that `changes` lead to another host."""
     return [
         name
         for name in schema.ENDPOINT_FIELDS

@@ -1,53 +1,76 @@
-"""Pure: the rules about single values of an entry, by kind. Each reader gives what is kept.
+"""The rules about a single value of an entry: a reader for each kind of schema.AUTH_FIELDS and
+schema.CONNECTION_FIELDS.
 
-A reader takes `(entry, value, path)`, tells the entry what is odd, and returns None where nothing
-can be kept.
+A reader takes `(entry, value, path)`. It returns the value to store, or None where there is none,
+and adds an issue to the entry for each fault.
 """
 
 import math
 import re
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from typing import Any, Protocol
 
 from connections.json_format.dates import parse_date
 from connections.json_format.serialize import MASK, normalize_number
 from connections.json_format.urls import url_issues
 
 MAX_TEXT = 128 * 1024  # bytes of UTF-8
-MAX_SHORT_TEXT = 255  # characters of what is indexed or listed
-MAX_KEYS = 10_000  # of one object of any content: what has more is no credential but a bomb
+MAX_SHORT_TEXT = 255  # characters of a text that is indexed or listed
+MAX_KEYS = 10_000  # of an object of any content; more are an attack and not a credential
+MAX_DEPTH = 200  # levels of objects and arrays in a file
 MAX_SECONDS = 1e11
-LONG_LIFETIME = 50 * 365.25 * 24 * 3600
-MAX_REPORTED_KEYS = 20
+LONG_LIFETIME = 50 * 365.25 * 24 * 3600  # seconds
+MAX_REPORTED_KEYS = 20  # of one object, and as many addresses of one array
 MASK_PATTERN = re.compile(r"[*•]+|REDACTED")
 
 
-class ConflictingKeys(dict):
-    """An object of the file in which one key stood twice with different values."""
+class IssueCollector(Protocol):
+    """What readers report to: an Entry."""
 
-    names = []
+    def add_issue(self, key: str, path: str = "", **params: Any) -> None: ...
+
+
+class ConflictingKeys(dict[str, Any]):
+    """An object of a file that has keys (`names`) twice, with different values."""
+
+    names: list[str]
 
 
 class OversizedNumber:
-    """Stands for a number literal that is too long to be read."""
+    """Stands for a number literal with more digits than are read."""
 
 
 class Masked:
-    """Stands for a masked value: whatever is stored is kept."""
+    """Stands for a masked value, which keeps what is stored."""
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return "<masked>"
 
-    def __reduce__(self):  # there is one, also in another process
+    def __reduce__(self) -> str:  # unpickled in another process, it is MASKED again
         return "MASKED"
 
 
 MASKED = Masked()
 
 
-def check_value(entry, value, path):
-    """Refuse what can't be kept without loss, anywhere inside an object of any content.
+def nesting_depth(value: Any) -> int:
+    """How many levels of objects and arrays a decoded value has; 0 for a scalar. No recursion."""
+    depth, level = 0, [value]
+    while level := [inner for inner in level if isinstance(inner, (dict, list))]:
+        depth += 1
+        level = [
+            item
+            for inner in level
+            for item in (inner.values() if isinstance(inner, dict) else inner)
+        ]
+    return depth
 
-    Stops at the first fault and never names an inner key: it is part of a sealed value.
+
+def check_value(entry: IssueCollector, value: Any, path: str) -> bool:
+    """Check a value of any content for what cannot be stored without loss; False after an issue.
+
+    Stops at the first fault and never names an inner key, which is part of a sealed value.
     """
     if isinstance(value, str):
         return check_text(entry, value, path, MAX_TEXT)
@@ -73,12 +96,13 @@ def check_value(entry, value, path):
     return True
 
 
-def _is_short_ascii(value):
-    """Whether a text is short and ASCII, as most are: nothing can be wrong with it."""
+def _is_short_ascii(value: str) -> bool:
+    """Whether a text is short and ASCII, as most are: then nothing can be wrong with it."""
     return len(value) <= MAX_SHORT_TEXT and value.isascii() and "\0" not in value
 
 
-def check_text(entry, value, path, limit):
+def check_text(entry: IssueCollector, value: Any, path: str, limit: int) -> bool:
+    """Check a text of up to MAX_TEXT bytes or MAX_SHORT_TEXT characters; False after an issue."""
     if not isinstance(value, str):
         entry.add_issue("wrong_type.text", path)
         return False
@@ -101,66 +125,60 @@ def check_text(entry, value, path, limit):
     return True
 
 
-def _read_text(entry, value, path):
+def _read_text(entry: IssueCollector, value: Any, path: str) -> str | None:
     return value if check_text(entry, value, path, MAX_TEXT) else None
 
 
-def _read_short_text(entry, value, path):
+def _read_short_text(entry: IssueCollector, value: Any, path: str) -> str | None:
     return value if check_text(entry, value, path, MAX_SHORT_TEXT) else None
 
 
-def _read_id(entry, value, path):
+def _read_id(entry: IssueCollector, value: Any, path: str) -> str | None:
     value = _read_short_text(entry, value, path)
     if value == "":
         entry.add_issue("blank_id", path)
     return value or None
 
 
-def _read_type(entry, value, path):
-    value = _read_short_text(entry, value, path)
-    if value == "":
-        entry.connection_extra["integration_type"] = ""  # no integration, but not absent either
-    return value or None
+def _read_type(entry: IssueCollector, value: Any, path: str) -> str | None:
+    return _read_short_text(entry, value, path) or None
 
 
-def _read_auth(entry, value, path):
-    """The auth object of a Connection is read after what surrounds it."""
+def _read_auth(entry: IssueCollector, value: Any, path: str) -> None:
+    """The auth object of a Connection is read after the fields around it."""
 
 
-def _read_sealed_text(entry, value, path):
-    if not check_text(entry, value, path, MAX_TEXT):
-        return None
-    return MASKED if MASK_PATTERN.fullmatch(value) else value
+def _read_sealed_text(entry: IssueCollector, value: Any, path: str) -> str | Masked | None:
+    text = _read_text(entry, value, path)
+    return MASKED if text and MASK_PATTERN.fullmatch(text) else text
 
 
-def _read_secret(entry, value, path):
-    value = _read_sealed_text(entry, value, path)
-    if isinstance(value, str) and value and "-----BEGIN" not in value:
-        if value != value.strip() or "\n" in value or "\r" in value:
+def _read_secret(entry: IssueCollector, value: Any, path: str) -> str | Masked | None:
+    secret = _read_sealed_text(entry, value, path)
+    if isinstance(secret, str) and "-----BEGIN" not in secret:
+        if secret != secret.strip() or "\n" in secret or "\r" in secret:
             entry.add_issue("outer_blanks", path)
-    return value
+    return secret
 
 
-def _read_pem(entry, value, path):
-    value = _read_sealed_text(entry, value, path)
-    if isinstance(value, str) and value:
-        # Each certificate of a chain has one: what is cut off is the last.
-        ends = re.findall(r"-----END [^-\n]+-----", value)
-        if len(ends) < max(1, value.count("-----BEGIN ")):
+def _read_pem(entry: IssueCollector, value: Any, path: str) -> str | Masked | None:
+    pem = _read_sealed_text(entry, value, path)
+    if isinstance(pem, str) and pem:
+        # Each certificate of a chain has an END line; a chain that was cut off lacks the last.
+        ends = re.findall(r"-----END [^-\n]+-----", pem)
+        if len(ends) < max(1, pem.count("-----BEGIN ")):
             entry.add_issue("pem_without_end", path)
-    return value
+    return pem
 
 
-def _read_url(entry, value, path):
-    if not check_text(entry, value, path, MAX_TEXT):
-        return None
-    if value:
-        for key in url_issues(value):
-            entry.add_issue(key, path)
-    return value
+def _read_url(entry: IssueCollector, value: Any, path: str) -> str | None:
+    url = _read_text(entry, value, path)
+    for key in url_issues(url) if url else ():
+        entry.add_issue(key, path)
+    return url
 
 
-def _read_strings(entry, value, path):
+def _read_strings(entry: IssueCollector, value: Any, path: str) -> list[str] | None:
     if not isinstance(value, list):
         entry.add_issue("wrong_type.texts", path)
         return None
@@ -172,31 +190,38 @@ def _read_strings(entry, value, path):
     return value
 
 
-def _read_sealed_strings(entry, value, path):
-    value = _read_strings(entry, value, path)
-    if not value:
-        return value
-    masked = [MASKED if MASK_PATTERN.fullmatch(item) else item for item in value]
-    return MASKED if all(item is MASKED for item in masked) else masked
+def _read_sealed_strings(
+    entry: IssueCollector, value: Any, path: str
+) -> list[str | Masked] | Masked | None:
+    strings = _read_strings(entry, value, path)
+    if strings is None:
+        return None
+    items = [MASKED if MASK_PATTERN.fullmatch(item) else item for item in strings]
+    return MASKED if items and all(item is MASKED for item in items) else items
 
 
-def _read_emails(entry, value, path):
-    value = _read_sealed_strings(entry, value, path)
-    if isinstance(value, list):
-        others = [n for n, item in enumerate(value) if item is not MASKED and not _is_email(item)]
-        for position in others[:MAX_REPORTED_KEYS]:
+def _read_emails(
+    entry: IssueCollector, value: Any, path: str
+) -> list[str | Masked] | Masked | None:
+    emails = _read_sealed_strings(entry, value, path)
+    if isinstance(emails, list):
+        faults = [
+            n for n, item in enumerate(emails) if isinstance(item, str) and not _is_email(item)
+        ]
+        for position in faults[:MAX_REPORTED_KEYS]:
             entry.add_issue("no_email", f"{path}[{position}]")
-        if len(others) > MAX_REPORTED_KEYS:
-            more = len(others) - MAX_REPORTED_KEYS
-            entry.add_issue("no_email.more", path, count=more)
-    return value
+        if len(faults) > MAX_REPORTED_KEYS:
+            entry.add_issue("no_email.more", path, count=len(faults) - MAX_REPORTED_KEYS)
+    return emails
 
 
-def _is_email(text):
-    return re.fullmatch(r"[^@\s]+@[^@\s]+", text)
+def _is_email(text: str) -> bool:
+    return bool(re.fullmatch(r"[^@\s]+@[^@\s]+", text))
 
 
-def _read_object_value(entry, value, path):
+def _read_object_value(
+    entry: IssueCollector, value: Any, path: str
+) -> dict[str, Any] | Masked | None:
     if not isinstance(value, dict):
         entry.add_issue("wrong_type.object", path)
         return None
@@ -207,7 +232,7 @@ def _read_object_value(entry, value, path):
     return value if check_value(entry, value, path) else None
 
 
-def _read_bool(entry, value, path):
+def _read_bool(entry: IssueCollector, value: Any, path: str) -> bool | None:
     if not isinstance(value, bool):
         entry.add_issue("wrong_type.boolean", path)
         return None
@@ -217,7 +242,7 @@ def _read_bool(entry, value, path):
 NUMBER_PATTERN = re.compile(r"\s*[+-]?\d{1,20}(\.\d{1,20})?([eE][+-]?\d{1,3})?\s*")
 
 
-def _read_number(entry, value, path):
+def _read_number(entry: IssueCollector, value: Any, path: str) -> float | None:
     if isinstance(value, str) and NUMBER_PATTERN.fullmatch(value) and value.isascii():
         entry.add_issue("number_as_text", path)
         value = float(value)
@@ -234,34 +259,39 @@ def _read_number(entry, value, path):
     return normalize_number(value)
 
 
-def _read_date(entry, value, path):
+def _read_date(entry: IssueCollector, value: Any, path: str) -> datetime | None:
     if isinstance(value, str):
-        if not value.strip():
+        text = value.strip()
+        if not text:
             entry.add_issue("empty_date", path)
             return None
         try:
-            moment, has_zone = parse_date(value.strip())
+            moment, has_zone = parse_date(text)
         except ValueError:
             entry.add_issue("bad_date", path)
             return None
         if not has_zone:
             entry.add_issue("date_without_zone", path)
         return moment
-    if isinstance(value, bool) or not isinstance(value, (int, float, OversizedNumber)):
+    if isinstance(value, OversizedNumber):
+        entry.add_issue("bad_date", path)
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         entry.add_issue("wrong_type.date", path)
         return None
     try:
-        # Seconds until the year 5138, milliseconds above: no plausible expiry is in both ranges.
+        # Seconds below 1e11 (the year 5138), milliseconds above: no likely expiry can be both.
         seconds = value if abs(value) < 1e11 else value / 1000
         moment = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=seconds)
-    except (OverflowError, ValueError, TypeError):
+    except (OverflowError, ValueError):
         entry.add_issue("bad_date", path)
         return None
     entry.add_issue("date_as_number", path)
     return moment
 
 
-READERS = {
+Reader = Callable[[IssueCollector, Any, str], Any]
+READERS: dict[str, Reader] = {
     "text": _read_text,
     "short": _read_short_text,
     "secret": _read_secret,

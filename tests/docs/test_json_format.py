@@ -7,7 +7,13 @@ from connections.import_export import exporter, importer
 from connections.json_format import schema, serialize
 from connections.json_format.issues import COMMAND_ERRORS, FILE_ERRORS, RECORD_ERRORS, WARNINGS
 from connections.json_format.stream import tokenizer
-from connections.json_format.values import MAX_REPORTED_KEYS, MAX_SECONDS, MAX_SHORT_TEXT, MAX_TEXT
+from connections.json_format.values import (
+    MAX_DEPTH,
+    MAX_REPORTED_KEYS,
+    MAX_SECONDS,
+    MAX_SHORT_TEXT,
+    MAX_TEXT,
+)
 
 PAGE = (Path(__file__).parents[2] / "docs" / "json-format.md").read_text()
 ROWS = [
@@ -59,7 +65,7 @@ def test_every_choice_is_named():
         *exporter.NAMINGS,
         *exporter.FORMATS,
         *exporter.SECRET_MODES,
-        *tokenizer.WRAPPER_KEYS,
+        *schema.WRAPPER_KEYS,
     ]
     for choice in choices:
         assert re.search(rf"`(--\w+ )?{choice}`", PAGE), choice
@@ -70,6 +76,6 @@ def test_the_limits_are_the_real_ones():
     assert MAX_SHORT_TEXT == 255 and "255 characters" in PAGE
     assert MAX_SECONDS == 100_000_000_000 and "100,000,000,000" in PAGE
     assert MAX_REPORTED_KEYS == 20 and "up to 20" in PAGE
-    assert tokenizer.MAX_DEPTH == 200 and "200 levels" in PAGE
+    assert MAX_DEPTH == 200 and "200 levels" in PAGE
     assert tokenizer.MAX_ENTRY_SIZE == 16 * 1024 * 1024 and "16 MiB" in PAGE
     assert f'"{serialize.MASK}": true' in PAGE

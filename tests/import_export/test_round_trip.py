@@ -49,7 +49,12 @@ VALUES = {
     "object": content,
     "bool": st.booleans(),
 }
-KNOWN = {*schema.AUTH_NAMES_BY_KEY, *schema.CONNECTION_NAMES_BY_KEY, serialize.MASK}
+CONNECTION_NAMES_BY_KEY = {
+    key: name
+    for name in (*schema.CONNECTION_FIELDS, "auth")
+    for key in (name, schema.to_camel_case(name))
+}
+KNOWN = {*schema.AUTH_NAMES_BY_KEY, *CONNECTION_NAMES_BY_KEY, serialize.MASK}
 unknown = st.dictionaries(
     text.filter(lambda key: key not in KNOWN), anything.filter(lambda value: value is not None),
     max_size=2,
@@ -118,7 +123,7 @@ class RoundTrip(TestCase):
 def normal(entry):
     """An entry with known keys in snake_case, numbers as they are written."""
     if json_format_entry.is_connection(entry):
-        fields = {schema.CONNECTION_NAMES_BY_KEY.get(k, k): v for k, v in entry.items()}
+        fields = {CONNECTION_NAMES_BY_KEY.get(k, k): v for k, v in entry.items()}
         if "auth" in fields:
             fields["auth"] = normal(fields["auth"])
         return fields

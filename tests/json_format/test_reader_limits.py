@@ -6,8 +6,7 @@ import tracemalloc
 
 import pytest
 
-from connections.json_format.stream import reader
-from connections.json_format.stream import tokenizer as window_room
+from connections.json_format.stream import reader, tokenizer
 from tests.support.sources import ONE, TWO, Generated, Pieces, read, refusal, values
 
 
@@ -112,14 +111,14 @@ def test_an_endless_text_is_refused_before_all_of_it_is_read():
 )
 def test_chunk_borders_may_lie_anywhere(monkeypatch, size, window, text, name):
     expected = values(text, name)
-    for room in (reader, window_room):
+    for room in (reader, tokenizer):
         monkeypatch.setattr(room, "CHUNK_SIZE", window)
     assert values(Pieces(text, size, name)) == expected
 
 
 @pytest.mark.parametrize("window", [1, 2, 5])
 def test_faults_are_found_with_chunk_borders_anywhere(monkeypatch, window):
-    for room in (reader, window_room):
+    for room in (reader, tokenizer):
         monkeypatch.setattr(room, "CHUNK_SIZE", window)
     for text, code in [
         ('[{"token":"a"}]x', "trailing_garbage"),

@@ -19,9 +19,8 @@ from connections.json_format import dates, schema, serialize
 from connections.json_format import entry as json_format_entry
 from connections.json_format.issues import Issue
 from connections.json_format.schema import CREDENTIAL_FIELDS
-from connections.json_format.stream.tokenizer import MAX_DEPTH
 from connections.json_format.urls import changed_endpoints
-from connections.json_format.values import MASKED, MAX_SHORT_TEXT
+from connections.json_format.values import MASKED, MAX_DEPTH, MAX_SHORT_TEXT, nesting_depth
 from connections.models import SEALED_COLUMNS, UNLIMITED, ConnectionAuth
 
 # Groups of the page, by what the fields are for: (title, fields).
@@ -313,7 +312,7 @@ def parse_secret_input(kind, text):
             raise ValueError(gettext("This is not JSON, or has a key twice.")) from None
         if not isinstance(value, dict):
             raise ValueError(gettext("A JSON object belongs here: { … }."))
-        if _nesting_depth(value) > MAX_META_DEPTH:
+        if nesting_depth(value) > MAX_META_DEPTH:
             raise ValueError(gettext("It nests more than %s levels deep.") % MAX_META_DEPTH)
         return value
     return text
@@ -324,14 +323,3 @@ def _reject_duplicate_keys(pairs):
     if len(value) < len(pairs):
         raise ValueError
     return value
-
-
-def _nesting_depth(value):
-    """How many levels of objects and arrays there are."""
-    level, depth = [value], 0
-    while level := [inner for inner in level if isinstance(inner, dict | list)]:
-        depth += 1
-        level = [
-            x for inner in level for x in (inner.values() if isinstance(inner, dict) else inner)
-        ]
-    return depth

@@ -1,30 +1,28 @@
-"""Pure: how a source is laid out: an array, one object, a wrapper around a list, or lines."""
+"""How a source is laid out: an array, one object, a wrapper around a list, or lines (NDJSON)."""
 
 import codecs
 import json
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from connections.json_format.issues import FileRefused
-from connections.json_format.schema import AUTH_NAMES_BY_KEY, CONNECTION_NAMES_BY_KEY
-from connections.json_format.stream.tokenizer import (
-    OVERLONG,
-    SKIPPED_LIST,
-    WHITESPACE,
-    Tokenizer,
-    decode_entry,
-    members,
+from connections.json_format.schema import (
+    AUTH_NAMES_BY_KEY,
+    CONNECTION_MARKER_KEYS,
+    ENVELOPE_FIELDS,
 )
-
-# Keys that envelopes of paged answers use too; all other known keys make an object a record.
-ENVELOPE_KEYS = {"meta", "name", "state", "token", "key", "id", "created_at", "updated_at"}
+from connections.json_format.stream.decoder import decode_entry, skip_whitespace
+from connections.json_format.stream.grammar import SKIPPED_LIST, members
+from connections.json_format.stream.sources import Source
+from connections.json_format.stream.tokenizer import OVERLONG, Line, Tokenizer
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A run of whole entries of a source: what is read, judged and stored at a time.
+    """Some whole entries of a source in a row, which are read, judged and stored together.
 
-    `offset` and `length` in bytes; `number` and `line` of its first entry. A line that is too
-    long to be read is a piece of its own, of length 0.
+    `offset` and `length` are in bytes; `number` and `line` are those of the first entry. A line
+    that is too long to be read is a piece of its own, of length 0.
     """
 
     offset: int
@@ -32,94 +30,66 @@ class Piece:
     count: int
     number: int
     line: int | None
-    digest: int  # of its bytes: the hash that Python keys for a process and those it forks
+    digest: int  # hash() of its bytes, which is keyed for a process and those that it forks
 
 
 @dataclass
 class Layout:
-    """How a source is laid out, found by scan(): what entries() needs to read it."""
+    """How a source is laid out, and its pieces: found by scan(), and needed to read entries.
 
-    shape: str  # "array", "object", "wrapper", "lines"
+    `list_key` is the key under which a wrapper has its list.
+    """
+
+    shape: Literal["array", "object", "wrapper", "lines"]
     list_key: str = ""
     count: int = 0
-    pieces: list = field(default_factory=list)
+    pieces: list[Piece] = field(default_factory=list)
 
-    def add(self, piece):
+    def add(self, piece: Piece) -> None:
         self.pieces.append(piece)
         self.count += piece.count
 
 
-def sniff(source):
-    """Name the formats that people hand over by mistake."""
+def refuse_other_formats(source: Source) -> None:
+    """Refuse an empty file and formats that people hand over by mistake, by the first bytes."""
     head = b""
     for chunk in source.chunks():
         head += chunk[:512]
         if len(head) >= 4:
             break
-    refuse = None
+    code = None
     if not head:
-        refuse = "empty"
+        code = "empty"
     elif head.startswith(b"\x1f\x8b"):
-        refuse = "gzip"
+        code = "gzip"
     elif head.startswith(b"PK\x03\x04"):
-        refuse = "zip"
+        code = "zip"
     elif head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, b"\0\0\xfe\xff")):
-        refuse = "utf16"
+        code = "utf16"
     elif b"\0" in head[:4] and any(head[:4]):
-        refuse = "utf16"  # JSON text begins with ASCII: a NUL there is a wider encoding
-    if refuse:
-        raise FileRefused(refuse, file=source.name)
+        code = "utf16"  # JSON text begins with ASCII, so a NUL means more bytes a character
+    if code:
+        raise FileRefused(code, source.name)
 
 
-def _is_object_text(line):
-    return line is not OVERLONG and isinstance(_whole_value(line), dict)
-
-
-def _whole_value(line):
-    """What a line holds where it is one JSON value, else None."""
-    try:
-        value, end = decode_entry(line, WHITESPACE.match(line).end())
-    except (ValueError, RecursionError):
-        return None
-    return None if line[end:].strip(" \t\r") else value
-
-
-def _is_truncated(line):
-    """Whether a line begins a JSON text and has no fault but that it ends too early."""
-    try:
-        decode_entry(line, WHITESPACE.match(line).end())
-    except json.JSONDecodeError as error:
-        return error.msg.startswith("Unterminated") or not line[error.pos :].strip(" \t\r")
-    except (ValueError, RecursionError):
-        return False
-    return False
-
-
-def _next_nonblank_line(window):
-    while (line := window.read_line()) is not None:
-        if line is OVERLONG or line.strip():
-            return line
-    return None
-
-
-def has_ndjson_name(source):
+def has_ndjson_name(source: Source) -> bool:
     return source.name.lower().endswith((".ndjson", ".jsonl"))
 
 
-def looks_like_ndjson(source):
+def looks_like_ndjson(source: Source) -> bool:
     """Whether a source is NDJSON, with or without bad lines, rather than one JSON text.
 
-    Judged by the first ten lines: a whole object on line 1 and another thereafter are in no
-    JSON text. Where line 1 is bad, most of the others must be whole objects (and all, where it
-    is cut off), since a JSON text in which commas are missing holds some as well. A name that
+    The first ten lines decide. No JSON text has a whole object on line 1 and another one after
+    it. If line 1 is bad, most of the others must be whole objects, since a JSON text in which
+    commas are missing holds some as well; if line 1 is cut off, all of them must be. A name that
     says NDJSON is believed, unless the whole is one JSON text.
     """
-    window = Tokenizer(source)
-    first = _next_nonblank_line(window)
+    tokenizer = Tokenizer(source)
+    first = _next_nonblank_line(tokenizer)
     is_named = has_ndjson_name(source)
-    if first is OVERLONG:
+    if first is None or first is OVERLONG:
         return is_named
-    others = [line for _ in range(9) if (line := _next_nonblank_line(window)) is not None]
+    others = [line for _ in range(9) if (line := _next_nonblank_line(tokenizer)) is not None]
     objects = sum(map(_is_object_text, others))
     if _is_object_text(first):
         is_next_begun = bool(others) and others[0] is not OVERLONG and others[0][:1] == "{"
@@ -135,32 +105,67 @@ def looks_like_ndjson(source):
     return bool(others) and objects >= needed
 
 
-def _is_one_object(source):
-    window = Tokenizer(source)
+def _next_nonblank_line(tokenizer: Tokenizer) -> Line | None:
+    while (line := tokenizer.read_line()) is not None:
+        if line is OVERLONG or line.strip():
+            return line
+    return None
+
+
+def _is_object_text(line: Line) -> bool:
+    return line is not OVERLONG and isinstance(_whole_value(line), dict)
+
+
+def _whole_value(line: str) -> Any:
+    """The value of a line that is one JSON text, else None."""
     try:
-        window.peek()
-        object_layout(window)
+        value, end = decode_entry(line, skip_whitespace(line, 0))
+    except (ValueError, RecursionError):
+        return None
+    return None if line[end:].strip(" \t\r") else value
+
+
+def _is_truncated(line: str) -> bool:
+    """Whether a line begins a JSON text and has no fault but that it ends too early."""
+    try:
+        decode_entry(line, skip_whitespace(line, 0))
+    except json.JSONDecodeError as error:
+        return error.msg.startswith("Unterminated") or not line[error.pos :].strip(" \t\r")
+    except (ValueError, RecursionError):
+        return False
+    return False
+
+
+def _is_one_object(source: Source) -> bool:
+    tokenizer = Tokenizer(source)
+    try:
+        tokenizer.peek()
+        object_layout(tokenizer)
     except FileRefused:
         return False
     return True
 
 
-def object_layout(window):
-    """Whether an object is one record or wraps exactly one list of them. Checks its syntax."""
-    lists, is_record = [], False
-    for key, value in members(window):
+def object_layout(tokenizer: Tokenizer) -> Layout:
+    """The layout of a source that is an object: one record, or a wrapper around one list.
+
+    Checks the syntax to the end. Raises FileRefused.
+    """
+    list_keys, is_record = [], False
+    for key, value in members(tokenizer):
         if value is SKIPPED_LIST:
-            lists.append(key)
+            list_keys.append(key)
         is_record = is_record or _is_record_key(key, value)
-    if window.peek():
-        raise window.error("trailing_garbage")
-    if len(lists) == 1 and not is_record:
-        return Layout("wrapper", list_key=lists[0])
+    if tokenizer.peek():
+        raise tokenizer.error("trailing_garbage")
+    if len(list_keys) == 1 and not is_record:
+        return Layout("wrapper", list_key=list_keys[0])
     return Layout("object")
 
 
-def _is_record_key(key, value):
-    if key in ("auth", "integration_type", "integrationType"):
-        return value is not None
-    name = AUTH_NAMES_BY_KEY.get(key) or CONNECTION_NAMES_BY_KEY.get(key)
-    return name in AUTH_NAMES_BY_KEY and name not in ENVELOPE_KEYS and value is not None
+def _is_record_key(key: str, value: Any) -> bool:
+    """Whether a member shows that its object is a record and not a wrapper."""
+    if value is None:
+        return False
+    name = AUTH_NAMES_BY_KEY.get(key)
+    return key in CONNECTION_MARKER_KEYS or (name is not None and name not in ENVELOPE_FIELDS)

@@ -1,43 +1,43 @@
-"""Pure: a file or stream in, numbered entries out, in bounded memory. No database.
+"""A file or stream in, numbered entries out, in bounded memory.
 
-`scan()` checks a whole source (see sources) and notes the pieces it can be read by, in any order
-and by several processes; `entries()` yields what is in them.
+scan() checks a whole source and divides it into pieces. These can be read in any order and by
+several processes: read_piece() gives the entries of one, read_entries() those of all.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from connections.json_format.issues import FileRefused
+from connections.json_format.stream.decoder import (
+    NotFinite,
+    decode_entry,
+    is_too_deep,
+    skip_whitespace,
+)
+from connections.json_format.stream.grammar import array_items, expect, read_key, skip_separator
 from connections.json_format.stream.layout import (
     Layout,
     Piece,
     has_ndjson_name,
     looks_like_ndjson,
     object_layout,
-    sniff,
+    refuse_other_formats,
 )
-from connections.json_format.stream.sources import CHUNK_SIZE
-from connections.json_format.stream.tokenizer import (
-    OVERLONG,
-    WHITESPACE,
-    NotFinite,
-    Tokenizer,
-    array_items,
-    decode_entry,
-    expect,
-    is_too_deep,
-    read_key,
-    skip_separator,
-)
+from connections.json_format.stream.sources import CHUNK_SIZE, Source
+from connections.json_format.stream.tokenizer import OVERLONG, Tokenizer
 
 ENTRIES_PER_PIECE = 500
+
+# Called with the value and the text of an entry.
+Observer = Callable[[Any, str], None]
 
 
 @dataclass
 class RawEntry:
-    """An entry as decoded: `number` from 0, `line` from 1 (NDJSON only), its own text.
+    """A decoded entry with its text. `number` counts from 0, `line` (NDJSON only) from 1.
 
-    `fault` is a key of issues.MESSAGES where a line of NDJSON could not be read.
+    `fault` is a key of issues.MESSAGES if a line of NDJSON could not be read.
     """
 
     number: int
@@ -47,138 +47,136 @@ class RawEntry:
     fault: str = ""
 
 
-def scan(source, repeats=None):
+def scan(source: Source, observe: Observer | None = None) -> Layout:
     """Check the syntax of a whole source and find its Layout. Raises FileRefused.
 
-    `repeats` (see Repeats) is shown each entry.
+    `observe` is called for each entry that could be read.
     """
-    observe = repeats.add if repeats else lambda value, text: None
-    sniff(source)
-    window = Tokenizer(source)
-    first = window.peek()
+    refuse_other_formats(source)
+    tokenizer = Tokenizer(source)
+    first = tokenizer.peek()
     if not first:
-        raise window.error("empty")
+        raise tokenizer.error("empty")
     if first == "<":
-        raise window.error("html")
+        raise tokenizer.error("html")
     if first == "[" and not has_ndjson_name(source):
-        return _scan_with(Layout("array"), source, observe)
-    if looks_like_ndjson(source):
-        return _scan_with(Layout("lines"), source, observe)
-    if first == "[":
-        return _scan_with(Layout("array"), source, observe)
-    if first == "{":
-        return _scan_with(object_layout(window), source, observe)
-    window.take()  # raises where it is no JSON at all
-    raise window.error("trailing_garbage" if window.peek() else "scalar")
-
-
-def _scan_with(layout, source, observe):
-    """Read all entries, and note the pieces that they can be read again by."""
-    window = Tokenizer(source)
-    begin, held, size, line = 0, 0, 0, None  # of the piece under way
-
-    def close(end):
-        nonlocal held
-        digest = hash(source.read(begin, end - begin)) if end > begin else 0
-        layout.add(Piece(begin, end - begin, held, layout.count, line, digest))
-        held = 0
-
-    for raw in _entries(window, layout):
-        if not raw.fault:
-            observe(raw.value, raw.text)
-        is_overlong = raw.fault == "bad_line.overlong"
-        if held and is_overlong:
-            close(window.offset(window.start))
-        if not held:
-            begin, size, line = window.offset(window.start), 0, raw.line
-        held += 1
-        size += len(raw.text)
-        if is_overlong or held == ENTRIES_PER_PIECE or size > CHUNK_SIZE:
-            close(begin if is_overlong else window.end())
-    if held:
-        close(window.end())
+        layout = Layout("array")
+    elif looks_like_ndjson(source):
+        layout = Layout("lines")
+    elif first == "[":
+        layout = Layout("array")
+    elif first == "{":
+        layout = object_layout(tokenizer)
+    else:
+        tokenizer.read_value()  # raises if it is not JSON at all
+        raise tokenizer.error("trailing_garbage" if tokenizer.peek() else "scalar")
+    _find_pieces(layout, source, observe)
     return layout
 
 
-def read_entries(source, layout):
-    """Yield the RawEntry objects of a source that scan() has laid out. Raises FileRefused."""
+def _find_pieces(layout: Layout, source: Source, observe: Observer | None) -> None:
+    """Read all entries and add the pieces that they make to the layout."""
+    tokenizer = Tokenizer(source)
+    begin, count, size, line = 0, 0, 0, None  # of the current piece
+
+    def close(end: int) -> None:
+        nonlocal count
+        digest = hash(source.read(begin, end - begin)) if end > begin else 0
+        layout.add(Piece(begin, end - begin, count, layout.count, line, digest))
+        count = 0
+
+    for raw in _read_all(tokenizer, layout):
+        if observe and not raw.fault:
+            observe(raw.value, raw.text)
+        is_overlong = raw.fault == "bad_line.overlong"
+        if count and is_overlong:
+            close(tokenizer.byte_offset(tokenizer.start))
+        if not count:
+            begin, size, line = tokenizer.byte_offset(tokenizer.start), 0, raw.line
+        count += 1
+        size += len(raw.text)
+        if is_overlong or count == ENTRIES_PER_PIECE or size > CHUNK_SIZE:
+            close(begin if is_overlong else tokenizer.end_offset())
+    if count:
+        close(tokenizer.end_offset())
+
+
+def read_entries(source: Source, layout: Layout) -> Iterator[RawEntry]:
+    """Yield the entries of a source that scan() has laid out. Raises FileRefused."""
     for piece in layout.pieces:
         yield from read_piece(source, layout, piece)
 
 
-def read_piece(source, layout, piece):
-    """The RawEntry objects of one piece, as a list. Raises FileRefused if they are not there."""
+def read_piece(source: Source, layout: Layout, piece: Piece) -> list[RawEntry]:
+    """The entries of one piece. Raises FileRefused if the source has changed."""
     if not piece.length:
-        return [RawEntry(piece.number, None, "", piece.line, "bad_line.overlong")]
+        return [RawEntry(piece.number, line=piece.line, fault="bad_line.overlong")]
     data = source.read(piece.offset, piece.length)
     if hash(data) != piece.digest:
-        raise FileRefused("file_changed", file=source.name)
+        raise FileRefused("file_changed", source.name)
     read = _piece_lines if layout.shape == "lines" else _piece_values
     return read(data.decode(), piece)
 
 
-def _piece_values(text, piece):
-    found, position = [], 0
-    while len(found) < piece.count:
+def _piece_values(text: str, piece: Piece) -> list[RawEntry]:
+    entries: list[RawEntry] = []
+    position = 0
+    while len(entries) < piece.count:
         value, end = decode_entry(text, position)
-        found.append(RawEntry(piece.number + len(found), value, text[position:end]))
-        position = WHITESPACE.match(text, end).end() + 1  # over the comma
-        position = WHITESPACE.match(text, position).end()
-    return found
+        entries.append(RawEntry(piece.number + len(entries), value, text[position:end]))
+        comma = skip_whitespace(text, end)
+        position = skip_whitespace(text, comma + 1)
+    return entries
 
 
-def _piece_lines(text, piece):
-    found = []
-    for line_number, line in enumerate(text.split("\n"), piece.line):
+def _piece_lines(text: str, piece: Piece) -> list[RawEntry]:
+    entries: list[RawEntry] = []
+    for line_number, line in enumerate(text.split("\n"), piece.line or 1):
         if line.strip(" \t\r"):
-            found.append(_line_entry(line, piece.number + len(found), line_number))
-    return found
+            entries.append(_line_entry(line, piece.number + len(entries), line_number))
+    return entries
 
 
-def _entries(window, layout):
-    """The entries of a source from its beginning; `window` is at their place after each."""
+def _read_all(tokenizer: Tokenizer, layout: Layout) -> Iterator[RawEntry]:
+    """The entries from the beginning; after each, the tokenizer is where it ends."""
     if layout.shape == "lines":
-        yield from _line_entries(window)
+        yield from _read_lines(tokenizer)
         return
-    window.peek()
+    tokenizer.peek()
     if layout.shape == "object":
-        value, text = window.take()
-        if is_too_deep(value, text, 0):
-            raise window.error("too_deep", window.start)
-        yield RawEntry(0, value, text)
+        items, outer_depth = iter([tokenizer.read_value()]), 0
+    elif layout.shape == "array":
+        items, outer_depth = array_items(tokenizer), 1
     else:
-        is_array = layout.shape == "array"
-        found = array_items(window) if is_array else _wrapper_items(window, layout.list_key)
-        outer = 1 if is_array else 2
-        for number, (value, text) in enumerate(found):
-            if is_too_deep(value, text, outer):
-                raise window.error("too_deep", window.start)
-            yield RawEntry(number, value, text)
-        if layout.shape == "wrapper":
-            return  # scan() has seen what follows the list
-    if window.peek():
-        raise window.error("trailing_garbage")
+        items, outer_depth = _wrapper_items(tokenizer, layout.list_key), 2
+    for number, (value, text) in enumerate(items):
+        if is_too_deep(value, text, outer_depth):
+            raise tokenizer.error("too_deep", tokenizer.start)
+        yield RawEntry(number, value, text)
+    # What follows the list of a wrapper was checked when its layout was found.
+    if layout.shape != "wrapper" and tokenizer.peek():
+        raise tokenizer.error("trailing_garbage")
 
 
-def _wrapper_items(window, list_key):
-    """The items of the one list of a wrapper."""
-    window.position += 1
-    while True:  # scan() has found the list, so this ends
-        key = read_key(window)
-        expect(window, ":")
-        if key == list_key and window.peek() == "[":
-            yield from array_items(window)
+def _wrapper_items(tokenizer: Tokenizer, list_key: str) -> Iterator[tuple[Any, str]]:
+    """The items of the list of a wrapper."""
+    tokenizer.position += 1
+    while True:  # ends, since object_layout() has found the list
+        key = read_key(tokenizer)
+        expect(tokenizer, ":")
+        if key == list_key and tokenizer.peek() == "[":
+            yield from array_items(tokenizer)
             return
-        window.take()
-        skip_separator(window, "}")
+        tokenizer.read_value()
+        skip_separator(tokenizer, "}")
 
 
-def _line_entries(window):
+def _read_lines(tokenizer: Tokenizer) -> Iterator[RawEntry]:
     number = line_number = 0
-    while (line := window.read_line()) is not None:
+    while (line := tokenizer.read_line()) is not None:
         line_number += 1
         if line is OVERLONG:
-            yield RawEntry(number, None, "", line_number, "bad_line.overlong")
+            yield RawEntry(number, line=line_number, fault="bad_line.overlong")
         elif line.strip(" \t\r"):
             yield _line_entry(line, number, line_number)
         else:
@@ -186,10 +184,10 @@ def _line_entries(window):
         number += 1
 
 
-def _line_entry(line, number, line_number):
+def _line_entry(line: str, number: int, line_number: int) -> RawEntry:
     raw = RawEntry(number, text=line, line=line_number)
     try:
-        value, end = decode_entry(line, WHITESPACE.match(line).end())
+        value, end = decode_entry(line, skip_whitespace(line, 0))
     except NotFinite:
         raw.fault = "bad_line.not_finite"
     except RecursionError:

@@ -1,0 +1,98 @@
+"""The grammar of JSON, step by step: the members of an object and the items of an array.
+
+Each function reads from the position of a Tokenizer and raises FileRefused.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from connections.json_format.schema import WRAPPER_KEYS
+from connections.json_format.stream.decoder import TRUNCATED_END, is_too_deep
+from connections.json_format.stream.tokenizer import MAX_ENTRY_SIZE, Tokenizer
+
+SKIPPED_LIST = object()  # stands for a list under one of WRAPPER_KEYS
+
+
+def members(tokenizer: Tokenizer) -> Iterator[tuple[str, Any]]:
+    """The members of an object, as `(key, value)`.
+
+    Lists under one of WRAPPER_KEYS are checked item by item and not kept.
+    """
+    tokenizer.position += 1
+    if tokenizer.peek() == "}":
+        tokenizer.position += 1
+        return
+    size = 0  # without the lists: an object that is no wrapper is one entry
+    while True:
+        key = read_key(tokenizer)
+        expect(tokenizer, ":")
+        if tokenizer.peek() == "[" and key in WRAPPER_KEYS:
+            for value, text in array_items(tokenizer):
+                if is_too_deep(value, text, 2):
+                    raise tokenizer.error("too_deep", tokenizer.start)
+            yield key, SKIPPED_LIST
+        else:
+            value, text = tokenizer.read_value()
+            size += len(key) + len(text)
+            if size > MAX_ENTRY_SIZE:
+                raise tokenizer.error("entry_too_large")
+            if is_too_deep(value, text, 1):
+                raise tokenizer.error("too_deep", tokenizer.start)
+            yield key, value
+        if not skip_separator(tokenizer, "}"):
+            return
+
+
+def array_items(tokenizer: Tokenizer) -> Iterator[tuple[Any, str]]:
+    """The items of an array, as `(value, text)`."""
+    tokenizer.position += 1
+    if tokenizer.peek() == "]":
+        tokenizer.position += 1
+        return
+    while True:
+        if tokenizer.peek() == "":
+            raise tokenizer.error("truncated")
+        yield tokenizer.read_value()
+        if not skip_separator(tokenizer, "]"):
+            return
+
+
+def read_key(tokenizer: Tokenizer) -> str:
+    first = tokenizer.peek()
+    if first and first != '"':
+        raise tokenizer.error("json5" if first.isalpha() or first in "_$'/" else "not_json")
+    key: str = tokenizer.read_value()[0]
+    return key
+
+
+def expect(tokenizer: Tokenizer, character: str) -> None:
+    """Step over a character after which something must follow."""
+    found = tokenizer.peek()
+    if found != character:
+        raise tokenizer.error("truncated" if not found else "not_json")
+    tokenizer.position += 1
+    if not tokenizer.peek():
+        raise tokenizer.error("truncated")
+
+
+def skip_separator(tokenizer: Tokenizer, closing: str) -> bool:
+    """Step over a comma (True) or the closing bracket (False)."""
+    found = tokenizer.peek()
+    if found not in (",", closing):
+        raise tokenizer.error(_separator_error_code(tokenizer) if found else "truncated")
+    tokenizer.position += 1
+    if found == closing:
+        return False
+    if tokenizer.peek() == closing:
+        raise tokenizer.error("json5")  # a trailing comma
+    return True
+
+
+def _separator_error_code(tokenizer: Tokenizer) -> str:
+    """The code for what stands in the place of a comma or a closing bracket."""
+    text, position = tokenizer.text, tokenizer.position
+    before, rest = text[max(0, position - 1) : position], text[position : position + 2]
+    if tokenizer.at_end and TRUNCATED_END.fullmatch(text, position):
+        return "truncated"
+    is_number = (before == "0" and rest[0] in "xX") or (before.isdigit() and rest[0] == ".")
+    return "json5" if is_number or rest in ("//", "/*") else "not_json"
