@@ -19,6 +19,9 @@ CONFLICT_POLICIES = (
 )
 
 
+# Where the state of a run (see jobs.runs) is not its status.
+RUN_STATE_LABELS = {"waiting": _("Waiting"), "interrupted": _("Interrupted")}
+
 FIELD_LABELS = {
     "access_token": _("Access token"),
     "api_url": _("API address"),

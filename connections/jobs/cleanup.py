@@ -52,7 +52,7 @@ def delete_expired() -> CleanupResult:
         purged=recycle_bin.purge(recycle_bin.expired(), recycle_bin.SYSTEM_USER),
         former_versions=FormerVersion.objects.expired().delete()[0],
         uploads=_delete_expired_uploads(),
-        ended=sum(run.abandon() for run in ImportRun.all_kinds.silent()),
+        ended=sum(runs.abandon(run) for run in ImportRun.all_kinds.silent()),
     )
     checkpoint_wal()
     return result

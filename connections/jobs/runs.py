@@ -58,9 +58,38 @@ def start(run, options, by=None, **more):
     return bool(claimed)
 
 
+def state(run: ImportRun) -> str:
+    """The status of a run, but "interrupted" where its process is gone, and "waiting" where no
+    process has taken it up in time: a worker is busy, or there is none.
+    """
+    if not run.is_silent or processes.is_alive(run.process):
+        return run.status
+    return "waiting" if run.is_unclaimed else "interrupted"
+
+
+def is_interrupted(run: ImportRun) -> bool:
+    """Whether no process does a run that is under way."""
+    return state(run) in ("waiting", "interrupted")
+
+
+def abandon(run: ImportRun) -> bool:
+    """End an interrupted run: what it stored stays, the upload is deleted. False if it is not."""
+    if not is_interrupted(run):
+        return False
+    with transaction.atomic():
+        interrupted = ImportRun.all_kinds.filter(
+            pk=run.pk, status=Status.RUNNING, heartbeat_at=run.heartbeat_at
+        )
+        stored = None if run.options.get("atomic") else run.result
+        if interrupted.update(status=Status.CANCELLED, finished_at=timezone.now(), result=stored):
+            run.chunks.all().delete()
+            return True
+    return False
+
+
 def resume(run):
     """Start an interrupted run again: what an import had stored is unchanged then."""
-    if not run.is_interrupted:
+    if not is_interrupted(run):
         return False
     now = timezone.now()
     claimed = ImportRun.all_kinds.filter(
@@ -87,7 +116,7 @@ def cancel(run):
 def discard(run):
     """Throw away what was not confirmed, or was interrupted."""
     if run.status == Status.RUNNING:
-        return run.abandon()
+        return abandon(run)
     with transaction.atomic():
         waiting = ImportRun.all_kinds.select_for_update().filter(pk=run.pk, status=Status.UPLOADED)
         return bool(waiting and waiting[0].delete())

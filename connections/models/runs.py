@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import models, transaction
+from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from connections.lib import processes
 from connections.models.user_scope import PRODUCTION, scope_of
 
 DELETE_PERMISSION, CHANGE_PERMISSION = (
@@ -115,13 +114,17 @@ class ImportRun(models.Model):
         return self.created_at + self.UPLOAD_RETENTION
 
     @property
-    def is_interrupted(self):
-        """Under way, but nothing was heard of it for a while and its process is gone."""
+    def is_silent(self) -> bool:
+        """Under way, but nothing was heard of it for a while: its process may be gone."""
         return (
             self.status == self.Status.RUNNING
             and self.heartbeat_at <= timezone.now() - self.HEARTBEAT_TIMEOUT
-            and not processes.is_alive(self.process)
         )
+
+    @property
+    def is_unclaimed(self) -> bool:
+        """Started, but no process has taken it up since."""
+        return not self.process and self.heartbeat_at == self.started_at
 
     @property
     def can_be_undone(self):
@@ -137,40 +140,6 @@ class ImportRun(models.Model):
         """Whether the result tells all that it stored: not where it was killed, or continued."""
         is_continued = self.options.get("continued") and not self.options["atomic"]
         return self.result is not None and not is_continued
-
-    @property
-    def is_waiting(self):
-        """Confirmed, and no process has taken it up in that time: a worker is busy, or missing."""
-        is_untouched = not self.process and self.heartbeat_at == self.started_at
-        return self.is_interrupted and is_untouched
-
-    @property
-    def state(self):
-        """Its status as a word for machines, with what was interrupted told apart."""
-        if self.is_waiting:
-            return "waiting"
-        return "interrupted" if self.is_interrupted else self.status
-
-    @property
-    def status_label(self):
-        told = {"waiting": _("Waiting"), "interrupted": _("Interrupted")}
-        return told.get(self.state) or self.get_status_display()
-
-    def abandon(self):
-        """End an interrupted run: what it stored stays, the upload is thrown away."""
-        if not self.is_interrupted:
-            return False
-        with transaction.atomic():
-            ended = ImportRun.all_kinds.filter(
-                pk=self.pk, status=self.Status.RUNNING, heartbeat_at=self.heartbeat_at
-            )
-            stored = None if self.options.get("atomic") else self.result
-            if ended.update(
-                status=self.Status.CANCELLED, finished_at=timezone.now(), result=stored
-            ):
-                self.chunks.all().delete()
-                return True
-        return False
 
 
 class ChangeRun(ImportRun):

@@ -8,7 +8,8 @@ from django.utils.html import escape
 from django.utils.safestring import mark_safe
 
 from connections.console import wording
-from connections.console.labels import CONFLICT_POLICIES, STATUS_LABELS
+from connections.console.labels import CONFLICT_POLICIES, RUN_STATE_LABELS, STATUS_LABELS
+from connections.jobs import runs
 from connections.lib.text import printable_on_page
 
 POLICY_LABELS = {name: label for name, label, _help in CONFLICT_POLICIES}
@@ -22,6 +23,7 @@ register.filter("issue_message", wording.issue_message)
 register.filter("visible", printable_on_page)
 register.filter("within", wording.mid_sentence)
 register.filter("bucket_label", lambda name: STATUS_LABELS.get(name, name))
+register.filter("run_state", runs.state)
 register.filter("policy", lambda name: POLICY_LABELS.get(name, name))
 # What the buttons over a list show beside their words.
 ACTION_ICONS = {
@@ -34,6 +36,12 @@ ACTION_ICONS = {
     "delete_selected": "trash-2",
 }
 register.filter("action_icon", lambda name: ACTION_ICONS.get(name, ""))
+
+
+@register.filter
+def run_state_label(run):
+    """The state of a run for people."""
+    return RUN_STATE_LABELS.get(runs.state(run)) or run.get_status_display()
 
 
 @register.filter

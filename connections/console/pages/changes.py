@@ -152,9 +152,9 @@ def _render(request, run, template, **context):
 def _get_progress(run):
     """How far a run is, as numbers and in words: for its page and for progress.js."""
     result = run.result
-    until = run.heartbeat_at if run.is_interrupted else timezone.now()
+    until = run.heartbeat_at if runs.is_interrupted(run) else timezone.now()
     return {
-        "state": run.state,
+        "state": runs.state(run),
         "done": run.done,
         "total": run.total,
         "words": {

@@ -70,7 +70,7 @@ def get_own_run(request, pk):
         Q(user=request.user) | Q(user=None),
         pk=pk,
     )
-    if run.user_id is None and run.abandon():  # it was killed; what it stored can be undone
+    if run.user_id is None and runs.abandon(run):  # it was killed; what it stored can be undone
         run.refresh_from_db()
     if not _is_viewable(run, request.user):
         raise Http404
@@ -80,7 +80,7 @@ def get_own_run(request, pk):
 def _is_viewable(run, user):
     """A command says itself how far it is; what became of it has a page."""
     if run.user_id is None:
-        return bool(run.finished_at) or run.is_interrupted
+        return bool(run.finished_at) or runs.is_interrupted(run)
     return run.user_id == user.pk
 
 
@@ -140,7 +140,7 @@ def _import_check(request, run):
 def _import_running(request, run):
     context = context_for(
         request,
-        RUNNING_TITLES.get(run.state, _("Importing")),
+        RUNNING_TITLES.get(runs.state(run), _("Importing")),
         run=run,
         step=3,
         result=run.result or EMPTY_RESULT,
@@ -229,20 +229,21 @@ def running_import(user):
 def get_progress(run):
     """How far a run is, as numbers and in words: for its page and for the script on it."""
     so_far = run.result or EMPTY_RESULT
-    until = run.heartbeat_at if run.is_interrupted else timezone.now()
+    state, is_interrupted = runs.state(run), runs.is_interrupted(run)
+    until = run.heartbeat_at if is_interrupted else timezone.now()
     elapsed = max(0, (until - run.started_at).total_seconds())
     silent = (timezone.now() - run.heartbeat_at).total_seconds()
     is_silent = silent > 10
     pace = []
     if run.done and so_far["seconds"]:
         rate = run.done / so_far["seconds"]
-        if not (run.is_interrupted or is_silent):
+        if not (is_interrupted or is_silent):
             left = wording.duration((run.total - run.done) / rate + 1)
             pace.append(_("about %s left") % left)
         pace.append(_("%s records a second") % wording.format_number(rate))
     if not runs.can_report_progress(run):
         count = _("All or nothing, in one go")
-    elif run.is_waiting:
+    elif state == "waiting":
         count = _("Not begun")
     elif run.total:
         count = ngettext(
@@ -250,14 +251,14 @@ def get_progress(run):
         ) % {"done": wording.format_number(run.done), "total": wording.format_number(run.total)}
     else:
         count = _("Reading the file")
-        if silent > 3 and not run.is_interrupted:
+        if silent > 3 and not is_interrupted:
             pace.append(_("it is checked to the last byte before anything is stored"))
     if run.cancel_requested:
         pace.insert(0, _("stops after this batch"))
     if is_silent and runs.can_report_progress(run) and run.total:
         pace.append(_("no news for %s") % wording.duration(silent))
     return {
-        "state": run.state,
+        "state": state,
         "done": run.done,
         "total": run.total,
         "words": {

@@ -6,7 +6,7 @@ import uuid
 
 from django.core.management import CommandError
 
-from connections.jobs import undo
+from connections.jobs import runs, undo
 from connections.lib.text import printable
 from connections.management.base import LatchkeyCommand
 from connections.models import ImportRun
@@ -30,7 +30,7 @@ class Command(LatchkeyCommand):
             self.list_runs(options["json"])
             return
         found = ImportRun.objects.filter(pk=run).first()
-        if found and found.abandon():
+        if found and runs.abandon(found):
             found.refresh_from_db()
         if found is None or not found.can_be_undone:
             raise CommandError(
@@ -52,7 +52,7 @@ class Command(LatchkeyCommand):
 
     def list_runs(self, as_json):
         for run in ImportRun.objects.filter(status=ImportRun.Status.RUNNING, user=None):
-            run.abandon()  # a command that was killed never told its id, and is not continued
+            runs.abandon(run)  # a command that was killed never told its id, and is not continued
         recent = ImportRun.objects.exclude(finished_at=None).select_related("user")
         rows = [
             {
