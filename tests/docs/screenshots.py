@@ -1,8 +1,8 @@
-"""`make screenshots`: each page of the console as a picture under docs/screenshots.
+"""`make screenshots`: a picture of every page of the console, under docs/screenshots.
 
-No test, and collected only when named. It runs as one since the tests have what it needs: a
-database and keys of their own, a live server, a browser. The moment and the store are always the
-same, so a picture changes when the page does.
+This is not a test, and is only collected when named. It runs as one since the tests have what it
+needs: a database and keys of their own, a live server, a browser. The time and the data are always
+the same, so a picture only changes when its page does.
 """
 
 import io
@@ -32,10 +32,10 @@ from connections.records import daily_counts, recycle_bin
 PICTURES = Path(__file__).resolve().parents[2] / "docs" / "screenshots"
 NOW = datetime(2026, 11, 24, 8, 4, tzinfo=timezone.utc)  # 09:04 in Berlin
 DAY = timedelta(days=1)
-COUNT = 4212
-NAME = "Bluepeak Logistics"  # of the connection whose pages are shown
+CONNECTION_COUNT = 4212
+NAME = "Bluepeak Logistics"  # the connection whose pages are shown
 PASSWORD = "synth-picture-pass-9"
-TALLEST = 1500  # px; of what is below, there is more of the same
+MAX_HEIGHT = 1500  # px; what is below repeats what is above
 LIST = reverse("admin:connections_connectionauth_changelist")
 
 pytestmark = [
@@ -56,7 +56,7 @@ def browser_context_args(browser_context_args):
 
 
 class Camera:
-    """Goes to pages as whoever is signed in, always at NOW, and takes their pictures."""
+    """Opens pages as the user who is signed in, always at NOW, and takes their pictures."""
 
     def __init__(self, page, origin, clock):
         self.page, self.origin, self.clock = page, origin, clock
@@ -69,36 +69,36 @@ class Camera:
         self.go(path)
         self.take(name, **how)
 
-    def take(self, name, *, dark=False, phone=False, tallest=TALLEST):
-        """A picture of the page that is open; in the dark and on a phone too, if so asked."""
-        self._take(name, tallest)
+    def take(self, name, *, dark=False, phone=False, max_height=MAX_HEIGHT):
+        """Take a picture of the open page; `dark` and `phone` add one each."""
+        self._take(name, max_height)
         if dark:
             self.page.emulate_media(color_scheme="dark")
-            self._take(f"{name}-dark", tallest)
+            self._take(f"{name}-dark", max_height)
             self.page.emulate_media(color_scheme="light")
         if phone:
             self.page.set_viewport_size({"width": 390, "height": 844})
-            self._take(f"{name}-phone", tallest)
+            self._take(f"{name}-phone", max_height)
             self.page.set_viewport_size({"width": 1360, "height": 900})
 
-    def _take(self, name, tallest):
+    def _take(self, name, max_height):
         page, window = self.page, self.page.viewport_size
         page.wait_for_load_state("networkidle")
         page.mouse.move(0, 0)
-        # As tall as the page, so that what sticks to the window's edge is where it belongs.
+        # As tall as the page, so that what is fixed to the window's edge is at its end.
         height = page.evaluate("document.documentElement.scrollHeight")
         page.set_viewport_size({**window, "height": height})
-        clip = {"x": 0, "y": 0, "width": window["width"], "height": min(height, tallest)}
+        clip = {"x": 0, "y": 0, "width": window["width"], "height": min(height, max_height)}
         shot = Image.open(io.BytesIO(page.screenshot(clip=clip))).convert("RGB")
         page.set_viewport_size(window)
-        in_few_colours(shot).save(PICTURES / f"{name}.png", optimize=True)
+        reduce_colours(shot).save(PICTURES / f"{name}.png", optimize=True)
 
     def press(self, name):
         self.page.get_by_role("button", name=name, exact=True).click()
 
 
-def in_few_colours(picture):
-    """It in its 256 commonest colours: areas stay as they are, the edges of letters need not."""
+def reduce_colours(picture):
+    """The picture in its 256 most frequent colours: only the edges of letters change."""
     counted = sorted(picture.getcolors(picture.width * picture.height), reverse=True)
     common = [colour for _, colour in counted[:256]]
     number = {colour: position for position, colour in enumerate(common)}
@@ -122,21 +122,21 @@ def clock():
 
 @pytest.fixture
 def store(clock, at_once, settings):
-    """A console that was in use for six weeks."""
+    """A console that has been in use for six weeks."""
     settings.FERNET_KEYS = [ring.generate_key()]
     StoredKey.objects.all().delete()
     clock.move_to(NOW - 41.5 * DAY)
     stored_keys.require_keys()
-    mara = person("mara", "Mara Okafor", is_superuser=True)
+    mara = create_user("mara", "Mara Okafor", is_superuser=True)
     for name, full_name, group in (
         ("jonas", "Jonas Lindqvist", "Custodian"),
         ("priya", "Priya Raman", "Operator"),
         ("tomas", "Tomás Ferreira", "Auditor"),
         ("nightly", "", "Viewer"),
     ):
-        person(name, full_name).groups.add(Group.objects.get(name=group))
+        create_user(name, full_name).groups.add(Group.objects.get(name=group))
     clock.move_to(NOW - 11.2 * DAY)
-    demo.seed(COUNT, NOW)
+    demo.seed(CONNECTION_COUNT, NOW)
     views = (
         ("Needs a person this week", "needs=person", True),
         ("HubSpot production", "integration=hubspot&environment=Production", True),
@@ -145,13 +145,13 @@ def store(clock, at_once, settings):
     for name, query, is_shared in views:
         SavedView.objects.create(user=mara, name=name, query=query, is_shared=is_shared)
     clock.move_to(NOW - 6.4 * DAY)
-    log.log_event("export", user=mara, count=COUNT - 22, reason="secrets: include")
+    log.log_event("export", user=mara, count=CONNECTION_COUNT - 22, reason="secrets: include")
     clock.move_to(NOW - DAY)
     daily_counts.store_today(NOW - DAY)
     return mara
 
 
-def person(name, full_name, **fields):
+def create_user(name, full_name, **fields):
     first, _, last = full_name.partition(" ")
     return User.objects.create_user(
         name, password=PASSWORD, first_name=first, last_name=last, is_staff=True, **fields
@@ -164,9 +164,11 @@ def camera(page, live_server, clock, store):
     return Camera(page, live_server.url, clock)
 
 
-def november():
-    """A file as it may come: some of it stored already, some changed, some new, some odd."""
-    made = [demo.entry(number, NOW) for number in range(COUNT - 60, COUNT + 40)]
+def import_entries():
+    """Entries of a typical import: some stored already, some changed, some new, some odd."""
+    made = [
+        demo.entry(number, NOW) for number in range(CONNECTION_COUNT - 60, CONNECTION_COUNT + 40)
+    ]
     renewed = [entry for entry in made[:60] if entry["auth"].get("refresh_token")]
     for number, entry in enumerate(renewed[:14]):
         entry["updated_at"] = NOW.isoformat()
@@ -189,18 +191,18 @@ def november():
     return made
 
 
-def test_pictures(camera, store, tmp_path, monkeypatch):
-    signing_in(camera)
-    the_list(camera)
-    a_connection(camera)
-    an_import(camera, store, tmp_path, monkeypatch)
-    camera.see("dashboard", "/admin/", dark=True, phone=True, tallest=2700)
-    the_rest(camera, store)
-    the_account(camera, store, monkeypatch)
-    errors(camera)
+def test_take_all_pictures(camera, store, tmp_path, monkeypatch):
+    take_sign_in(camera)
+    take_list(camera)
+    take_connection(camera)
+    take_import(camera, store, tmp_path, monkeypatch)
+    camera.see("dashboard", "/admin/", dark=True, phone=True, max_height=2700)
+    take_other_pages(camera, store)
+    take_account(camera, store, monkeypatch)
+    take_errors(camera)
 
 
-def signing_in(camera):
+def take_sign_in(camera):
     camera.see("login", "/admin/account/login/", dark=True, phone=True)
     page = camera.page
     page.get_by_label("User name").fill("mara")
@@ -213,11 +215,11 @@ def signing_in(camera):
     page.wait_for_url("**/admin/")
 
 
-def the_list(camera):
+def take_list(camera):
     page = camera.page
     camera.see("list", LIST, dark=True, phone=True)
     page.locator("#action-toggle").check()
-    page.get_by_label(f"All {COUNT:,} that match").check()
+    page.get_by_label(f"All {CONNECTION_COUNT:,} that match").check()
     camera.take("list-selection", phone=True)
     camera.press("Pause…")
     page.get_by_role("heading", name="What would change").wait_for()
@@ -237,7 +239,7 @@ def the_list(camera):
     camera.see("integrations", reverse("admin:connections_integration_changelist"))
 
 
-def a_connection(camera):
+def take_connection(camera):
     page = camera.page
     camera.go(f"{LIST}?bucket=stale&integration=docusign")
     page.locator("#result_list tbody th a").nth(2).click()
@@ -253,7 +255,7 @@ def a_connection(camera):
     page.locator(".revealed").wait_for()
     camera.take("revealed")
     path = record.removeprefix(camera.origin)
-    camera.see("record", path, dark=True, phone=True, tallest=2700)
+    camera.see("record", path, dark=True, phone=True, max_height=2700)
     pk = ConnectionAuth.objects.get(name=NAME).pk
     for name, address in (
         ("record-history", "admin:connections_connectionauth_history"),
@@ -264,9 +266,9 @@ def a_connection(camera):
     camera.see("record-add", f"{LIST}add/")
 
 
-def an_import(camera, mara, tmp_path, monkeypatch):
+def take_import(camera, mara, tmp_path, monkeypatch):
     page, path = camera.page, tmp_path / "connections-november.json"
-    path.write_text(json.dumps(november()))
+    path.write_text(json.dumps(import_entries()))
     camera.see("import", reverse("admin:connections_import"))
     page.set_input_files("input[type=file]", path)
     camera.press("Check it")
@@ -275,9 +277,11 @@ def an_import(camera, mara, tmp_path, monkeypatch):
     page.locator(".savebar .button.primary").click()
     page.get_by_role("heading", name="Imported, with refusals").wait_for()
     camera.take("import-done")
-    monkeypatch.setattr(runs, "launch", half_way)
+    monkeypatch.setattr(runs, "launch", stop_half_way)
     camera.go(reverse("admin:connections_import"))
-    path.write_text(json.dumps([demo.entry(COUNT + number, NOW) for number in range(2000)]))
+    path.write_text(
+        json.dumps([demo.entry(CONNECTION_COUNT + number, NOW) for number in range(2000)])
+    )
     page.set_input_files("input[type=file]", path)
     camera.press("Check it")
     page.locator(".savebar .button.primary").click()
@@ -287,8 +291,8 @@ def an_import(camera, mara, tmp_path, monkeypatch):
     ImportRun.objects.filter(status="running").delete()
 
 
-def half_way(run):
-    """Stands for the process that does an import: it has done a half, and is at work."""
+def stop_half_way(run):
+    """In place of the process that runs an import: it is half done, and running."""
     result = importer.ImportResult(
         created=812, updated=196, unchanged=240, rejected=2, seconds=6.6
     )
@@ -305,7 +309,7 @@ def half_way(run):
     )
 
 
-def the_rest(camera, mara):
+def take_other_pages(camera, mara):
     page = camera.page
     camera.see("export", reverse("admin:connections_export"))
     camera.see("find-secret", reverse("admin:connections_find_secret"))
@@ -331,7 +335,7 @@ def the_rest(camera, mara):
     camera.see("groups", reverse("admin:auth_group_changelist"))
 
 
-def the_account(camera, mara, monkeypatch):
+def take_account(camera, mara, monkeypatch):
     monkeypatch.setattr(totp.secrets, "token_bytes", bytes)  # one QR code, and no secret
     for name, address in (
         ("second-step", "mfa_index"),
@@ -345,15 +349,15 @@ def the_account(camera, mara, monkeypatch):
     camera.see("recovery-codes", reverse("mfa_view_recovery_codes"))
 
 
-def errors(camera):
+def take_errors(camera):
     camera.page.context.clear_cookies()
     camera.see("error-404", "/admin/no/such/page/")
-    camera.page.route("**/*.html", answer)
+    camera.page.route("**/*.html", serve_template)
     for code in ("400", "403", "500", "503"):
         camera.see(f"error-{code}", f"/{code}.html")
 
 
-def answer(route):
-    """Stands for what makes an error: the page of one takes more than an address."""
+def serve_template(route):
+    """In place of an error: its page needs more than an address."""
     text = render_to_string(route.request.url.rpartition("/")[2])
     route.fulfill(body=text, content_type="text/html; charset=utf-8")

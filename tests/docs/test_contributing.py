@@ -1,4 +1,4 @@
-"""What CONTRIBUTING.md, the Makefile and the pre-commit hooks say of each other is true."""
+"""CONTRIBUTING.md and the pre-commit hooks agree with the Makefile and the code."""
 
 import re
 
@@ -23,7 +23,7 @@ def test_pre_commit_runs_what_make_lint_runs():
     assert not any(hook["pass_filenames"] for hook in hooks)
 
 
-def test_every_target_that_is_named_is_there():
+def test_every_make_target_exists():
     targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
     assert set(re.findall(r"`make ([a-z-]+)", PAGE)) <= targets
 
@@ -32,7 +32,7 @@ PRIVATE_NAMES = re.findall(r"^\| `([\w.]+)` \| `([\w/.]+)` \|$", PAGE, re.MULTIL
 
 
 @pytest.mark.parametrize(("name", "file"), PRIVATE_NAMES)
-def test_every_private_name_of_others_is_there_and_used(name, file):
+def test_every_private_name_exists_and_is_used(name, file):
     owner, _, attribute = name.rpartition(".")
     try:
         import_string(name)
@@ -41,7 +41,7 @@ def test_every_private_name_of_others_is_there_and_used(name, file):
     assert re.search(rf"\b{attribute}\b", (BASE_DIR / file).read_text())
 
 
-def test_every_internal_module_of_others_that_is_imported_is_named():
+def test_every_import_from_an_internal_module_is_listed():
     files = [*BASE_DIR.glob("connections/**/*.py"), *BASE_DIR.glob("project/*.py")]
     imported = {
         f"{module}.{name}"

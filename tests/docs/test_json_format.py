@@ -1,4 +1,4 @@
-"""docs/json-format.md says what the code does."""
+"""docs/json-format.md agrees with the code."""
 
 import re
 from pathlib import Path

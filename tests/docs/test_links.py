@@ -1,4 +1,4 @@
-"""Links inside the documentation lead somewhere."""
+"""Links within the documentation are not broken."""
 
 import re
 
@@ -11,7 +11,7 @@ LINK = re.compile(r"\]\((?!\w+:)([^)#\s]*)(?:#([^)\s]+))?\)")
 
 
 def anchors(page):
-    """The names of a page's headings, as GitHub makes them."""
+    """The anchors of a page's headings, as GitHub generates them."""
     heads = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```", "", page, flags=re.M | re.S), re.M)
     return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
 

@@ -1,4 +1,4 @@
-"""The pictures that tests/docs/screenshots.py takes: there, described, and not heavy."""
+"""The pictures that tests/docs/screenshots.py takes exist, have a description, and are small."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ SHOWN = [
 
 
 def width_of(path):
-    """In pixels: what a PNG says of itself."""
+    """The width of a PNG in pixels, from its header."""
     head = path.read_bytes()[:24]
     assert head.startswith(b"\x89PNG")
     return int.from_bytes(head[16:20])
@@ -27,7 +27,7 @@ def test_readme_shows_the_console():
 
 
 @pytest.mark.parametrize(("page", "text", "address"), SHOWN)
-def test_a_picture_that_a_page_shows_is_there_and_described(page, text, address):
+def test_every_picture_on_a_page_exists_and_has_a_description(page, text, address):
     assert (page.parent / address).resolve() in PICTURES
     assert len(text.split()) > 4
 
@@ -38,5 +38,5 @@ def test_all_pictures_together_are_below_3_mb():
 
 
 @pytest.mark.parametrize("path", PICTURES, ids=lambda path: path.stem)
-def test_a_picture_is_as_wide_as_a_desk_or_a_phone(path):
+def test_every_picture_is_as_wide_as_a_desktop_or_a_phone(path):
     assert width_of(path) == (390 if path.stem.endswith("-phone") else 1360)

@@ -1,4 +1,4 @@
-"""What docs/security.md tells people to run does what it says."""
+"""The examples and tables of docs/security.md are right."""
 
 import re
 
@@ -27,7 +27,7 @@ def installation(installed, tmp_path_factory):
     return installation
 
 
-def test_any_fernet_library_gets_the_values_out(installation):
+def test_the_example_opens_values_without_latchkey(installation):
     (example,) = re.findall(r"```python\n(.*?)```", SECURITY, re.S)
     printed = installation.run("-c", example, FERNET_KEYS=installation.dotenv()["FERNET_KEYS"])
     assert printed.returncode == 0, printed.stderr
@@ -37,7 +37,7 @@ def test_any_fernet_library_gets_the_values_out(installation):
     ]
 
 
-def test_the_backup_of_sqlite_is_whole(installation):
+def test_the_backup_of_sqlite_is_complete(installation):
     (backup,) = re.findall(r'python -c "(import sqlite3.*?)"\n', SECURITY)
     assert installation.run("-c", backup).returncode == 0
     counted = installation.run(
@@ -49,7 +49,7 @@ def test_the_backup_of_sqlite_is_whole(installation):
     assert counted.stdout.strip().endswith(r"['synthetic-1\r\n', 'synthetic-2', None]")
 
 
-def test_a_store_whose_keys_are_lost_can_still_be_looked_at(installation):
+def test_a_database_whose_keys_are_lost_can_still_be_read(installation):
     assert "`DELETE FROM connections_storedkey`" in SECURITY
     lost = {
         "DATABASE_URL": "sqlite:///lost.sqlite3",
@@ -74,7 +74,7 @@ def test_security_names_every_sealed_and_every_plain_field():
 
 
 @pytest.mark.django_db
-def test_the_table_of_roles_is_what_the_groups_may():
+def test_the_table_of_roles_has_the_permissions_of_the_groups():
     head, _, *rows = re.findall(r"^\| .* \|$", SECURITY.split("## Roles")[1].split("##")[0], re.M)
     names = [cell.strip() for cell in head.strip("|").split("|")][1:]
     documented = {name: set() for name in names}
