@@ -39,7 +39,7 @@ def test_the_report_has_the_documented_keys_in_their_order():
 
 
 @pytest.mark.parametrize("name", ["5{a}.json", "%(x)s {} {0}.json", "100%.json"])
-def test_the_name_of_a_file_is_no_template(name):
+def test_the_name_of_a_file_is_not_a_template(name):
     refusal = FileRefused("truncated", name, line=3, column=4)
     sentence = f"{name}: The file ends in the middle of a value. (line 3, column 4)"
     assert str(refusal) == refusal.issue.message == sentence
@@ -48,7 +48,7 @@ def test_the_name_of_a_file_is_no_template(name):
     assert stopped.message == f"{sentence} Nothing was stored."
 
 
-def test_the_reason_of_the_operating_system_is_told():
+def test_the_reason_of_the_operating_system_is_named():
     refusal = FileRefused("unreadable_file", "a.json", reason="Permission denied")
     assert str(refusal) == "a.json: The file can't be read. (Permission denied)"
     assert str(FileRefused("unreadable_file", reason="")) == "The file can't be read."

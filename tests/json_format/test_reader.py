@@ -1,4 +1,4 @@
-"""What the reader takes for a file: its shapes, and a record a line. No database."""
+"""The shapes of a file that the reader takes, and NDJSON. No database."""
 
 import json
 
@@ -30,11 +30,11 @@ def test_the_list_of_a_wrapper_is_read(key, indent):
     assert values({key: []}) == []
 
 
-def test_two_lists_make_no_wrapper():
+def test_an_object_with_two_lists_is_one_entry():
     assert values({"data": [ONE], "items": [TWO]}) == [{"data": [ONE], "items": [TWO]}]
 
 
-def test_a_list_under_another_name_makes_no_wrapper():
+def test_an_object_with_a_list_under_another_key_is_one_entry():
     assert values({"stuff": [ONE]}) == [{"stuff": [ONE]}]
 
 
@@ -52,7 +52,7 @@ def test_a_connection_with_a_list_is_a_connection():
     assert values(connection) == [connection]
 
 
-def test_entries_of_any_type_are_handed_on():
+def test_entries_of_any_type_are_read():
     assert values('[1, "x", null, true, [], {}]') == [1, "x", None, True, [], {}]
 
 
@@ -66,7 +66,7 @@ def test_lines_are_read_whatever_the_file_is_called(name, end):
     assert [(e.value, e.line, e.number) for e in entries] == [(ONE, 1, 0), (TWO, 3, 1)]
 
 
-def test_a_single_line_of_a_named_file_is_a_line():
+def test_a_file_with_an_ndjson_name_may_have_one_line():
     assert read(json.dumps(ONE), "a.ndjson")[0].line == 1
 
 
@@ -106,12 +106,12 @@ def test_a_bad_line_refuses_only_itself(bad, position, name):
     assert [e.value for e in entries if not e.fault] == [ONE, TWO]
 
 
-def test_a_line_that_is_no_object_is_handed_on_to_be_refused_alone():
+def test_a_line_without_an_object_is_read():
     assert values('{"token":"a"}\n5\n[1]\n{"token":"b"}', "a.ndjson")[1:3] == [5, [1]]
     assert values('[1]\n{"token":"b"}', "a.ndjson")[0] == [1]
 
 
-def test_one_json_text_under_a_name_for_lines_is_read_as_what_it_is():
+def test_json_in_a_file_with_an_ndjson_name_is_read():
     assert values(json.dumps([ONE, TWO], indent=1), "a.ndjson") == [ONE, TWO]
     assert values(json.dumps([ONE, TWO]), "a.ndjson") == [ONE, TWO]
     assert values(json.dumps(TWO, indent=1), "a.jsonl") == [TWO]
@@ -127,5 +127,5 @@ def test_one_json_text_under_a_name_for_lines_is_read_as_what_it_is():
         '{"data":\n[{"token":"a"},\n{"token":"b"}\n{"token":"c"}]}',
     ],
 )
-def test_a_json_text_with_commas_missing_is_not_mistaken_for_lines(text):
+def test_json_without_commas_is_not_mistaken_for_ndjson(text):
     assert refusal(text) == "not_json"

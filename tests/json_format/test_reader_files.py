@@ -1,4 +1,4 @@
-"""Files that change, are no files, or are not read to their end. No database."""
+"""Sources: files that change or cannot be read, and pipes. No database."""
 
 import json
 import os
@@ -56,7 +56,7 @@ def test_files_that_cannot_be_read_are_refused(tmp_path):
     assert refusal(source) == "unreadable_file"
 
 
-def test_what_is_no_regular_file_is_kept_in_sealed_chunks(tmp_path, monkeypatch):
+def test_a_pipe_is_copied_into_sealed_chunks(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "CHUNK_SIZE", 10)
     sealed = []
 
@@ -80,7 +80,7 @@ def test_what_is_no_regular_file_is_kept_in_sealed_chunks(tmp_path, monkeypatch)
     assert source.size == len(text)
 
 
-def test_what_is_refused_at_its_beginning_is_not_read_on():
+def test_a_stream_that_is_refused_is_not_read_to_its_end():
     class Endless:
         served = 0
 

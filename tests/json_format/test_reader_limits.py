@@ -1,5 +1,4 @@
-"""How deep, how large and how cut up a file may be, and that it is read in little memory. No
-database."""
+"""Limits of depth, size and memory, and where chunks of a file may end. No database."""
 
 import json
 import tracemalloc
@@ -11,7 +10,7 @@ from tests.support.sources import ONE, TWO, Generated, Pieces, read, refusal, va
 
 
 def nested(levels):
-    """An array file that nests `levels` deep, the outer array included."""
+    """The text of an array that nests `levels` deep, counted from the array itself."""
     inner = levels - 2
     return '[{"meta":' + "[" * inner + "]" * inner + "}]"
 

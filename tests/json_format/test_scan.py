@@ -1,4 +1,4 @@
-"""The first pass over a source and the second one: what was written is read. No database."""
+"""Both passes over a source: entries are read as they were written. No database."""
 
 import json
 

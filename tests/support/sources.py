@@ -1,4 +1,4 @@
-"""Sources for the reader, and what it makes of them."""
+"""Sources for tests of the reader, and shortcuts that read them."""
 
 import pytest
 
