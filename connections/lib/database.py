@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 from django.db import connection
 from django.db.models import Model, QuerySet
 
-# Numbers of advisory locks of PostgreSQL; nothing else in the database may use them.
+# Numbers of advisory locks of PostgreSQL; nothing else in the database may use them. Appending to
+# the audit log follows on its last entry. Two imports that lock the same records in different
+# orders would end in a deadlock.
 AUDIT_LOCK = 0x1A7C4_A0D17
 IMPORT_LOCK = 0x6C6174636B
 
@@ -25,7 +27,8 @@ def is_postgresql() -> bool:
 
 def is_in_memory() -> bool:
     """Whether no other process can see the database."""
-    return is_sqlite() and connection.is_in_memory_db()
+    database: Any = connection  # only SQLite's has this method
+    return is_sqlite() and bool(database.is_in_memory_db())
 
 
 def take_lock(number: int) -> None:
@@ -42,7 +45,8 @@ def fetch_raw(queryset: QuerySet[Any, Any]) -> list[tuple[Any, ...]]:
     """The tuples of a `values_list` as the driver gives them."""
     with connection.cursor() as cursor:
         cursor.execute(*queryset.query.sql_with_params())
-        return cursor.fetchall()
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows
 
 
 @contextmanager

@@ -1,4 +1,8 @@
-"""The same work on all cores: results in the order of the items, few of them waiting at a time."""
+"""The same work on several processes, and processes that are told apart by name.
+
+The pool is not one of `concurrent.futures`: there, a worker that is killed while it writes its
+result leaves a lock that nobody opens and half a message that nobody ends, and the work hangs.
+"""
 
 import ctypes
 import gc
@@ -10,45 +14,53 @@ import signal
 import socket
 import threading
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
 
 from django.db import connection, connections
 
 from connections.lib.database import is_in_memory
 
-# What is allocated here is short-lived, and lives in lists of thousands: look for garbage seldom.
+# Objects made here are short-lived and lie in lists of thousands: collect garbage seldom.
 GC_THRESHOLDS = 50_000, 20, 100
 MIN_PARALLEL_RECORDS = 2000  # records; below, starting processes takes longer than the work
 PREFETCH_ITEMS = 18  # items that are computed while others wait to be used
-WORKER_NICENESS = (
-    10  # what is computed waits for the process that uses it, not the other way round
-)
+WORKER_NICENESS = 10  # workers yield to the process that uses their results
 PR_SET_PDEATHSIG = 1
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Pipe: TypeAlias = "Connection[Any, Any]"
 
-def cores():
+
+class ProcessDied(Exception):
+    """A worker was killed, as the kernel does where memory runs out."""
+
+
+def cores() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0))
 
 
-def worker_count(jobs, records):
-    """How many processes to use for so many records; 1 where others can't or needn't help.
+def worker_count(jobs: int, records: int) -> int:
+    """How many processes to use for so many records: `jobs`, or 1 if more would be of no use.
 
-    Processes are forked, which a process with threads must not do; and what is in an open
-    transaction or in a database in memory, they can't see.
+    Processes are forked, which a process with threads must not do. They see neither what an open
+    transaction has written nor a database in memory.
     """
     can_fork = threading.active_count() == 1 and not connection.in_atomic_block
     return jobs if can_fork and not is_in_memory() and records >= MIN_PARALLEL_RECORDS else 1
 
 
-class ProcessDied(Exception):
-    """One of the processes was killed, as the kernel does where memory runs out."""
-
-
 @contextmanager
-def workers(function, jobs):
+def workers(
+    function: Callable[[Item], Result], jobs: int
+) -> Iterator[Callable[[Iterable[Item]], Iterator[Result]]]:
     """Give a function `in_order(items)` that yields `function(item)` for each item.
 
     `jobs` processes compute it; 1 means this one. `function` and what it refers to reach them by
@@ -58,24 +70,34 @@ def workers(function, jobs):
         with _infrequent_garbage_collection():
             yield lambda items: map(function, items)
         return
-    connections.close_all()  # a forked process must not go on with this one's
-    # Before there are threads; and deaf to Ctrl-C from the first moment on: we answer to that.
+    connections.close_all()  # forked processes must not share this one's connections
+    # Fork before there are threads, and with Ctrl-C blocked from the start: we answer to that.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         started = [_start_worker(function) for _ in range(jobs)]
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    free = queue.SimpleQueue()
+    free: queue.SimpleQueue[Pipe] = queue.SimpleQueue()
     for _, pipe in started:
         free.put(pipe)
-    # One thread more than processes: it gives out work while another reads a result.
+    # One thread more than processes: it sends an item while another one reads a result.
     threads = ThreadPoolExecutor(jobs + 1)
+
+    def in_order(items: Iterable[Item]) -> Iterator[Result]:
+        pending: deque[Future[Result]] = deque()
+        for item in items:
+            pending.append(threads.submit(_call_worker, free, item))
+            if len(pending) > PREFETCH_ITEMS + jobs:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
     try:
         with _infrequent_garbage_collection():
-            yield lambda items: _results_in_order(threads, free, items, PREFETCH_ITEMS + jobs)
+            yield in_order
     finally:
         for process, _ in started:
-            process.kill()  # it holds nothing; and whoever waits for it sees its pipe end
+            process.kill()  # it holds nothing, and threads that wait for it see its pipe end
             process.join()
         threads.shutdown(cancel_futures=True)
         for _, pipe in started:
@@ -83,7 +105,7 @@ def workers(function, jobs):
 
 
 @contextmanager
-def _infrequent_garbage_collection():
+def _infrequent_garbage_collection() -> Iterator[None]:
     before = gc.get_threshold()
     gc.set_threshold(*GC_THRESHOLDS)
     try:
@@ -92,11 +114,10 @@ def _infrequent_garbage_collection():
         gc.set_threshold(*before)
 
 
-def _start_worker(function):
+def _start_worker(function: Callable[[Any], Any]) -> tuple[BaseProcess, Pipe]:
     """A process that computes `function`, and our end of the pipe to it.
 
-    Each has a pipe of its own: one that is killed in the middle of a word leaves the others, and
-    us, with no lock that nobody opens and no half message that nobody ends.
+    Each worker has a pipe of its own: if it is killed in the middle of a message, the pipe ends.
     """
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe()
@@ -106,17 +127,7 @@ def _start_worker(function):
     return process, ours
 
 
-def _results_in_order(threads, free, items, most_waiting):
-    waiting = deque()
-    for item in items:
-        waiting.append(threads.submit(_call_worker, free, item))
-        if len(waiting) > most_waiting:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
-
-
-def _call_worker(free, item):
+def _call_worker(free: queue.SimpleQueue[Pipe], item: Any) -> Any:
     pipe = free.get()
     try:
         pipe.send(item)
@@ -131,17 +142,18 @@ def _call_worker(free, item):
     return result
 
 
-def _serve(function, pipe, parent):
-    """What a forked process does until its parent ends it."""
-    gc.freeze()  # what is there already is never garbage: leave its memory shared
+def _serve(function: Callable[[Any], Any], pipe: Pipe, parent: int) -> None:
+    """Compute results in a forked process until its parent kills it."""
+    gc.freeze()  # what exists already is never garbage: keep sharing its memory
     gc.set_threshold(*GC_THRESHOLDS)
     os.nice(WORKER_NICENESS)
-    # A parent that is killed takes its processes along.
+    # If the parent is killed, the worker is too.
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
     while True:
         item = pipe.recv()
+        answer: tuple[Any, Exception | None]
         try:
             answer = function(item), None
         except Exception as error:
@@ -149,22 +161,27 @@ def _serve(function, pipe, parent):
         pipe.send(answer)
 
 
-def current_process_name():
-    """A name for this process: its machine, its number, and when it began.
+def current_process_name() -> str:
+    """The process_name() of this process."""
+    return process_name(os.getpid())
 
-    The last tells it from another one that got the same number later.
+
+def process_name(number: int) -> str:
+    """A name for a process of this machine: the machine, its number, and when it began.
+
+    The last tells it from another one that gets the same number later.
     """
-    return f"{socket.gethostname()} {os.getpid()} {_start_time(os.getpid())}"
+    return f"{socket.gethostname()} {number} {_start_time(number)}"
 
 
-def is_alive(process):
-    """Whether the process of that name lives; False where it is on another machine."""
-    host, number, began = process.split(" ") if process else ("", "", "")
+def is_alive(name: str) -> bool:
+    """Whether the process of that name lives; False if it is on another machine."""
+    host, number, began = name.split(" ") if name else ("", "", "")
     return host == socket.gethostname() and _start_time(number) == began
 
 
-def _start_time(number):
-    """When a process began, in ticks since the start of the machine; None where there is none."""
+def _start_time(number: int | str) -> str | None:
+    """When a process began, in ticks since the start of the machine; None if there is none."""
     try:
         status = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -63,7 +63,7 @@ def test_a_number_that_another_process_has_now_is_not_it():
 
 def test_a_killed_child_is_gone_though_nobody_waited_for_it():
     child = subprocess.Popen(["sleep", "60"])
-    name = f"{socket.gethostname()} {child.pid} {processes._start_time(child.pid)}"
+    name = processes.process_name(child.pid)
     assert processes.is_alive(name)
     child.kill()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # a zombie now

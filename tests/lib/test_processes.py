@@ -32,7 +32,7 @@ def killed_soon(seconds):
     return b"x" * LARGE
 
 
-@pytest.mark.parametrize("milliseconds", [1, 5, 10, 20, 40])
+@pytest.mark.parametrize("milliseconds", [1, 10, 40, 150, 300])
 def test_a_process_that_is_killed_in_the_middle_of_an_answer_ends_the_work(milliseconds):
     begun = time.monotonic()
     with pytest.raises(ProcessDied), workers(killed_soon, 2) as in_order:
