@@ -1,17 +1,20 @@
-"""Changes of many connections at once: chosen in the list, shown before they are done, undone.
+"""Changes of many connections at once: chosen in the list, previewed, confirmed, done, undone.
 
-The records are kept with their versions as they were chosen; a batch is done in one transaction,
-which also takes it off what is left to do. So what is interrupted goes on where it was, and what
-somebody else has saved meanwhile stays as they saved it.
+The chosen records are stored with their versions. Each batch is one transaction, which also
+deletes the chunk that names its records: an interrupted run continues with the chunks that are
+left, and a record that somebody else has saved since it was chosen is refused.
 """
 
 import time
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy as _
 
@@ -31,12 +34,11 @@ from connections.models import (
 from connections.models.runs import action_of, title_of
 from connections.records import recycle_bin
 
-BATCH_SIZE = 500  # records of one transaction
-MAX_IN_REQUEST = 500  # up to so many are changed within the request
+BATCH_SIZE = 500  # records of one chunk, and so of one transaction
+MAX_IN_REQUEST = 500  # up to so many records are changed within the request
 PREVIEW_SIZE = 20  # records that a preview shows
-JUDGED_COLUMNS = ("pk", "version", "is_paused", "environment", "integration_id")  # columns
-ENTRY_SIZE = 20  # bytes that a record takes in a chunk: its id, and its version
-
+JUDGED_COLUMNS = ("pk", "version", "is_paused", "environment", "integration_id")
+ENTRY_SIZE = 20  # bytes of a record in a chunk: 16 of its id, 4 of its version
 
 REFUSALS = {
     "gone": _("Not there any more, or outside what you may reach."),
@@ -47,77 +49,71 @@ REFUSALS = {
 }
 
 
-def prepare(user, action, records):
-    """Keep the records of a queryset, with their versions, for one of ACTIONS. The ChangeRun."""
-    chosen = records.order_by("pk").values_list("pk", "version")
+# Choosing and previewing
+
+
+def prepare(user, action: str, records: QuerySet[ConnectionAuth]) -> ChangeRun:
+    """Store the records of a queryset, with their versions, as a run of one of ACTIONS."""
+    pairs = records.order_by("pk").values_list("pk", "version").iterator(chunk_size=BATCH_SIZE)
+
+    def encoded_batches():
+        while batch := list(islice(pairs, BATCH_SIZE)):
+            run.total += len(batch)
+            yield _encode(batch)
+
     with transaction.atomic():
         run = ChangeRun.objects.create(
             kind=ChangeRun.KIND, user=user, size=0, options={"action": action, "value": None}
         )
-        counted = _ChunkEncoder(chosen.iterator(chunk_size=BATCH_SIZE))
-        chunks.store_chunks(run, counted.pieces())
-        run.total = counted.count
+        chunks.store_chunks(run, encoded_batches())
         run.save(update_fields=["total"])
     if not action_of(run).needs_value:
         preview(run)
     return run
 
 
-class _ChunkEncoder:
-    """Pairs of an id and a version as pieces of bytes, and how many they were."""
-
-    def __init__(self, pairs):
-        self.pairs, self.count = pairs, 0
-
-    def pieces(self):
-        piece = b""
-        for pk, version in self.pairs:
-            piece += pk.bytes + version.to_bytes(4, "big")
-            self.count += 1
-            if len(piece) == BATCH_SIZE * ENTRY_SIZE:
-                yield piece
-                piece = b""
-        if piece:
-            yield piece
-
-
-def _title_for_log(run):
-    """The same in English: the next reader of the audit log may have another language."""
-    with translation.override(settings.LANGUAGE_CODE):
-        return title_of(run)
-
-
-def preview(run, value=None):
-    """Judge what a run would do (with a value, where its action asks for one), and remember it."""
+def preview(run: ChangeRun, value: str | None = None) -> None:
+    """Store what a run would do; `value` is for an action that needs one."""
     run.options["value"] = value
-    judge, found, first = _ChangeJudge(run), Counter(), []
-    for piece in chunks.ChunkSource(run).chunks():
-        records = _records(run, piece).values_list(*JUDGED_COLUMNS, named=True)
-        for record, verdict in judge.verdicts(piece, records):
-            found[verdict] += 1
+    judge, counts, first = _ChangeJudge(run), Counter(), []
+    for chunk in chunks.ChunkSource(run).chunks():
+        versions = _decode(chunk)
+        records = _visible_records(run, versions).values_list(*JUDGED_COLUMNS, named=True)
+        for record, verdict in judge.verdicts(versions, records):
+            counts[verdict] += 1
             if verdict == "changed" and len(first) < PREVIEW_SIZE:
                 first.append(str(record.pk))
-    run.result = {**_result_counts(found), "first": first}
-    # Whoever has started it meanwhile is not disturbed.
+    run.result = {**_result(counts), "first": first}
+    # Conditional: somebody may have started it meanwhile.
     ChangeRun.objects.filter(pk=run.pk, status=ChangeRun.Status.UPLOADED).update(
         options=run.options, result=run.result
     )
 
 
-def _result_counts(found):
-    refused = {name: found[name] for name in REFUSALS if found[name]}
-    return {"changed": found["changed"], "already": found["already"], "refused": refused}
+def _encode(batch: Iterable[tuple[UUID, int]]) -> bytes:
+    """A chunk of pairs of an id and a version."""
+    return b"".join(pk.bytes + version.to_bytes(4, "big") for pk, version in batch)
 
 
-def _records(run, piece):
-    """The records of a piece that its user may reach, by id."""
-    ids = [UUID(bytes=piece[at : at + 16]) for at in range(0, len(piece), ENTRY_SIZE)]
-    reachable = ConnectionAuth.objects.visible_to(run.user).filter(pk__in=ids)
-    return reachable.order_by("pk")
+def _decode(chunk: bytes) -> dict[UUID, int]:
+    """What _encode() was given: id -> version, in its order."""
+    entries = [chunk[at : at + ENTRY_SIZE] for at in range(0, len(chunk), ENTRY_SIZE)]
+    return {UUID(bytes=entry[:16]): int.from_bytes(entry[16:], "big") for entry in entries}
+
+
+def _result(counts: Counter) -> dict[str, Any]:
+    """The result of a run, from counts of verdicts."""
+    refused = {name: counts[name] for name in REFUSALS if counts[name]}
+    return {"changed": counts["changed"], "already": counts["already"], "refused": refused}
+
+
+def _visible_records(run, ids):
+    """Those of some records that the run's user may see, by id."""
+    return ConnectionAuth.objects.visible_to(run.user).filter(pk__in=ids).order_by("pk")
 
 
 class _ChangeJudge:
-    """Says of each record of a run what is to become of it."""
+    """Decides what a run does with each record."""
 
     def __init__(self, run):
         self.action, self.value = action_of(run), run.options["value"]
@@ -130,15 +126,12 @@ class _ChangeJudge:
             or Integration.objects.visible_to(run.user).filter(type=self.value).exists()
         )
 
-    def verdicts(self, piece, records):
-        """Pairs of a record (None where it is gone) and `changed`, `already` or a refusal."""
+    def verdicts(self, versions: dict[UUID, int], records) -> Iterator[tuple[Any, str]]:
+        """Pairs of a record (None: not found) and `changed`, `already` or a key of REFUSALS."""
         found = {record.pk: record for record in records}
-        for at in range(0, len(piece), ENTRY_SIZE):
-            record = found.get(UUID(bytes=piece[at : at + 16]))
-            yield (
-                record,
-                self._verdict(record, int.from_bytes(piece[at + 16 : at + ENTRY_SIZE], "big")),
-            )
+        for pk, version in versions.items():
+            record = found.get(pk)
+            yield record, self._verdict(record, version)
 
     def _verdict(self, record, version):
         if record is None:
@@ -161,123 +154,147 @@ class _ChangeJudge:
 # Doing it
 
 
-def start(run):
-    """Start a run that was looked at: a small one is done at once, others in the background.
+class LostOwnership(Exception):
+    """Another process has claimed the run."""
 
-    False where it was started before; raises runs.Busy or runs.CannotStart.
+
+def start(run: ChangeRun) -> bool:
+    """Start a previewed run: a small one is done at once, a larger one in the background.
+
+    Returns and raises what runs.start() does.
     """
     options = dict(run.options)
     if options["action"] == "bin":
         options["binned_at"] = timezone.now().isoformat()
-    by = (lambda run: execute(run.pk)) if run.total <= MAX_IN_REQUEST else None
-    nothing_yet = {**_result_counts(Counter()), "seconds": 0}  # what was there was a forecast
+    launcher = _execute_run if run.total <= MAX_IN_REQUEST else None
+    empty_result = {**_result(Counter()), "seconds": 0}  # in the place of the preview's
     try:
-        return runs.start(run, options, by, result=nothing_yet)
+        return runs.start(run, options, launcher, result=empty_result)
     except runs.CannotStart:
         preview(run, run.options["value"])
         raise
 
 
-class LostOwnership(Exception):
-    """Another process does the run now."""
+def _execute_run(run):
+    execute(run.pk)
 
 
-def execute(pk):
-    """Do a run that waits for a process, batch by batch. Its result; None where none waits."""
+def execute(pk: UUID | str) -> dict[str, Any] | None:
+    """Do a started run, batch by batch. Returns its result, or None where none of that id waits.
+
+    The result: `changed`, `already`, `refused` (reason -> count), `seconds`.
+    """
     run = runs.claim(ChangeRun, pk)
     if run is None:
         return None
     with runs.mark_interrupted_on_error(run):
         if not run.done:
             _log_run(run, "started", run.total)
-        began, before = time.monotonic(), run.result["seconds"]
         status = ChangeRun.Status.DONE
         for position in run.chunks.order_by("position").values_list("position", flat=True):
             if runs.owned_row(run).filter(cancel_requested=True).exists():
                 status = ChangeRun.Status.CANCELLED
                 break
-            _do_batch(run, position, lambda: before + time.monotonic() - began)
+            execute_batch(run, position)
         _finish(run, status)
     return run.result
 
 
 @transaction.atomic
-def _do_batch(run, position, seconds):
-    permissions.reload_user(run)  # a batch before may have been long ago
-    piece = chunks.ChunkSource(run).read_chunk(position)
-    judge, found, chosen = _ChangeJudge(run), Counter(), []
-    locked = _records(run, piece).select_for_update(of=("self",)).defer_sealed()
-    for record, verdict in judge.verdicts(piece, locked):
-        found[verdict] += 1
+def execute_batch(run: ChangeRun, position: int) -> None:
+    """Change the records of a chunk, delete the chunk, and add to the result of the run.
+
+    Raises LostOwnership, and changes nothing then.
+    """
+    started_at = time.monotonic()
+    permissions.reload_user(run)  # they may have changed since the batch before
+    versions = _decode(chunks.ChunkSource(run).read_chunk(position))
+    judge, counts, changed = _ChangeJudge(run), Counter(), []
+    locked = _visible_records(run, versions).select_for_update(of=("self",)).defer_sealed()
+    for record, verdict in judge.verdicts(versions, locked):
+        counts[verdict] += 1
         if verdict == "changed":
-            chosen.append(record)
-    if chosen:
-        taken = _apply(run, judge, chosen)
-        found.update(changed=-taken, taken=taken)
-    run.result = _add_results(run.result, _result_counts(found), seconds())
+            changed.append(record)
+    if changed:
+        taken = _apply(run, judge, changed)
+        counts.update(changed=-taken, taken=taken)
+    run.result = _add_results(run.result, _result(counts), time.monotonic() - started_at)
     run.chunks.filter(position=position).delete()
-    told = runs.owned_row(run).update(
-        done=F("done") + len(piece) // ENTRY_SIZE, heartbeat_at=timezone.now(), result=run.result
+    updated = runs.owned_row(run).update(
+        done=F("done") + len(versions), heartbeat_at=timezone.now(), result=run.result
     )
-    if not told:
+    if not updated:
         raise LostOwnership
 
 
-def _add_results(result, more, seconds):
-    refused = Counter(result["refused"]) + Counter(more["refused"])
+def _add_results(result, batch, seconds):
     return {
-        "changed": result["changed"] + more["changed"],
-        "already": result["already"] + more["already"],
-        "refused": dict(refused),
-        "seconds": seconds,
+        "changed": result["changed"] + batch["changed"],
+        "already": result["already"] + batch["already"],
+        "refused": dict(Counter(result["refused"]) + Counter(batch["refused"])),
+        "seconds": result["seconds"] + seconds,
     }
 
 
 def _apply(run, judge, records):
-    """Write a batch; all are locked, judged, and reachable. How many another one has taken."""
+    """Change locked records. Returns how many were refused as `taken`."""
     if run.options["action"] == "bin":
-        chosen = ConnectionAuth.objects.filter(pk__in=[record.pk for record in records])
-        recycle_bin.mark_binned(chosen, run.user, run.options["binned_at"])
+        queryset = ConnectionAuth.objects.filter(pk__in=[record.pk for record in records])
+        recycle_bin.mark_binned(queryset, run.user, run.options["binned_at"])
         log_each_record(run, "delete", records, [], run.user)
         return 0
     column = judge.action.column
-    done, taken = set_column(column, {record: judge.value for record in records}, run.user, run)
-    log_each_record(run, "change", done, [model_field_name(column)], run.user)
+    changed, taken = set_column(column, {record: judge.value for record in records}, run.user, run)
+    log_each_record(run, "change", changed, [model_field_name(column)], run.user)
     return len(taken)
 
 
-def model_field_name(column):
-    """The name of the field of a column, as entries of logs have it: `integration`."""
+def _finish(run, status):
+    with transaction.atomic():
+        if runs.owned_row(run).update(
+            status=status, finished_at=timezone.now(), result=run.result
+        ):
+            run.chunks.all().delete()
+            _log_run(run, "done", run.result["changed"], status)
+
+
+# Setting a column, which an undo does too
+
+
+def model_field_name(column: str) -> str:
+    """The name of the field of a column, as audit entries have it: `integration`."""
     return ConnectionAuth._meta.get_field(column).name
 
 
-def set_column(column, values, user, run=None):
-    """Set a column of locked records (record -> value); what it held is kept, and versions count.
+def set_column(
+    column: str, values: dict[ConnectionAuth, Any], user, run: ChangeRun | None = None
+) -> tuple[list[ConnectionAuth], list[ConnectionAuth]]:
+    """Set a column of locked records (record -> value), and store their former versions.
 
-    It is no credential: when such a one was changed here stays. Returns the records that are
-    changed, and those whose place another one without an id has taken.
+    The column is no credential, so `locally_changed_at` stays. Returns the changed records, and
+    those whose new place is taken: another one without an id holds the same there.
     """
-    done, taken, by_value = [], [], defaultdict(list)
+    changed, taken, ids_by_value = [], [], defaultdict(list)
     origin = {"by": user and user.pk, "run": run and run.pk}
     for record, value in values.items():
         if _update_identity(record, column, value):
-            done.append(record)
-            by_value[value].append(record.pk)
+            changed.append(record)
+            ids_by_value[value].append(record.pk)
         else:
             taken.append(record)
     FormerVersion.objects.bulk_create(
         former_version.build_former_version(record, [model_field_name(column)], **origin)
-        for record in done
+        for record in changed
     )
-    for value, ids in by_value.items():
+    for value, ids in ids_by_value.items():
         ConnectionAuth.objects.filter(pk__in=ids).update(
             **{column: value}, updated_at=timezone.now(), version=F("version") + 1
         )
-    return done, taken
+    return changed, taken
 
 
 def _update_identity(record, column, value):
-    """Where a record without an id moves, its identity does so too. False where that is taken."""
+    """Update the identity of a record without an id that moves. False where it is taken."""
     place = {"integration_id": record.integration_id, "environment": record.environment}
     has_identity = record.connection_id is None and record.content_digest is not None
     if column not in place or not has_identity:
@@ -292,17 +309,13 @@ def _update_identity(record, column, value):
     return True
 
 
-def _finish(run, status):
-    with transaction.atomic():
-        if runs.owned_row(run).update(
-            status=status, finished_at=timezone.now(), result=run.result
-        ):
-            run.chunks.all().delete()
-            _log_run(run, "done", run.result["changed"], status)
+# The audit log
 
 
-def log_each_record(run, action, records, fields, user):
-    """Few are told of by name, as in the bin; many by their number, at the start and the end."""
+def log_each_record(
+    run: ChangeRun, action: str, records: list[ConnectionAuth], fields: list[str], user
+) -> None:
+    """Write an audit entry for each record of a small run; of a large one, _log_run() does."""
     if run.total <= recycle_bin.MAX_LOGGED_BY_NAME:
         for record in records:
             log.log_event(
@@ -311,8 +324,15 @@ def log_each_record(run, action, records, fields, user):
 
 
 def _log_run(run, result, count, status=None):
+    """Write an audit entry for a large run as a whole, at its start and at its end."""
     if run.total > recycle_bin.MAX_LOGGED_BY_NAME:
         action = "delete" if run.options["action"] == "bin" else "change"
         stopped = ", cancelled" if status == ChangeRun.Status.CANCELLED else ""
         reason = f"{_title_for_log(run)} (change {run.pk}{stopped})"
         log.log_event(action, user=run.user, count=count, reason=reason, result=result)
+
+
+def _title_for_log(run):
+    """The title in English: readers of the audit log have languages of their own."""
+    with translation.override(settings.LANGUAGE_CODE):
+        return title_of(run)

@@ -1,55 +1,57 @@
-"""What a run is to do, kept in sealed chunks until it is done."""
+"""The input of a run, stored in sealed chunks until the run has ended."""
+
+from collections.abc import Iterable, Iterator
 
 from django.db import transaction
 
 from connections.encryption import keyring
-from connections.json_format.stream.sources import read_chunks
+from connections.json_format.stream.sources import SpooledSource, read_chunks
 from connections.models import ImportChunk, ImportRun
 from connections.models.runs import chunk_binding
 
 
 class ChunkSource:
-    """An ImportRun's chunks as a source."""
+    """The chunks of a run as a source of bytes."""
 
-    def __init__(self, run):
+    def __init__(self, run: ImportRun):
         self.run, self.name = run, run.file_name
         self._cached = None, b""
 
-    def chunks(self):
+    def chunks(self) -> Iterator[bytes]:
         for chunk in self.run.chunks.order_by("position").iterator(chunk_size=1):  # 1.4 MB each
-            yield self._open(chunk)
+            yield self._unseal(chunk)
 
-    def read_chunk(self, position):
-        return self._open(self.run.chunks.get(position=position))
+    def read_chunk(self, position: int) -> bytes:
+        return self._unseal(self.run.chunks.get(position=position))
 
-    def read(self, offset, length):
+    def read(self, offset: int, length: int) -> bytes:
         return read_chunks(self._cached_chunk, offset, length)
 
     def _cached_chunk(self, position):
-        # Where one read ends in a chunk, the next begins: it is opened once.
+        # The next read begins where the one before ended: mostly in the same chunk.
         if self._cached[0] != position:
             self._cached = position, self.read_chunk(position)
         return self._cached[1]
 
-    def _open(self, chunk):
+    def _unseal(self, chunk):
         return keyring.unseal_bytes(chunk.token, chunk_binding(self.run, chunk.position))
 
 
 @transaction.atomic
-def store_upload(source, user):
-    """Store a source for the hour, each chunk sealed for its place."""
+def store_upload(source: SpooledSource, user) -> ImportRun:
+    """Store an upload as a run of a user, to be confirmed within ImportRun.UPLOAD_RETENTION."""
     run = ImportRun.objects.create(
         user=user, file_name=source.name[:255], size=source.size, sha256=""
     )
     store_chunks(run, source.chunks())
-    run.sha256 = source.sha256
+    run.sha256 = source.sha256  # known once the source has been read to its end
     run.save(update_fields=["sha256"])
     return run
 
 
-def store_chunks(run, pieces):
-    """Store pieces (bytes) of what a run is to do, each sealed for its place."""
-    for position, data in enumerate(pieces):
+def store_chunks(run: ImportRun, chunks: Iterable[bytes]) -> None:
+    """Store the input of a run, each chunk sealed for its position."""
+    for position, data in enumerate(chunks):
         ImportChunk.objects.create(
             run=run,
             position=position,

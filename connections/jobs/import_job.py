@@ -1,96 +1,83 @@
-"""Imports as runs: confirmed in the browser or begun by the command, reported, cancelled."""
+"""Imports as runs: confirmed in the browser or started by the command."""
 
 import time
 from collections import Counter, deque
 from contextlib import suppress
 from dataclasses import asdict
+from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, connections, transaction
 from django.utils import timezone
 
 from connections.accounts.permissions import import_permissions, reload_user
 from connections.import_export import importer
-from connections.jobs import cleanup
+from connections.import_export.importer import ImportOptions, ImportResult
+from connections.jobs import cleanup, runs
 from connections.jobs.chunks import ChunkSource
-from connections.jobs.runs import (
-    Status,
-    can_report_progress,
-    claim,
-    mark_interrupted_on_error,
-    owned_row,
-    start,
-)
+from connections.json_format.issues import Issue
 from connections.lib import processes
 from connections.models import ImportRun
 
-STORED_OPTIONS = (
-    "on_conflict",
-    "atomic",
-    "allow_older",
-)  # what a run remembers of importing.Options
-
-MAX_SHOWN_VERDICTS = 100  # of each verdict
-
+STORED_OPTIONS = ("on_conflict", "atomic", "allow_older")  # the ImportOptions that a run keeps
+MAX_SHOWN_VERDICTS = 100  # of each action
 MAX_REPORTED_ISSUES = 10_000  # errors, and as many warnings, in the report of a finished import
-
-MAX_RECENT_ERRORS = 5  # refusals that are shown while it runs
-
-PROGRESS_INTERVAL = 0.5  # seconds between two notes of the progress
+MAX_RECENT_ERRORS = 5  # shown while the import runs
+PROGRESS_INTERVAL = 0.5  # seconds between two updates of the run's row
 
 
 class ImportReport:
-    """Collects verdicts: counts, the first of each kind for a page, and the issues to report."""
+    """Collects verdicts: counts, the first of each action for a page, and the issues to report."""
 
     def __init__(self):
         self.verdicts_by_action = {action: [] for action in importer.VERDICT_ACTIONS}
-        self.issues = []
-        self.actions, self.level_counts = Counter(), Counter()
+        self.issues = []  # as stored in the result of a run
+        self.action_counts, self.level_counts = Counter(), Counter()
         self.warnings = {}  # (key, path, params) -> [the first issue of them, their number]
-        self.newest = deque(maxlen=MAX_RECENT_ERRORS)
+        self.recent_errors = deque(maxlen=MAX_RECENT_ERRORS)
 
-    def add(self, verdict):
-        self.actions[verdict.action] += 1
-        shelf = self.verdicts_by_action[verdict.action]
-        if len(shelf) < MAX_SHOWN_VERDICTS:
-            shelf.append(verdict)
+    def add(self, verdict) -> None:
+        self.action_counts[verdict.action] += 1
+        verdicts = self.verdicts_by_action[verdict.action]
+        if len(verdicts) < MAX_SHOWN_VERDICTS:
+            verdicts.append(verdict)
         for issue in verdict.issues:
             if issue.level == "warning":
                 kind = (issue.key, issue.path, *issue.params.values())
                 self.warnings.setdefault(kind, [issue, 0])[1] += 1
             else:
-                self.newest.appendleft(issue)
+                self.recent_errors.appendleft(issue)
             self.level_counts[issue.level] += 1
             if self.level_counts[issue.level] <= MAX_REPORTED_ISSUES:
                 self.issues.append(issue.as_stored())
 
     @property
-    def warning_rows(self):
+    def warning_rows(self) -> list[tuple[Issue, int]]:
         """Pairs of a warning and how often it came, the most frequent ones first."""
         return sorted(self.warnings.values(), key=lambda row: row[1], reverse=True)
 
-    def partial_result(self, seconds):
-        """The result of what was reported until now, in the form of a finished one."""
-        result = importer.ImportResult(
-            **self.actions, warnings=self.level_counts["warning"], seconds=seconds
+    def partial_result(self, seconds: float) -> dict:
+        """The result so far, in the form in which that of a finished run is stored."""
+        result = ImportResult(
+            **self.action_counts, warnings=self.level_counts["warning"], seconds=seconds
         )
-        return result.as_stored([issue.as_stored() for issue in self.newest])
+        return result.as_stored([issue.as_stored() for issue in self.recent_errors])
 
 
-def confirm(run, options):
-    """Start an uploaded run with importing.Options. See start()."""
-    return start(run, {name: asdict(options)[name] for name in STORED_OPTIONS})
+def confirm(run: ImportRun, options: ImportOptions) -> bool:
+    """Start an uploaded run with these options. Returns and raises what runs.start() does."""
+    return runs.start(run, _stored_options(options))
 
 
-def execute(pk, jobs=1):
-    """Do the import of that id. Its Result, or None where it does not wait for a process."""
-    run = claim(ImportRun, pk)
+def execute(pk: UUID | str, jobs: int = 1) -> ImportResult | None:
+    """Do a started import, in `jobs` processes. Returns None where none of that id waits."""
+    run = runs.claim(ImportRun, pk)
     if run is None:
         return None
-    cleanup.delete_expired()  # an import would bring a record in the bin back
     report = ImportReport()
-    progress = _Progress(run, report)
-    try:
-        with mark_interrupted_on_error(run):
+    progress = ImportProgress(run, report)
+    with runs.mark_interrupted_on_error(run):
+        cleanup.delete_expired()  # an import restores the records that it finds in the bin
+        try:
             result = importer.run_import(
                 [ChunkSource(run)],
                 _import_options(run),
@@ -99,61 +86,71 @@ def execute(pk, jobs=1):
                 jobs=jobs,
                 user=run.user,
             )
-            _finish(run, result, report)
-    finally:
-        progress.close()
+        finally:
+            progress.close()
+        _finish(run, result, report)
     return result
 
 
-def create_command_run(names):
-    """A run for an import by the command, so that it can be undone."""
+def create_command_run(file_names: list[str]) -> ImportRun:
+    """Create the run of an import by the command, which can be undone by it."""
     cleanup.delete_expired()  # as in execute()
     now = timezone.now()
     return ImportRun.objects.create(
-        file_name=", ".join(names)[:255],
+        file_name=", ".join(file_names)[:255],
         size=0,
         sha256="",
-        status=Status.RUNNING,
+        status=ImportRun.Status.RUNNING,
         started_at=now,
         heartbeat_at=now,
         process=processes.current_process_name(),
     )
 
 
-def finish_command_run(run, result, options, issues):
-    """Note what became of a run of the command; one that stored nothing is forgotten."""
+def finish_command_run(
+    run: ImportRun, result: ImportResult, options: ImportOptions, issues: list[dict]
+) -> bool:
+    """Store the result of a command's run. Deletes the run and returns False where the import has
+    stored nothing.
+    """
     if not (result.created or result.updated):
         run.delete()
         return False
-    owned_row(run).update(
-        status=Status.DONE,
+    runs.owned_row(run).update(
+        status=ImportRun.Status.DONE,
         finished_at=timezone.now(),
         done=result.read,
-        options={name: asdict(options)[name] for name in STORED_OPTIONS},
+        options=_stored_options(options),
         result=result.as_stored(issues),
     )
     return True
 
 
+def _stored_options(options):
+    return {name: asdict(options)[name] for name in STORED_OPTIONS}
+
+
 def _import_options(run):
-    """importing.Options of a run, with what its user may do now."""
-    chosen = {name: run.options[name] for name in STORED_OPTIONS}
-    return importer.ImportOptions(
-        **chosen, **import_permissions(run.user), run_id=run.pk, user_id=run.user_id
+    """The ImportOptions of a run, with the permissions that its user has now."""
+    stored = {name: run.options[name] for name in STORED_OPTIONS}
+    return ImportOptions(
+        **stored, **import_permissions(run.user), run_id=run.pk, user_id=run.user_id
     )
 
 
-class _Progress:
-    """Called after each batch: notes how far the run is, and stops it where that is asked for."""
+class ImportProgress:
+    """Called after each batch: stores how far the run is, and raises Cancelled where the run was
+    cancelled, was claimed by another process, or its user has other permissions now.
+    """
 
     def __init__(self, run, report):
         self.run, self.report = run, report
-        self.started_at = self.reported_at = None
+        self.started_at = self.reported_at = None  # monotonic seconds
         self.database = DEFAULT_DB_ALIAS
 
     def __call__(self, done, total):
         now = time.monotonic()
-        if not can_report_progress(self.run):
+        if not runs.can_report_progress(self.run):
             return
         if self.started_at is None:
             self.started_at = now
@@ -162,28 +159,27 @@ class _Progress:
             return
         self.reported_at = now
         self._cancel_if_permissions_changed()
-        row = owned_row(self.run).using(self.database)
-        with suppress(DatabaseError):  # a note can wait; what is wrong will show at the next batch
-            told = row.update(
+        row = runs.owned_row(self.run).using(self.database)
+        with suppress(DatabaseError):  # progress can wait; a lasting error fails the next batch
+            updated = row.update(
                 done=done,
                 total=total,
                 heartbeat_at=timezone.now(),
                 result=self.report.partial_result(now - self.started_at),
             )
-            if not told or (done < total and row.filter(cancel_requested=True).exists()):
+            if not updated or (done < total and row.filter(cancel_requested=True).exists()):
                 raise importer.Cancelled
 
     def _cancel_if_permissions_changed(self):
-        """Where its user may do other things now than at its start, the import stops. (All or
-        nothing on SQLite lets nobody change that meanwhile.)
-        """
         before = import_permissions(self.run.user)
         reload_user(self.run)
         if import_permissions(self.run.user) != before:
             raise importer.Cancelled
 
     def _open_connection(self):
-        """Notes from within one long transaction need a connection of their own, to be seen."""
+        """An import of all or nothing needs a second connection: its own is in a transaction, of
+        which nobody sees anything.
+        """
         if self.run.options["atomic"]:
             self.database = "progress"
             connections[self.database] = connection.copy(self.database)
@@ -196,17 +192,17 @@ class _Progress:
 
 def _finish(run, result, report):
     if result.error:
-        status = Status.FAILED
+        status = ImportRun.Status.FAILED
     elif result.cancelled:
-        status = Status.CANCELLED
+        status = ImportRun.Status.CANCELLED
     else:
-        status = Status.DONE
+        status = ImportRun.Status.DONE
     with transaction.atomic():
-        ended = owned_row(run).update(
+        finished = runs.owned_row(run).update(
             status=status,
             finished_at=timezone.now(),
             done=result.read,
             result=result.as_stored(report.issues),
         )
-        if ended:
+        if finished:
             run.chunks.all().delete()

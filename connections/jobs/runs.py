@@ -1,61 +1,75 @@
-"""What outlives a request: imports of the browser, kept sealed until stored, and other runs.
+"""The state of a run: who has started, claimed, cancelled or discarded it.
 
-Every change of a run's state is a conditional UPDATE whose row count says who was first: of two
-confirmations, two processes that take it over, or an end and a cancellation.
+Each change of state is a conditional UPDATE, and its row count says who was first: of two people
+who confirm, of two processes that claim, or of an end and a cancellation.
 """
 
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Thread
+from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.db import DatabaseError, IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from connections.lib import database, processes
 from connections.models import ImportRun
 
 Status = ImportRun.Status
-QUIET_ARGS = ("--verbosity", "0")  # a process says nothing but the lines of the audit log
+QUIET_ARGS = ("--verbosity", "0")  # print nothing but the lines of the audit log
 
 
 class AlreadyRunning(Exception):
-    """Another import of the same person is under way."""
+    """Another run of the same kind and person is under way."""
 
 
 class CannotStart(Exception):
     """Neither a process nor a Celery worker could be given the work."""
 
 
-# Uploads
-
-
 # What a person does with a run
 
 
-def start(run, options, by=None, **more):
-    """Start a run that waits for that; `by` (launch) is called to have it done.
+def start(
+    run: ImportRun,
+    options: dict[str, Any],
+    launcher: Callable[[ImportRun], object] | None = None,
+    **updates: Any,
+) -> bool:
+    """Start an uploaded run: `launcher` (launch() by default) has it done.
 
-    `more` are other columns to set. False where it was started before; raises Busy or CannotStart.
+    `updates` are further columns to set. Returns False where it was started before or has expired;
+    raises AlreadyRunning or CannotStart.
     """
     now = timezone.now()
-    this = ImportRun.all_kinds.filter(pk=run.pk)
-    waiting = this.unexpired().filter(status=Status.UPLOADED)
+    row = ImportRun.all_kinds.filter(pk=run.pk)
     try:
         with transaction.atomic():
-            claimed = waiting.update(
-                status=Status.RUNNING, options=options, started_at=now, heartbeat_at=now, **more
+            started = (
+                row.unexpired()
+                .filter(status=Status.UPLOADED)
+                .update(
+                    status=Status.RUNNING,
+                    options=options,
+                    started_at=now,
+                    heartbeat_at=now,
+                    **updates,
+                )
             )
     except IntegrityError:
         raise AlreadyRunning from None
-    if claimed:
+    if started:
         try:
-            (by or launch)(run)
+            (launcher or launch)(run)
         except CannotStart:
-            this.filter(process="").update(status=Status.UPLOADED)
+            row.filter(process="").update(status=Status.UPLOADED)
             raise
-    return bool(claimed)
+    return bool(started)
 
 
 def state(run: ImportRun) -> str:
@@ -87,12 +101,15 @@ def abandon(run: ImportRun) -> bool:
     return False
 
 
-def resume(run):
-    """Start an interrupted run again: what an import had stored is unchanged then."""
+def resume(run: ImportRun) -> bool:
+    """Start an interrupted run again. What an import has stored is found unchanged then.
+
+    Returns False where it is not interrupted (any more); raises CannotStart.
+    """
     if not is_interrupted(run):
         return False
     now = timezone.now()
-    claimed = ImportRun.all_kinds.filter(
+    resumed = ImportRun.all_kinds.filter(
         pk=run.pk, status=Status.RUNNING, heartbeat_at=run.heartbeat_at
     ).update(
         process="",
@@ -102,42 +119,44 @@ def resume(run):
         options={**run.options, "continued": True},
         **run.RESET_ON_RESUME,
     )
-    if claimed:
+    if resumed:
         launch(run)
-    return bool(claimed)
+    return bool(resumed)
 
 
-def cancel(run):
-    """Ask a run to stop after the batch that it is at."""
+def cancel(run: ImportRun) -> bool:
+    """Ask a run to stop after its current batch. Returns False where it can't or has ended."""
     running = ImportRun.all_kinds.filter(pk=run.pk, status=Status.RUNNING)
     return can_report_progress(run) and bool(running.update(cancel_requested=True))
 
 
-def discard(run):
-    """Throw away what was not confirmed, or was interrupted."""
+def discard(run: ImportRun) -> bool:
+    """Delete a run that was not confirmed, or end one that was interrupted."""
     if run.status == Status.RUNNING:
         return abandon(run)
     with transaction.atomic():
-        waiting = ImportRun.all_kinds.select_for_update().filter(pk=run.pk, status=Status.UPLOADED)
-        return bool(waiting and waiting[0].delete())
+        row = ImportRun.all_kinds.filter(pk=run.pk, status=Status.UPLOADED)
+        uploaded = row.select_for_update().first()
+        return bool(uploaded and uploaded.delete())
 
 
-def can_report_progress(run):
-    """Whether a run can say how far it is, and hear that it is cancelled.
+def can_report_progress(run: ImportRun) -> bool:
+    """Whether a run can write its progress, and read that it is to stop.
 
-    All or nothing is one transaction, in which SQLite lets nobody else write.
+    An import of all or nothing is one transaction, in which SQLite lets nobody else write.
     """
     return not (run.options.get("atomic") and database.is_sqlite())
 
 
-def launch(run):
-    """Have a Celery worker do a run, or a process of its own: a thread would end with the server's
-    worker. Raises CannotStart.
-    """
+# Who does the work
+
+
+def launch(run: ImportRun) -> None:
+    """Have a Celery worker do a run or, without a broker, a process. Raises CannotStart."""
     if not settings.CELERY_BROKER_URL:
         start_command(run.COMMAND, "--run", str(run.pk))
         return
-    from celery import current_app  # loaded only here: no command needs Celery
+    from celery import current_app  # imported here, since no command needs to load Celery
 
     try:
         current_app.send_task(run.TASK, [str(run.pk)])
@@ -145,10 +164,10 @@ def launch(run):
         raise CannotStart from error
 
 
-def start_command(*arguments):
-    """Start `manage.py` with these arguments in a process that outlives the one of the server.
+def start_command(*arguments: str) -> None:
+    """Start `manage.py` with these arguments in a process of its own. Raises CannotStart.
 
-    Raises CannotStart.
+    It outlives the worker of the server that starts it, as a thread would not.
     """
     try:
         process = subprocess.Popen(  # noqa: S603  (nothing that a person typed)
@@ -164,20 +183,22 @@ def start_command(*arguments):
     Thread(target=process.wait, daemon=True).start()  # leave no zombie
 
 
-# The work
-
-
-def claim(model, pk):
-    """The run of that class and id that waits for a process, now this one's; None without any."""
+def claim(model: type[ImportRun], pk: UUID | str) -> ImportRun | None:
+    """Take a started run for this process. Returns None where it does not wait for one."""
     waiting = model.objects.filter(pk=pk, status=Status.RUNNING, process="")
     if not waiting.update(process=processes.current_process_name(), heartbeat_at=timezone.now()):
         return None
     return model.objects.select_related("user").get(pk=pk)
 
 
+def owned_row(run: ImportRun) -> QuerySet[ImportRun]:
+    """The run's row, as long as it is under way and this process has claimed it."""
+    return ImportRun.all_kinds.filter(pk=run.pk, status=Status.RUNNING, process=run.process)
+
+
 @contextmanager
-def mark_interrupted_on_error(run):
-    """What fails inside shows as interrupted now, and not in a while."""
+def mark_interrupted_on_error(run: ImportRun) -> Iterator[None]:
+    """On any error inside, show the run as interrupted at once, without the usual wait."""
     try:
         yield
     except BaseException:
@@ -186,8 +207,3 @@ def mark_interrupted_on_error(run):
                 process="", heartbeat_at=timezone.now() - ImportRun.HEARTBEAT_TIMEOUT
             )
         raise
-
-
-def owned_row(run):
-    """The run's row, as long as this process is the one that does it."""
-    return ImportRun.all_kinds.filter(pk=run.pk, status=Status.RUNNING, process=run.process)

@@ -1,12 +1,16 @@
-"""Undoing a run: what it made goes to the bin, what it changed gets back what it held before.
+"""Undoing a run: records that it created are moved to the recycle bin, and records that it changed
+get their former values back.
 
-Batch by batch, each in one transaction; what is done is marked, so that an undo that was stopped
-goes on where it was. What was changed since is left as it is, and named.
+Each batch is one transaction, and marks what it has restored: an undo that was stopped continues
+there. A record that was changed since the run is left as it is, and named in the result.
 """
 
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from typing import Any
+from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
@@ -28,30 +32,30 @@ from connections.records import recycle_bin, versions
 
 BATCH_SIZE = 200
 MAX_NAMED_RECORDS = 100
-REQUEST_TIME_LIMIT = 10  # seconds that a page gives an undo; its button goes on with the rest
+REQUEST_TIME_LIMIT = 10  # seconds that a page gives an undo; its button continues it
 
 
 @dataclass
 class UndoResult:
-    """The outcome: counts, and ids and names of some that were left."""
+    """The outcome: counts, and id and name of the first records that were left."""
 
     binned: int = 0
     put_back: int = 0
     left: int = 0
-    named: list = field(default_factory=list)
+    named: list[dict[str, str]] = field(default_factory=list)
     finished: bool = False
 
-    def add_left(self, record):
+    def add_left(self, record: ConnectionAuth) -> None:
         self.left += 1
         if len(self.named) < MAX_NAMED_RECORDS:
             self.named.append({"id": str(record.pk), "name": str(record)})
 
-    def as_json(self):
+    def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def stored_counts(run):
-    """How many records a run has made and changed, as its result has it, where it is not told."""
+def stored_counts(run: ImportRun) -> dict[str, int]:
+    """How many records an import has created and updated; counted where its result is partial."""
     if run.has_complete_result:
         return {name: run.result[name] for name in ("created", "updated")}
     return {
@@ -60,177 +64,197 @@ def stored_counts(run):
     }
 
 
-def undo(run, user=None, seconds=None):
-    """Undo a run as far as it still can be, or as far as `seconds` go. Returns an Undone.
+def undo(run: ImportRun, user=None, time_limit: float | None = None) -> UndoResult:
+    """Undo a run as far as it still can be, or until `time_limit` (seconds) has passed.
 
-    `user` is who does it, None for a command.
+    `user` is who undoes it (None: a command), and limits it to the records that they may see.
     """
-    undone = UndoResult()
+    result = UndoResult()
     before = run.undo_result or {}
-    ends = None if seconds is None else time.monotonic() + seconds
+    deadline = None if time_limit is None else time.monotonic() + time_limit
     for step in STEPS[run.kind]:
-        last = None
-        while last := step(run, user, undone, last):
-            if ends and time.monotonic() > ends:
-                return _store_result(run, undone, before)
-    undone.finished = True
-    return _store_result(run, undone, before)
+        last_id = None
+        while last_id := step(run, user, result, last_id):
+            if deadline and time.monotonic() > deadline:
+                return _store_result(run, result, before)
+    result.finished = True
+    return _store_result(run, result, before)
 
 
-def _store_result(run, undone, before):
-    total = undone.as_json()
+def _store_result(run, result, before):
+    """Store the result, with the counts of the calls `before` this one."""
+    total = result.as_json()
     for name in ("binned", "put_back"):
         total[name] += before.get(name, 0)
     run.undo_result = total
     ImportRun.all_kinds.filter(pk=run.pk).update(undo_result=total)
-    return undone
+    return result
+
+
+# The steps. Each undoes one batch of records after `last_id` (None: from the first), adds it to
+# the result, and returns the last id of the batch, or None where there was nothing left.
 
 
 @transaction.atomic
-def _undo_created(run, user, undone, last):
-    """Bin a batch of what the run made. Returns the last id, None where there are no more."""
-    made = _visible_records(user).filter(made_by_run=run.pk, binned_at=None).order_by("pk")
-    if last:
-        made = made.filter(pk__gt=last)
-    batch = list(made.select_for_update(of=("self",)).defer_sealed()[:BATCH_SIZE])
+def _undo_created(run, user, result, last_id):
+    """Move a batch of the records that an import created to the bin."""
+    created = _visible_records(user).filter(made_by_run=run.pk, binned_at=None).order_by("pk")
+    if last_id:
+        created = created.filter(pk__gt=last_id)
+    batch = list(created.select_for_update(of=("self",)).defer_sealed()[:BATCH_SIZE])
     if not batch:
         return None
-    kept = _former_versions(run, batch)
-    chosen = []
+    former = _former_versions(run, batch)
+    unchanged = []
     for record in batch:
-        own = kept.get(record.pk, ())
-        if record.version == (own[-1].version + 1 if own else 1):
-            chosen.append(record.pk)
+        if _is_unchanged(record, former[record.pk]):
+            unchanged.append(record.pk)
         else:
-            undone.add_left(record)
+            result.add_left(record)
     now = timezone.now()
-    FormerVersion.objects.filter(run=run, record__in=chosen).update(restored_at=now)
-    undone.binned += ConnectionAuth.objects.filter(pk__in=chosen).update(
+    FormerVersion.objects.filter(run=run, record__in=unchanged).update(restored_at=now)
+    result.binned += ConnectionAuth.objects.filter(pk__in=unchanged).update(
         binned_at=now, binned_by=user, made_by_run=None, updated_at=now, version=F("version") + 1
     )
-    if chosen:
-        log.log_event("undo", user=user, count=len(chosen), reason=f"import {run.pk}, new ones")
+    if unchanged:
+        reason = f"import {run.pk}, new ones"
+        log.log_event("undo", user=user, count=len(unchanged), reason=reason)
     return batch[-1].pk
 
 
 @transaction.atomic
-def _undo_updated(run, user, undone, last):
-    """Put back a batch of what the run changed. Returns the last id, None where there are none."""
-    waiting = FormerVersion.objects.unexpired().filter(run=run, restored_at=None)
+def _undo_updated(run, user, result, last_id):
+    """Restore a batch of the records that an import changed."""
+    waiting = _unrestored_versions(run, last_id)
     if user:
         waiting = waiting.filter(record__in=_visible_records(user).values("pk"))
-    if last:
-        waiting = waiting.filter(record__gt=last)
     ids = waiting.order_by("record_id").values_list("record_id", flat=True).distinct()[:BATCH_SIZE]
     records = ConnectionAuth.all_objects.filter(pk__in=list(ids)).order_by("pk")
     batch = list(records.select_for_update())
     if not batch:
         return None
-    kept = _former_versions(run, batch)
+    former = _former_versions(run, batch)
     for record in batch:
-        if record.made_by_run == run.pk:  # named already, as one of the new ones
+        if record.made_by_run == run.pk:  # left by _undo_created(), and counted there
             continue
-        own = kept[record.pk]
-        if record.version != own[-1].version + 1 or not _restore_version(own[0], record, user):
-            undone.add_left(record)
-            continue
-        FormerVersion.objects.filter(run=run, record=record).update(restored_at=timezone.now())
-        undone.put_back += 1
+        of_record = former[record.pk]
+        if _is_unchanged(record, of_record) and _restore_version(of_record[0], record, user):
+            FormerVersion.objects.filter(run=run, record=record).update(restored_at=timezone.now())
+            result.put_back += 1
+        else:
+            result.add_left(record)
     return batch[-1].pk
 
 
 @transaction.atomic
-def _undo_column(run, user, undone, last):
-    """Put back a batch of what a change of many has set. The last id, None without any."""
-    waiting = FormerVersion.objects.unexpired().filter(run=run, restored_at=None)
+def _undo_column(run, user, result, last_id):
+    """Restore the column that a bulk change has set, in a batch of records."""
+    waiting = _unrestored_versions(run, last_id)
     if user and scope_of(user).is_limited:
         waiting = waiting.filter(record__in=_visible_records(user).values("pk"))
-    if last:
-        waiting = waiting.filter(record__gt=last)
-    # What waits is sorted for each batch: they are large.
+    # Larger batches: the rows that wait are sorted anew for each.
     ids = list(waiting.order_by("record_id").values_list("record_id", flat=True)[: 5 * BATCH_SIZE])
     records = ConnectionAuth.all_objects.filter(pk__in=ids).order_by("pk")
     batch = list(records.select_for_update(of=("self",)).defer_sealed())
     if not batch:
         return None
     column = runs.action_of(run).column
-    kept, former = _former_versions(run, batch), {}
+    former, values = _former_versions(run, batch), {}
     for record in batch:
-        held = kept[record.pk][0]
-        place = {n: getattr(record, n) for n in ("integration_id", "environment")}
+        of_record = former[record.pk]
         try:
-            place[column] = former[record] = held.open_content()["around"][column]
+            value = of_record[0].open_content()["around"][column]
         except SealError:
-            former.pop(record, None)
-        is_in_reach = not user or scope_of(user).includes(
-            place["integration_id"], place["environment"]
-        )
-        if record.version != held.version + 1 or not is_in_reach:
-            former.pop(record, None)
-        if record not in former:
-            undone.add_left(record)
+            result.add_left(record)
+            continue
+        if _is_unchanged(record, of_record) and _may_set(user, record, column, value):
+            values[record] = value
+        else:
+            result.add_left(record)
     if column == "integration_id":  # one of them may have been deleted meanwhile
-        for kind in {*former.values()} - {None}:
-            Integration.objects.get_or_create(type=kind, defaults={"name": kind[:255]})
-    done, taken = bulk_change.set_column(column, former, user)
+        for integration in {*values.values()} - {None}:
+            Integration.objects.get_or_create(
+                type=integration, defaults={"name": integration[:255]}
+            )
+    restored, taken = bulk_change.set_column(column, values, user)
     for record in taken:
-        undone.add_left(record)
-    FormerVersion.objects.filter(run=run, record__in=done).update(restored_at=timezone.now())
-    undone.put_back += len(done)
-    bulk_change.log_each_record(run, "undo", done, [bulk_change.model_field_name(column)], user)
-    if done and run.total > recycle_bin.MAX_LOGGED_BY_NAME:
-        log.log_event("undo", user=user, count=len(done), reason=f"change {run.pk}")
+        result.add_left(record)
+    FormerVersion.objects.filter(run=run, record__in=restored).update(restored_at=timezone.now())
+    result.put_back += len(restored)
+    fields = [bulk_change.model_field_name(column)]
+    bulk_change.log_each_record(run, "undo", restored, fields, user)
+    if restored and run.total > recycle_bin.MAX_LOGGED_BY_NAME:
+        log.log_event("undo", user=user, count=len(restored), reason=f"change {run.pk}")
     return batch[-1].pk
 
 
 @transaction.atomic
-def _undo_binned(run, user, undone, last):
-    """Restore a batch of what a change of many put into the bin. The last id, None without any."""
-    at = run.options.get("binned_at")
-    if at is None:
+def _undo_binned(run, user, result, last_id):
+    """Restore a batch of the records that a bulk change moved to the bin."""
+    binned_at = run.options.get("binned_at")
+    if binned_at is None:
         return None
     binned = recycle_bin.restorable(_visible_records(user))
-    binned = binned.filter(binned_at=at, binned_by=run.user_id).order_by("pk")
-    if last:
-        binned = binned.filter(pk__gt=last)
+    binned = binned.filter(binned_at=binned_at, binned_by=run.user_id).order_by("pk")
+    if last_id:
+        binned = binned.filter(pk__gt=last_id)
     batch = list(binned.select_for_update(of=("self",)).defer_sealed()[:BATCH_SIZE])
     if not batch:
         return None
     ids = [record.pk for record in batch]
-    undone.put_back += recycle_bin.mark_restored(ConnectionAuth.all_objects.filter(pk__in=ids))
+    result.put_back += recycle_bin.mark_restored(ConnectionAuth.all_objects.filter(pk__in=ids))
     bulk_change.log_each_record(run, "restore", batch, [], user)
     if run.total > recycle_bin.MAX_LOGGED_BY_NAME:
         log.log_event("restore", user=user, count=len(ids), reason=f"change {run.pk}")
     return batch[-1].pk
 
 
-STEPS = {
+Step = Callable[[ImportRun, Any, UndoResult, UUID | None], UUID | None]
+STEPS: dict[str, tuple[Step, ...]] = {
     ImportRun.KIND: (_undo_created, _undo_updated),
     ChangeRun.KIND: (_undo_column, _undo_binned),
 }
 
 
 def _visible_records(user):
-    """The records that a user may undo anything of; all of them for a command."""
+    """The records that a user may see, also in the bin; all of them for a command."""
     records = ConnectionAuth.all_objects.all()
     return records.visible_to(user) if user else records
 
 
-def _restore_version(held, record, user):
+def _unrestored_versions(run, last_id):
+    """What a run has replaced and no undo has restored, of records after an id."""
+    waiting = FormerVersion.objects.unexpired().filter(run=run, restored_at=None)
+    return waiting.filter(record__gt=last_id) if last_id else waiting
+
+
+def _former_versions(run, records):
+    """What the run has replaced of some records: id -> FormerVersions, oldest first."""
+    former = defaultdict(list)
+    rows = FormerVersion.objects.filter(run=run, record__in=[record.pk for record in records])
+    for row in rows.order_by("version"):
+        former[row.record_id].append(row)
+    return former
+
+
+def _is_unchanged(record, former):
+    """Whether nobody has changed a record since the run; `former` is what the run replaced."""
+    return record.version == (former[-1].version + 1 if former else 1)
+
+
+def _may_set(user, record, column, value):
+    """Whether a user may see the record also where the column has that value."""
+    place = {"integration_id": record.integration_id, "environment": record.environment}
+    place[column] = value
+    return not user or scope_of(user).includes(place["integration_id"], place["environment"])
+
+
+def _restore_version(former, record, user):
     try:
         with transaction.atomic():
-            versions.restore_locked(record, held, user=user, is_undo=True)
-            if held.open_content()["was_binned"]:
+            versions.restore_locked(record, former, user=user, is_undo=True)
+            if former.open_content()["was_binned"]:
                 recycle_bin.move(ConnectionAuth.objects.filter(pk=record.pk), user)
     except (SealError, IntegrityError, versions.OutOfScope):
         return False
     return True
-
-
-def _former_versions(run, records):
-    """What the run replaced of some records: id -> FormerVersions, oldest first."""
-    kept = defaultdict(list)
-    rows = FormerVersion.objects.filter(run=run, record__in=[record.pk for record in records])
-    for held in rows.order_by("version"):
-        kept[held.record_id].append(held)
-    return kept

@@ -40,14 +40,14 @@ def test_a_change_of_many_touches_nothing_after_that(many, monkeypatch, take):
     operator = member_of("Operator")
     url = choose(operator, "pause")
     confirm(operator, url)
-    do = bulk_change._do_batch
+    do = bulk_change.execute_batch
 
-    def take_after_the_first(run, position, seconds):
-        do(run, position, seconds)
+    def take_after_the_first(run, position):
+        do(run, position)
         if position == 0:
             take(operator.user)
 
-    monkeypatch.setattr(bulk_change, "_do_batch", take_after_the_first)
+    monkeypatch.setattr(bulk_change, "execute_batch", take_after_the_first)
     bulk_change.execute(run_of(url).pk)
     assert ConnectionAuth.objects.filter(is_paused=True).count() == 100
     reason = "gone" if take is limit else "forbidden"
@@ -58,14 +58,14 @@ def test_a_change_of_many_touches_nothing_after_that(many, monkeypatch, take):
 def test_an_import_ends_with_the_batch(launched, small_batches, monkeypatch, take):
     operator = member_of("Operator")
     run = confirmed(operator)
-    progress = import_job._Progress.__call__
+    progress = import_job.ImportProgress.__call__
 
     def take_at_the_second(self, done, total):
         if done == 16:
             take(operator.user)
         progress(self, done, total)
 
-    monkeypatch.setattr(import_job._Progress, "__call__", take_at_the_second)
+    monkeypatch.setattr(import_job.ImportProgress, "__call__", take_at_the_second)
     import_job.execute(run.pk)
     assert ImportRun.objects.get(pk=run.pk).status == "cancelled"
     assert ConnectionAuth.objects.count() == 16

@@ -44,13 +44,13 @@ def test_it_is_cancelled_between_batches_and_what_was_done_can_be_undone(
 ):
     url = choose(operator, "pause")
     confirm(operator, url)
-    do = bulk_change._do_batch
+    do = bulk_change.execute_batch
 
     def cancel_after(run, *args):
         do(run, *args)
         operator.post(url, {"cancel": "1"})
 
-    monkeypatch.setattr(bulk_change, "_do_batch", cancel_after)
+    monkeypatch.setattr(bulk_change, "execute_batch", cancel_after)
     bulk_change.execute(run_of(url).pk)
     assert run_of(url).status == "cancelled"
     assert ConnectionAuth.objects.filter(is_paused=True).count() == 100
@@ -62,15 +62,15 @@ def test_it_is_cancelled_between_batches_and_what_was_done_can_be_undone(
 def test_what_is_interrupted_goes_on_where_it_was(operator, many, monkeypatch):
     url = choose(operator, "pause")
     confirm(operator, url)
-    do = bulk_change._do_batch
+    do = bulk_change.execute_batch
 
-    def fail_at_the_second(run, position, seconds):
+    def fail_at_the_second(run, position):
         if position == 1:
             raise DatabaseError
-        do(run, position, seconds)
+        do(run, position)
 
     with monkeypatch.context() as patch:
-        patch.setattr(bulk_change, "_do_batch", fail_at_the_second)
+        patch.setattr(bulk_change, "execute_batch", fail_at_the_second)
         with pytest.raises(DatabaseError):
             bulk_change.execute(run_of(url).pk)
     content = operator.get(url).content.decode()

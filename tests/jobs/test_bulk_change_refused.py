@@ -72,7 +72,7 @@ def test_a_permission_that_is_taken_away_meanwhile_is_gone(operator, three):
     operator.user.groups.set([Group.objects.get(name="Viewer")])
     assert operator.post(url, {"confirm": "1"}).status_code == 403
     run = run_of(url)
-    runs.start(run, run.options, by=lambda run: None, result=run.result | {"seconds": 0})
+    runs.start(run, run.options, launcher=lambda run: None, result=run.result | {"seconds": 0})
     bulk_change.execute(run.pk)
     assert run_of(url).result["refused"] == {"forbidden": 3}
     assert state(three["b"])[0] is None

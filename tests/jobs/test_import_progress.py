@@ -45,13 +45,13 @@ def test_what_the_server_starts_says_the_lines_of_the_log_alone(
 
 def test_progress_moves_and_holds_no_secret(client, run, small_batches, monkeypatch):
     seen = []
-    note = import_job._Progress.__call__
+    note = import_job.ImportProgress.__call__
 
     def look(self, done, total):
         note(self, done, total)
         seen.append(progress(client, run))
 
-    monkeypatch.setattr(import_job._Progress, "__call__", look)
+    monkeypatch.setattr(import_job.ImportProgress, "__call__", look)
     assert progress(client, run)["words"]["count"] == "Reading the file"
     import_job.execute(run.pk)
     done = [news["done"] for news in seen]
@@ -66,13 +66,13 @@ def test_progress_moves_and_holds_no_secret(client, run, small_batches, monkeypa
 
 def test_a_page_halfway_shows_what_is_done(client, run, small_batches, monkeypatch):
     pages = []
-    note = import_job._Progress.__call__
+    note = import_job.ImportProgress.__call__
 
     def look(self, done, total):
         note(self, done, total)
         pages.append(client.get(page_of(run)))
 
-    monkeypatch.setattr(import_job._Progress, "__call__", look)
+    monkeypatch.setattr(import_job.ImportProgress, "__call__", look)
     import_job.execute(run.pk)
     assert "8 of 41 records" in text_of(pages[1])
     assert "20 %" not in text_of(pages[0])
@@ -110,13 +110,13 @@ def test_what_was_refused_so_far_is_told_with_the_place_and_without_the_value(cl
 
 def test_the_newest_refusals_are_told_while_it_goes_on(client, run, small_batches, monkeypatch):
     seen = []
-    note = import_job._Progress.__call__
+    note = import_job.ImportProgress.__call__
 
     def look(self, done, total):
         note(self, done, total)
         seen.append(progress(client, run)["refused"])
 
-    monkeypatch.setattr(import_job._Progress, "__call__", look)
+    monkeypatch.setattr(import_job.ImportProgress, "__call__", look)
     import_job.execute(run.pk)
     assert seen[0] == []
     assert [issue["record"] for issue in seen[-1]] == ["40"]
@@ -169,7 +169,7 @@ def test_cancelled_between_batches(client, run, small_batches, monkeypatch):
 
     def cancel_at_ten(self, verdict):
         add(self, verdict)
-        if sum(self.actions.values()) == 10:
+        if sum(self.action_counts.values()) == 10:
             client.post(page_of(run), {"cancel": "1"})
 
     monkeypatch.setattr(import_job.ImportReport, "add", cancel_at_ten)
@@ -215,7 +215,7 @@ def test_all_or_nothing_elsewhere_is_watched_and_cancelled(
 ):
     run = confirmed(admin_client, atomic="1")
     seen = []
-    note = import_job._Progress.__call__
+    note = import_job.ImportProgress.__call__
 
     def look(self, done, total):
         with ThreadPoolExecutor(1) as elsewhere:  # that is, on another connection
@@ -230,7 +230,7 @@ def test_all_or_nothing_elsewhere_is_watched_and_cancelled(
         finally:
             connections.close_all()
 
-    monkeypatch.setattr(import_job._Progress, "__call__", look)
+    monkeypatch.setattr(import_job.ImportProgress, "__call__", look)
     assert import_job.execute(run.pk).cancelled
     assert seen == [0, 0, 8]
     assert not ConnectionAuth.objects.exists()

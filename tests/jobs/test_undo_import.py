@@ -99,7 +99,7 @@ def test_one_that_was_stopped_goes_on(imports, monkeypatch):
     before = whole()
     run = ImportRun.objects.get(pk=imports(*(entry(n, key="new") for n in range(1, 5))))
     steps = 0
-    while not jobs_undo.undo(run, seconds=1e-9).finished:
+    while not jobs_undo.undo(run, time_limit=1e-9).finished:
         steps += 1
     assert steps >= 3
     assert whole() == before

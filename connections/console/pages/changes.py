@@ -69,7 +69,7 @@ def _handle_post(request, run):
     here = redirect("admin:connections_change_run", run.pk)
     if "undo" in request.POST:
         if run.can_be_undone:
-            undo.undo(run, request.user, seconds=undo.REQUEST_TIME_LIMIT)
+            undo.undo(run, request.user, time_limit=undo.REQUEST_TIME_LIMIT)
     elif "discard" in request.POST:
         was_confirmed = run.status == Status.RUNNING
         if not run.finished_at and runs.discard(run) and not was_confirmed:

@@ -180,7 +180,7 @@ def _undo(request, run):
     if not _may_undo(request.user):
         raise PermissionDenied
     if run.can_be_undone:
-        undo.undo(run, request.user, seconds=undo.REQUEST_TIME_LIMIT)
+        undo.undo(run, request.user, time_limit=undo.REQUEST_TIME_LIMIT)
     return redirect("admin:connections_import_run", run.pk)
 
 
