@@ -124,7 +124,3 @@ def approximate_size(count):
     if count < 1000 * 1000:
         return _("about %s KB") % format_number(count / 1000, 1)
     return _("about %s MB") % format_number(count / 1000 / 1000, 1)
-
-
-def percent(number):
-    return f"{number:.3f}".rstrip("0").rstrip(".") + "%"

@@ -90,7 +90,7 @@ def test_previous_and_next_are_the_rows_beside_it_in_the_order_of_the_list(clien
     pks = [record.pk for record in records]
     assert [place.before for place in places] == [None, *pks[:-1]]
     assert [place.after for place in places] == [*pks[1:], None]
-    assert [(place.number, place.total) for place in places] == [(n, 12) for n in range(1, 13)]
+    assert [(place.position, place.total) for place in places] == [(n, 12) for n in range(1, 13)]
 
 
 def test_next_walks_through_the_list(client, many):

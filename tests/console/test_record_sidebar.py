@@ -11,8 +11,9 @@ from django.urls import reverse
 from django.utils import timezone as django_timezone
 
 from connections.audit import log
-from connections.console.records import page as record_page
 from connections.console.records import timeline
+from connections.console.records.header import build_header
+from connections.console.records.timeline import build_timeline
 from connections.models import AccessEvent, ConnectionAuth, ImportRun
 from connections.records import history
 from tests.support.helpers import FULL_AUTH, NOW, SECRET, export_text, import_text, make
@@ -50,17 +51,17 @@ def number(place):
 
 
 def test_moments_stand_in_their_order_with_now_between_past_and_future():
-    line = timeline.build(unsaved(expiry_date=NOW), NOW)
-    places = [number(tick["x"]) for tick in line["ticks"]]
+    line = build_timeline(unsaved(expiry_date=NOW), NOW)
+    places = [number(tick.x) for tick in line.ticks]
     assert places == sorted(places)
-    assert places[2] < number(line["now"]["x"]) < places[3]
+    assert places[2] < number(line.now.x) < places[3]
     assert places[-1] == 100
-    ends = [number(run["x"]) + number(run["width"]) for run in line["horizon"]]
+    ends = [number(span.x) + number(span.width) for span in line.bucket_spans]
     assert ends == pytest.approx(places[3:], abs=0.002)  # rounded both
 
 
 def test_both_clocks_and_the_time_in_which_a_machine_can_help():
-    line = timeline.build(
+    line = build_timeline(
         unsaved(
             refresh_token=SECRET,
             expiry_date=NOW - timedelta(hours=2),
@@ -68,20 +69,20 @@ def test_both_clocks_and_the_time_in_which_a_machine_can_help():
         ),
         NOW,
     )
-    access, refresh = line["clocks"]
-    assert (access["is_over"], refresh["is_over"]) == (True, False)
-    end_of_access = number(access["bar"]["x"]) + number(access["bar"]["width"])
-    assert number(line["machine"]["x"]) == pytest.approx(end_of_access, abs=0.001)
-    end_of_machine = number(line["machine"]["x"]) + number(line["machine"]["width"])
-    assert number(line["breaks"]["x"]) == pytest.approx(end_of_machine, abs=0.001)
-    assert "2 hours ago" in line["text"]
-    assert "only the customer can help" in line["text"]
+    access, refresh = line.clocks
+    assert (access.is_over, refresh.is_over) == (True, False)
+    end_of_access = number(access.bar.x) + number(access.bar.width)
+    assert number(line.renewal_window.x) == pytest.approx(end_of_access, abs=0.001)
+    end_of_machine = number(line.renewal_window.x) + number(line.renewal_window.width)
+    assert number(line.break_mark.x) == pytest.approx(end_of_machine, abs=0.001)
+    assert "2 hours ago" in line.text
+    assert "only the customer can help" in line.text
 
 
 def test_no_text_stands_across_now():
     for hours in (-900, -30, -1, 1, 6, 30, 100, 700, 5000):
         access = NOW + timedelta(hours=min(hours, 0) - 1)
-        line = timeline.build(
+        line = build_timeline(
             unsaved(
                 refresh_token=SECRET,
                 expiry_date=access,
@@ -89,44 +90,44 @@ def test_no_text_stands_across_now():
             ),
             NOW,
         )
-        now, breaks = number(line["now"]["x"]), line["breaks"]
-        if line["machine"]["has_room"]:
-            assert number(line["machine"]["middle"]) - timeline.MIN_LABEL_WIDTH / 2 >= now
+        now, breaks = number(line.now.x), line.break_mark
+        if line.renewal_window.has_room:
+            assert number(line.renewal_window.middle) - timeline.MIN_LABEL_WIDTH / 2 >= now
         before = {
             "start": 0,
             "middle": timeline.BREAK_LABEL_WIDTH / 2,
             "end": timeline.BREAK_LABEL_WIDTH,
         }
-        begins = number(breaks["x"]) - before[breaks["anchor"]]
-        assert breaks["has_room"] != (begins < now < begins + timeline.BREAK_LABEL_WIDTH), hours
+        begins = number(breaks.x) - before[breaks.anchor]
+        assert breaks.has_room != (begins < now < begins + timeline.BREAK_LABEL_WIDTH), hours
 
 
 def test_what_is_not_renewable_has_one_clock_and_no_time_for_a_machine():
-    line = timeline.build(unsaved(access_token=SECRET, expiry_date=NOW + timedelta(hours=5)), NOW)
-    assert len(line["clocks"]) == 1
-    assert line["machine"] is None
-    assert "no machine can renew it" in line["text"]
+    line = build_timeline(unsaved(access_token=SECRET, expiry_date=NOW + timedelta(hours=5)), NOW)
+    assert len(line.clocks) == 1
+    assert line.renewal_window is None
+    assert "no machine can renew it" in line.text
 
 
 def test_a_renewal_without_a_known_end_goes_on_to_the_end_of_the_line():
-    line = timeline.build(unsaved(refresh_token=SECRET, expiry_date=NOW), NOW)
-    assert line["breaks"] is None
-    assert line["clocks"][1]["ends"] is None
-    bar = line["clocks"][1]["bar"]
-    assert number(bar["x"]) + number(bar["width"]) == 100
-    assert "no known end" in line["text"]
+    line = build_timeline(unsaved(refresh_token=SECRET, expiry_date=NOW), NOW)
+    assert line.break_mark is None
+    assert line.clocks[1].ends is None
+    bar = line.clocks[1].bar
+    assert number(bar.x) + number(bar.width) == 100
+    assert "no known end" in line.text
 
 
 def test_without_a_clock_there_is_no_line():
-    assert timeline.build(unsaved(dev_api_key=SECRET), NOW) is None
+    assert build_timeline(unsaved(dev_api_key=SECRET), NOW) is None
 
 
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00", "9999-12-31T23:59:59"])
 def test_the_ends_of_the_calendar_stand_at_the_ends_of_the_line(client, moment):
     moment = datetime.fromisoformat(moment).replace(tzinfo=timezone.utc)
     made = make(access_token=SECRET, expiry_date=moment, refresh_token_expires_date=moment)
-    line = timeline.build(made, NOW)
-    assert line["breaks"]["x"] == ("0%" if moment.year == 1 else "100%")
+    line = build_timeline(made, NOW)
+    assert line.break_mark.x == ("0%" if moment.year == 1 else "100%")
     assert client.get(page(made)).status_code == 200
 
 
@@ -145,8 +146,8 @@ def test_the_line_is_read_out_and_there_as_a_table(client):
 def texts_of(client, made):
     response = client.get(page(made))
     shown = re.findall(r'<pre class="in-(\w+)"[^>]*>(.*?)</pre>', response.content.decode(), re.S)
-    assert dict(response.context["texts"]).keys() == {naming for naming, _ in shown}
-    return dict(response.context["texts"])
+    assert dict(response.context["sidebar"].api_json).keys() == {naming for naming, _ in shown}
+    return dict(response.context["sidebar"].api_json)
 
 
 @pytest.mark.parametrize("naming", ["camel", "snake"])
@@ -279,7 +280,8 @@ def test_the_number_of_queries(client, admin_user, what, django_assert_max_num_q
 
 def test_the_answers_of_what_is_stale_name_a_next_step():
     made = make(access_token=SECRET, refresh_token=SECRET, ends_in=timedelta(hours=-2))
-    answers = {answer[0]: answer[1] for answer in record_page.answers(made, django_timezone.now())}
+    header = build_header(made, django_timezone.now())
+    answers = {answer.question: answer.answer for answer in header.answers}
     assert "renew" in answers["What next?"]
     assert AccessEvent.objects.count() == 0
 

@@ -192,7 +192,7 @@ def test_no_error_page_or_mail_shows_what_was_posted_or_at_hand(
 ):
     client = person("custodian")
     client.raise_request_exception = False
-    monkeypatch.setattr("connections.console.records.page.fieldsets", fail)
+    monkeypatch.setattr("connections.console.records.fieldsets.build_fieldsets", fail)
     url = address("connections/connectionauth/<id>/change/", things)
     client.cookies["stray"] = BEGIN
     for response in (

@@ -1,7 +1,6 @@
 """The charts of the dashboard: what their bars count and say, and their geometry. No queries.
 
-Heights and y are pixels; x and width are a percentage such as "3.3333%", for an SVG without a
-viewBox.
+Heights and y are pixels; x and width are percentages (see svg.py).
 """
 
 from bisect import bisect_left
@@ -15,7 +14,7 @@ from django.utils.translation import ngettext
 
 from connections.console import wording
 from connections.console.list_url import LinkedCount, breaks_param, linked_count, list_url
-from connections.console.wording import percent
+from connections.console.svg import BucketSpan, Tick, percent
 from connections.expiry import deadlines
 from connections.records.counts import sum_by
 
@@ -48,22 +47,6 @@ class Bar(LinkedCount):
     machine_y: int
     machine_height: int
     is_peak: bool  # its figure is shown even where room is scarce
-
-
-@dataclass(frozen=True, kw_only=True)
-class BucketSpan:
-    """Neighbouring bars of one bucket."""
-
-    bucket: str
-    x: str
-    width: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tick:
-    x: str
-    anchor: str  # of the text: start, middle or end
-    text: str
 
 
 @dataclass(frozen=True, kw_only=True)

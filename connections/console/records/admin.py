@@ -1,12 +1,10 @@
 """The admin pages of connections; thin, over the rooms that do the work."""
 
-from urllib.parse import urlencode
-
 from django import forms
 from django.contrib import admin, messages
 from django.db import IntegrityError, transaction
 from django.db.models import Q
-from django.http import HttpResponseRedirect, QueryDict
+from django.http import HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -19,15 +17,12 @@ from connections.console.filters import (
     FILTER_PARAMS,
     LIST_FILTERS,
     SEARCH_FIELDS,
-    clean_query,
-    describe_query,
-    narrow,
 )
 from connections.console.labels import STATUS_LABELS
 from connections.console.mixins import PRESERVED_FILTERS_VAR, AllowedLookupsMixin, AuditedAdmin
 from connections.console.pages import changes as change_pages
 from connections.console.pages import exports, history
-from connections.console.records import neighbours
+from connections.console.records import fieldsets, header, neighbours
 from connections.console.records import page as record_page
 from connections.console.records.changelist import ConnectionChangeList
 from connections.console.records.forms import PLAIN_FORM_FIELDS, ConnectionAuthForm
@@ -87,7 +82,7 @@ class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
 
     @admin.display(description=_("Name"), ordering=COLUMN_ORDERS["title"])
     def title(self, obj):
-        marks = [badge(name, STATUS_LABELS[name]) for name in record_page.status_flags(obj)]
+        marks = [badge(name, STATUS_LABELS[name]) for name in header.status_flags(obj)]
         return format_html("{}" + " {}" * len(marks), str(obj), *marks)
 
     @admin.display(description=_("Integration"), ordering=COLUMN_ORDERS["integration_label"])
@@ -242,23 +237,21 @@ class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
         form = context["adminform"].form
         instance = obj or form.instance
         if obj and request.method == "GET":
-            if unreadable := record_page.find_unreadable(obj):
+            if unreadable := fieldsets.find_unreadable(obj):
                 obj.mark_unreadable(unreadable)
         now = timezone.now()
         can_change = self.has_change_permission(request, obj) if change else True
-        main, side = record_page.fieldsets(instance, form, now, can_change=can_change)
+        main, side = fieldsets.build_fieldsets(instance, form, now, can_change=can_change)
         context.update(
-            head=record_page.header(obj, now) if obj else None,
-            main=main,
-            side=side,
-            around=record_page.surrounding_fields(obj, now) if obj else [],
+            main_fieldsets=main,
+            side_fieldsets=side,
             can_change=can_change,
-            **(record_page.sidebar(obj, now) if obj else {}),
-            place=self.get_list_position(request, obj)
-            if obj and request.method == "GET"
-            else None,
+            header=header.build_header(obj, now) if obj else None,
+            surrounding_fields=record_page.surrounding_fields(obj, now) if obj else [],
+            sidebar=record_page.build_sidebar(obj, now) if obj else None,
+            list_position=self.get_list_position(request, obj),
             conflict=self.get_conflicting_change(form, obj),
-            to_bin=True,
+            deletes_to_bin=True,
             show_save_and_add_another=not change,
         )
         return super().render_change_form(request, context, add, change, form_url, obj)
@@ -267,17 +260,11 @@ class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
         return history.history_page(request, obj)
 
     def get_list_position(self, request, obj):
-        """Where a record stands in the list that led to it, or in that of all."""
+        """The ListPosition of a record in the list that led to it; None where it is not shown."""
+        if obj is None or request.method != "GET":
+            return None
         query = request.GET.get(PRESERVED_FILTERS_VAR, "")
-        visible = ConnectionAuth.objects.visible_to(request.user)
-        found = neighbours.find(narrow(visible, QueryDict(query)), obj)
-        asked = clean_query(QueryDict(query)).urlencode()
-        return {
-            **found._asdict(),
-            "words": ", ".join(describe_query(asked)),
-            "query": f"?{query}" if query else "",
-            "preserved_query": f"?{urlencode({PRESERVED_FILTERS_VAR: query})}" if query else "",
-        }
+        return neighbours.list_position(request.user, obj, query)
 
     def get_conflicting_change(self, form, obj):
         """The FormerVersion that a person replaced meanwhile, where the form met a conflict.

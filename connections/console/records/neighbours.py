@@ -1,24 +1,45 @@
-"""Who stands before and after a record in a list, in whatever order that is.
+"""The records before and after a record in a list, whatever its order.
 
-The rows beside it are asked for by their values, so that a list of a million is not read for it.
+They are found by the values that the list is sorted by, so that a list of a million is not read.
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple
+from urllib.parse import urlencode
+from uuid import UUID
 
 from django.db import connection
 from django.db.models import Count, F, Q
 from django.db.models.expressions import OrderBy
+from django.http import QueryDict
 
-MAX_COUNTED = 10_000  # of a longer list nobody is told the place
+from connections.console.filters import clean_query, describe_filters, narrow
+from connections.console.mixins import PRESERVED_FILTERS_VAR
+from connections.models import ConnectionAuth
+
+MAX_COUNTED = 10_000  # in a longer list, the position of a record is not counted
 
 
 class Neighbours(NamedTuple):
-    """`before` and `after` are ids or None; `number` (from 1) and `total` 0 where not told."""
+    """The ids before and after a record, its position (from 1), and the length of the list.
 
-    before: object
-    after: object
-    number: int = 0
+    Position and total are 0 where they are not counted, and where the record is not in the list.
+    """
+
+    before: UUID | None
+    after: UUID | None
+    position: int = 0
     total: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListPosition:
+    """Where a record is in the list that led to its page."""
+
+    neighbours: Neighbours
+    filter_text: str  # "" for the list of all connections
+    query: str  # of the list
+    preserved_query: str  # of the pages of the neighbours
 
 
 class OrderTerm(NamedTuple):
@@ -29,19 +50,29 @@ class OrderTerm(NamedTuple):
     nulls_last: bool
 
 
+def list_position(user, record, query):
+    """The ListPosition of a record in what a user's list shows for a query string."""
+    params = QueryDict(query)
+    visible = ConnectionAuth.objects.visible_to(user)
+    return ListPosition(
+        neighbours=find(narrow(visible, params), record),
+        filter_text=", ".join(describe_filters(clean_query(params)).values()),
+        query=f"?{query}" if query else "",
+        preserved_query=f"?{urlencode({PRESERVED_FILTERS_VAR: query})}" if query else "",
+    )
+
+
 def find(queryset, record):
     """The Neighbours of a record in an ordered queryset, whose order ends with the id.
 
-    One that is not (any more) in it stands where its values would put it.
+    A record that is not (or no longer) in it has the neighbours that it would have.
     """
     terms = [_order_term(part) for part in queryset.query.order_by]
     values = [_related_value(record, term.name) for term in terms]
-    before, after = (
-        _after_condition(terms, values, backwards=True),
-        _after_condition(terms, values),
-    )
-    beside = (queryset.filter(before).reverse(), queryset.filter(after))
-    ids = [rows.values_list("pk", flat=True).first() for rows in beside]
+    before = _after_condition(terms, values, backwards=True)
+    after = _after_condition(terms, values)
+    nearest = (queryset.filter(before).reverse(), queryset.filter(after))
+    ids = [records.values_list("pk", flat=True).first() for records in nearest]
     counts = queryset.order_by()[: MAX_COUNTED + 1].aggregate(
         total=Count("pk"),
         before=Count("pk", filter=before),
@@ -70,7 +101,7 @@ def _order_term(part):
 
 
 def _after_condition(terms, values, backwards=False):
-    """The condition (Q) for what comes after these values in this order, or before them."""
+    """The condition (Q) for the records after these values in an order, or before them."""
     beyond, level = Q(pk__in=[]), Q()
     for term, value in zip(terms, values, strict=True):
         is_null = Q(**{f"{term.name}__isnull": True})

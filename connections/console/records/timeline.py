@@ -1,26 +1,31 @@
-"""Pure: the two clocks of a connection on one time line, with now on it. No HTML."""
+"""The time line of a connection: its access, its renewal, now, and when it breaks. No queries.
+
+Positions and widths are percentages (see svg.py), y and heights are pixels.
+"""
 
 import math
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from connections.console import wording
-from connections.console.wording import percent
+from connections.console.svg import BucketSpan, Tick, percent
 from connections.expiry import token_facts
 
-# The scale is even near now and logarithmic beyond: hours and a year fit on one line.
+# The scale is linear near now and logarithmic beyond, so that hours and a year fit on one line.
 NOW_X = 44  # per cent of the width
-MAX_OFFSET = timedelta(days=365)  # where the line ends
+MAX_OFFSET = timedelta(days=365)  # the end of the line
 LINEAR_SPAN = timedelta(hours=2)
 LOG_SCALE = (100 - NOW_X) / math.log1p(MAX_OFFSET / LINEAR_SPAN)
-MIN_BAR_WIDTH = 0.5  # per cent: what has ended long ago is still seen
+MIN_BAR_WIDTH = 0.5  # per cent, so that what ended long ago is still seen
 MIN_LABEL_WIDTH = 24  # per cent that a text inside a bar needs
-BREAK_LABEL_WIDTH = 38  # per cent of a wide line: the whole of what is said of the break
-FIRST_BAR_Y, ROW_HEIGHT = 50, 44  # pixels: where the first bar is, and from one to the next
-BREAK_LABEL_HEIGHT = 24  # the line that says when it breaks
-FOOTER_HEIGHT = 52  # from the last clock to the horizon, that line included
+BREAK_LABEL_WIDTH = 38  # per cent of a wide line that the whole text of the break mark takes
+FIRST_BAR_Y, ROW_HEIGHT = 50, 44
+BREAK_LABEL_HEIGHT = 24
+FOOTER_HEIGHT = 52  # from the last bar to the axis, with the label of the break mark
+AXIS_HEIGHT = 26  # the axis and the labels of its ticks
 
 TICKS = (
     (timedelta(days=-30), gettext_lazy("30 days ago")),
@@ -31,11 +36,7 @@ TICKS = (
     (timedelta(days=30), gettext_lazy("30 days")),
     (MAX_OFFSET, gettext_lazy("1 year")),
 )
-NARROW_SCREEN_TICKS = {
-    timedelta(days=-7),
-    timedelta(days=1),
-    MAX_OFFSET,
-}  # the others need a wide screen
+NARROW_SCREEN_TICKS = {timedelta(days=-7), timedelta(days=1), MAX_OFFSET}
 BUCKET_SPANS = (
     ("day", timedelta(0), timedelta(days=1)),
     ("week", timedelta(days=1), timedelta(days=7)),
@@ -44,146 +45,204 @@ BUCKET_SPANS = (
 )
 
 
-def build(record, now):
-    """The time line of a record; None where it has no clock.
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    x: str
+    width: str
 
-    A dict: `clocks` (dicts `name`, `says`, `short`, `begins`, `ends`, `bar`, `is_over`, `y`),
-    `machine` (the time in which a machine can renew it) and `breaks` (dicts of places, or None),
-    `now` (its place and text), `ticks`, `horizon`, `text` (the whole in sentences), `foot` and
-    `height`.
-    Places are per cent; what is from top to bottom is pixels.
-    """
+
+@dataclass(frozen=True, kw_only=True)
+class Clock:
+    """One of the lifetimes: of access, of the refresh token, or of a renewal without an end."""
+
+    name: str
+    label: str
+    short_label: str  # on a narrow screen, where the label would cross the line of now
+    begins: datetime | None
+    ends: datetime | None
+    bar: Span
+    is_over: bool
+    y: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenewalWindow(Span):
+    """From the end of access to the moment after which only a person can help."""
+
+    middle: str
+    has_room: bool  # for its label
+
+
+@dataclass(frozen=True, kw_only=True)
+class BreakMark:
+    """The moment after which only a person can help."""
+
+    x: str
+    y: int
+    anchor: str  # of the label: start, middle or end
+    dx: int  # pixels between the mark and the label
+    middle: str  # of the label on a narrow screen, on its side of now
+    bucket: str
+    label: str
+    short_label: str  # on a narrow screen
+    consequence: str  # follows the label
+    has_room: bool  # for the consequence
+
+
+@dataclass(frozen=True, kw_only=True)
+class NowMark:
+    x: str
+    label: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimelineTick(Tick):
+    is_wide: bool  # shown on a wide screen only
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timeline:
+    clocks: list[Clock]  # one or two
+    renewal_window: RenewalWindow | None
+    break_mark: BreakMark | None
+    now: NowMark
+    ticks: list[TimelineTick]
+    bucket_spans: list[BucketSpan]
+    text: str  # the whole in sentences, for screen readers
+    axis_y: int
+    height: int
+
+
+def build_timeline(record, now):
+    """The Timeline of a record, or None where no lifetime is known."""
     clocks = _clocks(record, now)
     if not clocks:
         return None
-    breaks = _break_mark(record, now)
-    for number, clock in enumerate(clocks):
-        clock["y"] = FIRST_BAR_Y + number * ROW_HEIGHT
-    foot = len(clocks) * ROW_HEIGHT + (
-        FOOTER_HEIGHT if breaks else FOOTER_HEIGHT - BREAK_LABEL_HEIGHT
-    )
-    spoken = [f"{clock['name']} {clock['says']}." for clock in clocks]
-    if breaks:
-        spoken.append(f"{breaks['says']}, {breaks['then']}.")
-    return {
-        "clocks": clocks,
-        "machine": _renewal_window(record, now),
-        "breaks": breaks,
-        "now": {"x": percent(NOW_X), "says": _("Now, %s") % wording.format_datetime(now, "H:i")},
-        "ticks": [
-            {
-                "x": percent(_x_position(offset)),
-                "text": text,
-                "anchor": "end" if offset == MAX_OFFSET else "middle",
-                "is_wide": offset not in NARROW_SCREEN_TICKS,
-            }
+    break_mark = _break_mark(record, now)
+    sentences = [f"{clock.name} {clock.label}." for clock in clocks]
+    axis_y = len(clocks) * ROW_HEIGHT + FOOTER_HEIGHT
+    if break_mark:
+        sentences.append(f"{break_mark.label}, {break_mark.consequence}.")
+    else:
+        axis_y -= BREAK_LABEL_HEIGHT
+    return Timeline(
+        clocks=clocks,
+        renewal_window=_renewal_window(record, now),
+        break_mark=break_mark,
+        now=NowMark(x=percent(NOW_X), label=_("Now, %s") % wording.format_datetime(now, "H:i")),
+        ticks=[
+            TimelineTick(
+                x=percent(_x_position(offset)),
+                text=text,
+                anchor="end" if offset == MAX_OFFSET else "middle",
+                is_wide=offset not in NARROW_SCREEN_TICKS,
+            )
             for offset, text in TICKS
         ],
-        "horizon": [
-            {"bucket": bucket, **_x_span(_x_position(begins), _x_position(ends))}
+        bucket_spans=[
+            BucketSpan(bucket=bucket, **_x_span(_x_position(begins), _x_position(ends)))
             for bucket, begins, ends in BUCKET_SPANS
         ],
-        "text": " ".join(spoken),
-        "foot": foot,
-        "height": foot + 26,
-    }
+        text=" ".join(sentences),
+        axis_y=axis_y,
+        height=axis_y + AXIS_HEIGHT,
+    )
 
 
 def _clocks(record, now):
     issued = record.source_updated_at or record.source_created_at or record.received_at
     access, refresh = record.access_expires_at, record.refresh_expires_at
-    clocks = []
+    lifetimes = []
     if access:
         name = _("Certificate") if record.expiry_source == "certificate" else _("Access")
-        clocks.append(_clock(name, min(_valid_since(record) or issued, access), access, now))
+        lifetimes.append((name, min(_valid_since(record) or issued, access), access))
     if refresh:
-        clocks.append(_clock(_("Refresh token"), min(issued, refresh), refresh, now))
+        lifetimes.append((_("Refresh token"), min(issued, refresh), refresh))
     elif record.renewable and access:
-        clocks.append(_clock(_("Renewal"), None, None, now))
-    return clocks
+        lifetimes.append((_("Renewal"), None, None))
+    return [
+        _clock(name, begins, ends, now, FIRST_BAR_Y + position * ROW_HEIGHT)
+        for position, (name, begins, ends) in enumerate(lifetimes)
+    ]
 
 
 def _valid_since(record):
-    """Since when the token or certificate that ends has been valid, where it says so."""
-    told = record.facts or {}
-    if record.expiry_source == "certificate" and "not_before" in told.get("pem", ()):
-        return datetime.fromisoformat(told["pem"]["not_before"])
+    """The start of the lifetime that the token or certificate itself states, or None."""
+    stored_facts = record.facts or {}
+    if record.expiry_source == "certificate" and "not_before" in stored_facts.get("pem", ()):
+        return datetime.fromisoformat(stored_facts["pem"]["not_before"])
     if record.expiry_source == "jwt":
-        for token in (told[name] for name in ("access_token", "token") if name in told):
-            if "exp" in token:
-                return token_facts.parse_numeric_date(token.get("iat"))
+        for name in ("access_token", "token"):
+            if "exp" in stored_facts.get(name, ()):
+                return token_facts.parse_numeric_date(stored_facts[name].get("iat"))
     return None
 
 
-def _clock(name, begins, ends, now):
+def _clock(name, begins, ends, now, y):
+    is_over = False
     if ends is None:
-        says = short = _("has no known end")
-        is_over = False
-        bar = _x_span(NOW_X, 100)
+        label = short_label = _("has no known end")
+        bar = Span(**_x_span(NOW_X, 100))
     else:
         is_over = ends <= now
-        pattern = _("ended %(when)s, %(ago)s") if is_over else _("ends %(when)s, %(ago)s")
+        text = _("ended %(when)s, %(ago)s") if is_over else _("ends %(when)s, %(ago)s")
         ago = wording.relative_time(ends, now)
-        says = pattern % {"when": wording.format_datetime(ends), "ago": ago}
-        short = (_("ended %s") if is_over else _("ends %s")) % ago
-        bar = _x_span(_x_position(begins - now), _x_position(ends - now))
-    return {
-        "name": name,
-        "says": says,
-        "short": short,  # on a phone, where the other would cross now
-        "begins": begins,
-        "ends": ends,
-        "bar": bar,
-        "is_over": is_over,
-    }
+        label = text % {"when": wording.format_datetime(ends), "ago": ago}
+        short_label = (_("ended %s") if is_over else _("ends %s")) % ago
+        bar = Span(**_x_span(_x_position(begins - now), _x_position(ends - now)))
+    return Clock(
+        name=name,
+        label=label,
+        short_label=short_label,
+        begins=begins,
+        ends=ends,
+        bar=bar,
+        is_over=is_over,
+        y=y,
+    )
 
 
 def _renewal_window(record, now):
-    """From the end of access to where only a person can help: a machine's time."""
     access, breaks = record.access_expires_at, record.breaks_at
     if not record.renewable or not access or (breaks and breaks <= access):
         return None
     left, right = _x_position(access - now), _x_position(breaks - now) if breaks else 100
-    span = _x_span(left, right)
-    left = max(left, NOW_X)  # the text does not stand across now
-    return {
-        **span,
-        "middle": percent((left + right) / 2),
-        "has_room": right - left >= MIN_LABEL_WIDTH,
-    }
+    label_left = max(left, NOW_X)  # the label does not cross the line of now
+    return RenewalWindow(
+        **_x_span(left, right),
+        middle=percent((label_left + right) / 2),
+        has_room=right - label_left >= MIN_LABEL_WIDTH,
+    )
 
 
 def _break_mark(record, now):
-    """The moment after which only a person can help, the place of its mark and of its text."""
     if record.breaks_at is None:
         return None
-    place, bucket = _x_position(record.breaks_at - now), record.bucket(now)
+    x, bucket = _x_position(record.breaks_at - now), record.bucket(now)
     is_refresh = record.breaks_at == record.refresh_expires_at != record.access_expires_at
-    anchor = "start" if place < 30 else "end" if place > 60 else "middle"
-    begins = (
-        place - {"start": 0, "middle": BREAK_LABEL_WIDTH / 2, "end": BREAK_LABEL_WIDTH}[anchor]
-    )
-    says = _("Broke %s") if bucket == "broken" else _("Breaks %s")
-    then = _("no machine can renew it")
+    anchor = "start" if x < 30 else "end" if x > 60 else "middle"
+    before_mark = {"start": 0, "middle": BREAK_LABEL_WIDTH / 2, "end": BREAK_LABEL_WIDTH}
+    label_left = x - before_mark[anchor]
+    text = _("Broke %s") if bucket == "broken" else _("Breaks %s")
+    consequence = _("no machine can renew it")
     if record.renewable:
-        then = _("after that only the customer can help")
-    return {
-        "x": percent(place),
-        "anchor": anchor,
-        "dx": {"start": 12, "end": -12}.get(anchor, 0),  # beside the mark
-        "bucket": bucket,
-        "y": FIRST_BAR_Y + ROW_HEIGHT * is_refresh + 7,
-        "says": says % wording.format_datetime(record.breaks_at),
-        # On a phone it has its side of now to itself, and no room for more.
-        "short": says % wording.format_datetime(record.breaks_at, "j M Y"),
-        "middle": percent(NOW_X / 2 if place < NOW_X else (NOW_X + 100) / 2),
-        "then": then,
-        "has_room": not begins < NOW_X < begins + BREAK_LABEL_WIDTH,
-    }
+        consequence = _("after that only the customer can help")
+    return BreakMark(
+        x=percent(x),
+        y=FIRST_BAR_Y + ROW_HEIGHT * is_refresh + 7,
+        anchor=anchor,
+        dx={"start": 12, "end": -12}.get(anchor, 0),
+        middle=percent(NOW_X / 2 if x < NOW_X else (NOW_X + 100) / 2),
+        bucket=bucket,
+        label=text % wording.format_datetime(record.breaks_at),
+        short_label=text % wording.format_datetime(record.breaks_at, "j M Y"),
+        consequence=consequence,
+        has_room=not label_left < NOW_X < label_left + BREAK_LABEL_WIDTH,
+    )
 
 
 def _x_position(offset):
-    """Where a moment stands, in per cent; what is off the line, at its end."""
+    """The percentage for a time before or after now; off the line, that of its nearer end."""
     distance = LOG_SCALE * math.log1p(abs(offset) / LINEAR_SPAN)
     return min(max(NOW_X + math.copysign(distance, offset.total_seconds()), 0), 100)
 
