@@ -1,14 +1,24 @@
-"""Keyed fingerprints of the secrets of each record (see the room of that name)."""
+"""Keyed fingerprints of the secrets of each record, by which records.secret_search finds them."""
 
-from django.db import models
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django.db import models, transaction
 
 from connections.encryption.digests import fingerprints_of
+from connections.encryption.stored_keys import fingerprint_key
+from connections.lib import database
 from connections.models.connection import ConnectionAuth
+
+REBUILD_CHUNK_SIZE = 500  # records whose fingerprints are made anew at a time
+
+OpenedAuths = dict[UUID, tuple[dict[str, Any], list[str]]]  # id -> what open_auth() returned
 
 
 class SecretFingerprintManager(models.Manager):
-    def replace(self, opened, key):
-        """Store the fingerprints of records in place of those that they have (see forget)."""
+    def replace(self, opened: OpenedAuths, key: bytes) -> None:
+        """Store the fingerprints of records in place of those that they have (see clear)."""
         self.clear(opened)
         self.bulk_create(
             self.model(record_id=pk, field=field, number=number)
@@ -16,15 +26,31 @@ class SecretFingerprintManager(models.Manager):
             for field, number in sorted(fingerprints_of(auth, key))
         )
 
-    def clear(self, opened):
-        """Take those of records away, to make room for new ones.
+    def clear(self, opened: OpenedAuths) -> None:
+        """Delete those of records, to make room for new ones.
 
-        `opened` maps ids to what open_auth() gave. What does not open keeps those that it had.
+        Fields that do not open keep theirs.
         """
-        self.filter(record__in=[pk for pk, (_, closed) in opened.items() if not closed]).delete()
-        for pk, (_, closed) in opened.items():
-            if closed:
-                self.filter(record=pk).exclude(field__in=closed).delete()
+        readable = [pk for pk, (_auth, unreadable) in opened.items() if not unreadable]
+        self.filter(record__in=readable).delete()
+        for pk, (_auth, unreadable) in opened.items():
+            if unreadable:
+                self.filter(record=pk).exclude(field__in=unreadable).delete()
+
+    def rebuild(self, on_progress: Callable[[int], object] | None = None) -> int:
+        """Replace those of all records, as after `loaddata`. Returns how many records."""
+        key = fingerprint_key()
+        done = 0
+        for ids in database.id_ranges(ConnectionAuth.all_objects.all(), REBUILD_CHUNK_SIZE):
+            with transaction.atomic():
+                locked = ConnectionAuth.all_objects.select_for_update()
+                records = database.filter_id_range(locked, *ids)
+                opened = {record.pk: record.open_auth() for record in records}
+                self.replace(opened, key)
+            done += len(opened)
+            if on_progress:
+                on_progress(done)
+        return done
 
 
 class SecretFingerprint(models.Model):

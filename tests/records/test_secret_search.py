@@ -139,26 +139,11 @@ def test_every_sealed_field_but_the_addresses_of_people_is_covered():
     assert {*SECRET_FIELDS} == {*SEALED_COLUMNS} - {"emails"}
 
 
-def test_shared_secrets_are_counted_and_not_shown():
-    for number in range(3):
-        make(name=f"R{number}", refresh_token=SECRET)
-    for number in range(2):
-        make(name=f"C{number}", client_secret="synth-shared-client", key=f"synth-own-{number}")
-    make(name="twice", key="synth-both", token="synth-both")
-    groups = list(secret_search.iter_shared_holders())
-    assert [[h.record.name for h in group] for group in groups] == [
-        ["R0", "R1", "R2"],
-        ["C0", "C1"],
-    ]
-    assert [len(group) for group in secret_search.iter_shared_holders("refresh_token")] == [3]
-    assert list(secret_search.iter_shared_holders("pem")) == []
-
-
 def test_fingerprints_can_be_made_anew():
     import_text([FULL])
     before = set(SecretFingerprint.objects.values_list("record", "field", "number"))
     SecretFingerprint.objects.all().delete()
-    assert secret_search.rebuild_fingerprints() == 1
+    assert SecretFingerprint.objects.rebuild() == 1
     assert set(SecretFingerprint.objects.values_list("record", "field", "number")) == before
 
 
@@ -197,7 +182,7 @@ def test_former_versions_are_looked_through_when_asked_for():
     ]
     found = secret_search.search(SECRET, former=True)
     assert [place.version for place in found.former] == [1, 1]
-    assert (len(found.holders), len(found), found.records()) == (1, 3, 3)
+    assert (len(found.holders), len(found), found.record_count) == (1, 3, 3)
     assert secret_search.search("synth-nowhere", former=True) == secret_search.SearchResult([])
 
 
@@ -229,28 +214,6 @@ def test_a_look_is_audited_without_the_value_before_its_answer(monkeypatch):
     monkeypatch.setattr("connections.audit.log.log_event", fail)
     with pytest.raises(DatabaseError):
         secret_search.search(SECRET)
-
-
-def test_groups_of_shared_secrets_name_some_of_their_records(monkeypatch):
-    monkeypatch.setattr(secret_search, "MAX_RECORDS_PER_SECRET", 2)
-    for number in range(3):
-        make(name=f"R{number}", refresh_token=SECRET)
-    for number in range(2):
-        make(name=f"C{number}", client_secret="synth-c", key="synth-c", token=f"own-{number}")
-    make(name="twice", key="synth-both", token="synth-both")
-    binned = make(client_secret="synth-c")
-    ConnectionAuth.all_objects.filter(pk=binned.pk).update(binned_at=timezone.now())
-    first, second = secret_search.shared_secrets(secret_search.shared_numbers_for_user())
-    assert [str(record) for record in first.records] == ["R0", "R1"]
-    assert (first.count, first.others, first.fields) == (3, 1, ["refreshToken"])
-    assert (second.count, second.others, second.fields) == (2, 0, ["clientSecret", "key"])
-    assert [
-        group.count
-        for group in secret_search.shared_secrets(
-            secret_search.shared_numbers_for_user(field="key"), field="key"
-        )
-    ] == [2]
-    assert list(secret_search.shared_numbers_for_user(field="pem")) == []
 
 
 def test_the_command_and_former_versions():

@@ -14,7 +14,7 @@ from connections.console.fields import WriteOnlyTextarea
 from connections.console.pages import context_for
 from connections.encryption.digests import SECRET_FIELDS
 from connections.json_format import schema
-from connections.records import secret_search
+from connections.records import secret_search, shared_secrets
 
 MAX_PLACES_SHOWN = 200  # places of each kind
 MAX_FORMER_OPENED = 10_000  # former versions: what a person waits for
@@ -65,7 +65,7 @@ def find_page(request):
     """Asks for a secret; a POST answers where it is, on a page that holds nothing of it."""
     _require_permission(request.user)
     form = SecretForm(request.POST if request.method == "POST" else None)
-    kept = secret_search.former_versions(request.user)[: MAX_FORMER_OPENED + 1].count()
+    kept = secret_search.searchable_former_versions(request.user)[: MAX_FORMER_OPENED + 1].count()
     may_open_former = kept <= MAX_FORMER_OPENED
     context = context_for(
         request, _("Find a secret"), form=form, kept=kept, may_open_former=may_open_former
@@ -90,15 +90,15 @@ def shared_page(request):
     _require_permission(request.user)
     form = FieldForm(request.GET)
     field = form.cleaned_data["field"] if form.is_valid() else ""
-    page = Paginator(
-        secret_search.shared_numbers_for_user(request.user, field), PAGE_SIZE
-    ).get_page(request.GET.get("page"))
+    page = Paginator(shared_secrets.shared_numbers(request.user, field), PAGE_SIZE).get_page(
+        request.GET.get("page")
+    )
     context = context_for(
         request,
         _("Shared secrets"),
         form=form,
         field=field,
         page=page,
-        groups=secret_search.shared_secrets(page.object_list, request.user, field),
+        groups=shared_secrets.shared_secrets(page.object_list, request.user, field),
     )
     return TemplateResponse(request, "connections/find_secret/shared_secrets.html", context)

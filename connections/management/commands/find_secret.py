@@ -11,8 +11,8 @@ from connections.encryption.digests import SECRET_FIELDS
 from connections.lib import processes
 from connections.lib.text import printable
 from connections.management.base import LatchkeyCommand
-from connections.models import ConnectionAuth
-from connections.records import secret_search
+from connections.models import ConnectionAuth, SecretFingerprint
+from connections.records import secret_search, shared_secrets
 
 
 class Command(LatchkeyCommand):
@@ -79,7 +79,7 @@ class Command(LatchkeyCommand):
             sys.exit(1)
 
     def list_shared(self, field, as_json):
-        groups = list(secret_search.iter_shared_holders(field))
+        groups = list(shared_secrets.iter_shared_holders(field))
         if as_json:
             written = [[holder.as_json() for holder in group] for group in groups]
             self.stdout.write(json.dumps({"shared": written}))
@@ -96,7 +96,7 @@ class Command(LatchkeyCommand):
     def rebuild(self, as_json):
         total = ConnectionAuth.all_objects.count()
         with tqdm(total=total, unit=" records", disable=None) as bar:
-            count = secret_search.rebuild_fingerprints(lambda done: bar.update(done - bar.n))
+            count = SecretFingerprint.objects.rebuild(lambda done: bar.update(done - bar.n))
         said = {"rebuilt": count}
         self.stdout.write(json.dumps(said) if as_json else f"Made anew for {count} connections.")
 
