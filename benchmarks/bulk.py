@@ -11,7 +11,7 @@ import tempfile
 from statistics import median
 
 import mix
-from machine import HERE, Store, describe, measure
+from machine import HERE, Store, describe
 
 RECORDS = int(os.environ.get("BENCH_RECORDS", 60_000))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", 3))
@@ -45,7 +45,7 @@ class Bench:
         self.renewed, self.flat_renewed = folder / "renewed.json", folder / "flat-renewed.json"
         self.rows, self.exported = folder / "rows.pickle", folder / "export.json"
         self.rival_database = folder / "rival.sqlite3"
-        self.store.environment["RIVAL_DATABASE"] = str(self.rival_database)
+        self.store.settings["RIVAL_DATABASE"] = str(self.rival_database)
         mix.write(self.file, RECORDS)
         mix.renew(self.file, self.renewed, RENEWED)
         self.rival("flatten", self.file, self.flat)
@@ -54,7 +54,8 @@ class Bench:
         self.floor("prepare")
 
     def rival(self, *arguments, lookup="row"):
-        return self.script("rival/run.py", *arguments, RIVAL_LOOKUP=lookup)
+        self.store.settings["RIVAL_LOOKUP"] = lookup
+        return self.script("rival/run.py", *arguments)
 
     def rival_import(self, lookup):
         self.rival_database.unlink(missing_ok=True)
@@ -62,11 +63,10 @@ class Bench:
         return self.rival("import", self.flat, lookup=lookup)
 
     def floor(self, command):
-        return self.script("floor.py", command, self.store.database, self.rows, self.store.key)
+        return self.script("floor.py", command, self.store.database, self.rows, self.store.keys)
 
-    def script(self, name, *arguments, **environment):
-        command = [sys.executable, str(HERE / name), *map(str, arguments)]
-        return measure(command, {**self.store.environment, **environment})
+    def script(self, name, *arguments):
+        return self.store.measure(HERE / name, *arguments)
 
     def export(self, *options):
         self.exported.unlink(missing_ok=True)

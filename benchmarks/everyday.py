@@ -1,18 +1,13 @@
 """How long everyday work takes on 10,000 connections: `make bench-everyday`.
 
-Works in a temporary folder with keys of its own; nothing of yours is touched. Commands are timed
-as a person would, from the start of the process to its end; pages as the server's own time, the
-median of five after a first one.
+Commands are timed as a person would, from the start of the process to its end; pages as the
+server's own time, the median of five after a first one.
 """
 
-import os
-import subprocess
-import sys
 import tempfile
-import time
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from machine import Store
+
 COUNT = 10_000
 
 PAGES = """
@@ -40,58 +35,24 @@ for name, path in (
 
 def main():
     with tempfile.TemporaryDirectory() as folder:
-        environment = {
-            **os.environ,
-            "DJANGO_SETTINGS_MODULE": "project.settings",
-            "SECRET_KEY": "benchmarks only",
-            "HTTPS": "off",
-            "FERNET_KEYS": python("manage.py", "generate_key").strip(),
+        store = Store(folder)
+        store.settings["DJANGO_SETTINGS_MODULE"] = "project.settings"
+        file = store.folder / "connections.json"
+        store.manage("seed_demo", "--count", COUNT)
+        export = store.manage("export_connections", "--shape", "connection", "-o", file)
+        store.reset()
+        rows = {
+            "export with secrets": export,
+            "import": store.manage("import_connections", file),
+            "import again, unchanged": store.manage("import_connections", file),
+            "check_expiry --summary": store.manage("check_expiry", "--summary", codes=(0, 1, 2)),
         }
-        file = Path(folder) / "connections.json"
-
-        def timed(*arguments, database):
-            environment["DATABASE_URL"] = f"sqlite:///{folder}/{database}.sqlite3"
-            started = time.perf_counter()
-            output = python(*arguments, env=environment)
-            return time.perf_counter() - started, output
-
-        timed("manage.py", "migrate", database="first")
-        timed("manage.py", "seed_demo", "--count", str(COUNT), database="first")
-        export = ("manage.py", "export_connections", "--shape", "connection", "-o", str(file))
-        rows = [("export with secrets", timed(*export, database="first")[0])]
-        timed("manage.py", "migrate", database="second")
-        load = ("manage.py", "import_connections", str(file))
-        rows.append(("import", timed(*load, database="second")[0]))
-        rows.append(("import again, unchanged", timed(*load, database="second")[0]))
-        rows.append(("check_expiry --summary", timed(*EXPIRY, database="second")[0]))
         print(f"{COUNT:,} connections, {file.stat().st_size / 1e6:.0f} MB of JSON, SQLite")
-        for name, seconds in rows:
-            print(f"{name:26}{seconds:6.2f} s")
-        for line in timed("-c", PAGES, database="second")[1].splitlines():
+        for name, measured in rows.items():
+            print(f"{name:26}{measured.seconds:6.2f} s")
+        for line in store.measure("-c", PAGES).output.splitlines():
             name, figure = line.split("\t")
             print(f"{name:26}{figure:>8}")
-
-
-EXPIRY = (
-    "-c",
-    "import sys, subprocess;"
-    "sys.exit(subprocess.run([sys.executable, 'manage.py', 'check_expiry', '--summary'],"
-    "stdout=subprocess.DEVNULL).returncode not in (0, 1, 2))",
-)
-
-
-def python(*arguments, env=None):
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=ROOT,
-        env=env,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        sys.exit(done.stderr)
-    return done.stdout
 
 
 if __name__ == "__main__":

@@ -17,9 +17,8 @@ import uuid
 from itertools import cycle, islice
 
 import mix
-from machine import ROOT, Store, describe, measure
-
-from connections.models import former_version
+from harness import ROOT
+from machine import Store, describe
 
 RECORDS = int(os.environ.get("BENCH_RECORDS", "1000000"))
 URL = os.environ.get("BENCH_DATABASE_URL")
@@ -34,15 +33,15 @@ MOST = 0.1  # seconds
 def main():
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
-        store.environment["PYTHONPATH"] = str(ROOT)
+        store.settings["PYTHONPATH"] = str(ROOT)
         if URL:
-            store.environment["DATABASE_URL"] = URL
+            store.url = URL
             store.manage("migrate")
         file = store.folder / "given.json"
         mix.write(file, TEMPLATES)
         store.manage("import_connections", file)
-        print(measure([sys.executable, __file__, "fill"], store.environment).output.strip())
-        looked = measure([sys.executable, __file__, "look"], store.environment)
+        print(store.measure(__file__, "fill").output.strip())
+        looked = store.measure(__file__, "look")
         print(looked.output)
         print(f"Others used {looked.foreign:.0%}. {describe()}")
 
@@ -52,10 +51,10 @@ def fill():
     from django.db import connection, transaction
 
     from connections.import_export import rows
-    from connections.models import ConnectionAuth, SecretFingerprint
+    from connections.models import ConnectionAuth, SecretFingerprint, former_version
 
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {', '.join(rows.COLUMNS)} FROM {rows.TABLE}")  # noqa: S608
+        cursor.execute(f"SELECT {', '.join(rows.COLUMNS)} FROM {rows.TABLE}")
         templates = [list(values) for values in cursor.fetchall()]
     held = {}
     for record, field in SecretFingerprint.objects.values_list("record", "field"):
@@ -99,7 +98,7 @@ def look():
 
     from connections.records import secret_search
 
-    def room(secret):
+    def find(secret):
         return len(secret_search.search(secret))
 
     client = Client(headers={"host": "localhost"})
@@ -116,9 +115,9 @@ def look():
     sought = [f"synth-{number}" for number in range(LOOKS)]
     print(f"{connection.vendor}\n\n| | median ms | slowest ms | median at most 100 |")
     print("| --- | --: | --: | --- |")
-    show("the room, found once", [(room, secret, 1) for secret in sought])
-    show("the room, found nowhere", [(room, f"no-{n}", 0) for n in range(LOOKS)])
-    show(f"the room, found {SHARED} times", [(room, "synth-shared", SHARED)] * 10)
+    show("the function, found once", [(find, secret, 1) for secret in sought])
+    show("the function, found nowhere", [(find, f"no-{n}", 0) for n in range(LOOKS)])
+    show(f"the function, found {SHARED} times", [(find, "synth-shared", SHARED)] * 10)
     page("synth-0")  # the first request of a server loads what others use
     show("the page, found once", [(page, secret, 1) for secret in sought])
     show("the page, found nowhere", [(page, f"no-{n}", 0) for n in range(LOOKS)])

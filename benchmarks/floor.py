@@ -10,8 +10,8 @@ import sys
 from itertools import islice
 
 from cryptography.fernet import Fernet
+from harness import TABLE
 
-TABLE = "connections_connectionauth"
 TRANSACTION = 5000  # rows
 
 
@@ -22,7 +22,7 @@ def prepare(database, file, key):
     integrations = connection.execute("SELECT * FROM connections_integration").fetchall()
     with open(file, "wb") as out:
         pickle.dump((columns, integrations), out)
-        for row in connection.execute(f"SELECT * FROM {TABLE} ORDER BY id"):  # noqa: S608
+        for row in connection.execute(f"SELECT * FROM {TABLE} ORDER BY id"):
             is_sealed = [isinstance(v, str) and v.startswith("gAAAA") for v in row]
             row = [fernet.decrypt(v) if s else v for v, s in zip(row, is_sealed, strict=True)]
             pickle.dump(row, out)  # what is to be sealed is bytes, and nothing else is
@@ -37,9 +37,9 @@ def run(database, file, key):
     )
     with open(file, "rb") as source:
         columns, integrations = pickle.load(source)  # noqa: S301 (our own)
-        insert = f"INSERT INTO {TABLE} ({','.join(columns)}) VALUES ({_marks(columns)})"  # noqa: S608
+        insert = f"INSERT INTO {TABLE} ({','.join(columns)}) VALUES ({_marks(columns)})"
         connection.executemany(
-            f"INSERT INTO connections_integration VALUES ({_marks(integrations[0])})",  # noqa: S608
+            f"INSERT INTO connections_integration VALUES ({_marks(integrations[0])})",
             integrations,
         )
         rows = _rows(source)

@@ -1,23 +1,22 @@
-"""What the benchmarks share: a throw-away store, and a stop watch that watches the machine too."""
+"""What benchmarks share: a throw-away store, and a stop watch that watches the machine too."""
 
 import os
 import platform
 import resource
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+import harness
+from harness import ROOT, family
+
 HERE = ROOT / "benchmarks"
 CORES = os.cpu_count()
-PATIENCE = 60  # seconds until what should end by itself counts as hanging
 
 
 @dataclass
@@ -28,28 +27,18 @@ class Measured:
     output: str
 
 
-class Store:
-    """A migrated SQLite database in a folder of its own, with keys of its own."""
+class Store(harness.Store):
+    """A migrated SQLite database that can be emptied again; `manage` measures commands."""
 
     def __init__(self, folder):
-        self.folder = Path(folder)
-        self.database = self.folder / "store.sqlite3"
-        self.environment = {
-            **os.environ,
-            "SECRET_KEY": "benchmarks only",
-            "HTTPS": "off",
-            "DATABASE_URL": f"sqlite:///{self.database}",
-            "TMPDIR": str(self.folder),
-        }
-        self.environment["FERNET_KEYS"] = self.manage("generate_key").output.strip()
+        self.database = Path(folder) / "store.sqlite3"
+        super().__init__(folder, f"sqlite:///{self.database}")
+        # What chooses another run is for the scripts that a benchmark starts, too.
+        self.settings = {name: os.environ[name] for name in os.environ if name[:6] == "BENCH_"}
         self.manage("migrate")
         self._empty = self.folder / "empty.sqlite3"
         self.database.rename(self._empty)
         self.reset()
-
-    @property
-    def key(self):
-        return self.environment["FERNET_KEYS"]
 
     def reset(self):
         """Begin again with an empty store."""
@@ -57,15 +46,20 @@ class Store:
             self.database.with_name(self.database.name + name).unlink(missing_ok=True)
         shutil.copy(self._empty, self.database)
 
-    def command(self, *arguments):
-        return [sys.executable, str(ROOT / "manage.py"), *map(str, arguments)]
-
     def manage(self, *arguments, **options):
-        return measure(self.command(*arguments), self.environment, **options)
+        return self.measure(*self.program, *arguments, **options)
+
+    def measure(self, *arguments, **options):
+        """Run Python with these arguments and the settings of this store."""
+        command = [sys.executable, *map(str, arguments)]
+        return measure(command, self.environment(), **options)
 
 
-def measure(command, environment, watch_memory=False):
-    """Run a command to its end and return what was Measured; leave where it fails."""
+def measure(command, environment, watch_memory=False, codes=(0,)):
+    """Run a command to its end and return what was Measured; leave where it fails.
+
+    `codes` are the exit statuses that are no failure.
+    """
     peak = 0
     os.sync()  # what was written before is not this one's to wait for
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
@@ -81,7 +75,7 @@ def measure(command, environment, watch_memory=False):
         others = (_busy_time() - busy) - (_own_time() - own)
         output.seek(0)
         errors.seek(0)
-        if process.returncode:
+        if process.returncode not in codes:
             sys.exit(f"{' '.join(command)}\n{errors.read()}")
         return Measured(seconds, max(others, 0) / (seconds * CORES), peak, output.read())
 
@@ -100,58 +94,6 @@ def _first_line(path):
 def _own_time():
     both = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(usage.ru_utime + usage.ru_stime for usage in both)
-
-
-def family(pid):
-    """The ids of a process and of all that it started."""
-    parents = {}
-    for entry in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            parents[int(entry)] = int(
-                Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[1]
-            )
-        except OSError:
-            pass  # it has ended meanwhile
-    found = [pid]
-    for parent in found:
-        found += [child for child, its_parent in parents.items() if its_parent == parent]
-    return found
-
-
-def strike(process, random=None):
-    """kill -9 a process that leads its session, or any one of its family where `random` is given.
-
-    The others must end by themselves, soon.
-    """
-    victim = random.choice(family(process.pid)) if random else process.pid
-    with suppress(ProcessLookupError):  # a helper that had just ended
-        os.kill(victim, signal.SIGKILL)
-    try:
-        process.wait(PATIENCE)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        sys.exit("A command hangs whose helper was killed.")
-    if left := _remaining(process.pid):
-        os.killpg(process.pid, signal.SIGKILL)
-        sys.exit(f"Processes that outlive a killed command: {left}")
-
-
-def _remaining(session):
-    """The processes of a session that are still there after a grace of 10 seconds."""
-    for _ in range(100):
-        found = []
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                with open(f"/proc/{pid}/stat") as file:
-                    state, _, _, its_session = file.read().rpartition(")")[2].split()[:4]
-            except OSError:
-                continue
-            if int(its_session) == session and state != "Z":
-                found.append(int(pid))
-        if not found:
-            return []
-        time.sleep(0.1)
-    return found
 
 
 def _memory(pid):

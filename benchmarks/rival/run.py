@@ -39,7 +39,6 @@ import tablib  # noqa: E402
 from django.db import connection  # noqa: E402
 from import_export import resources  # noqa: E402
 from import_export.instance_loaders import CachedInstanceLoader  # noqa: E402
-
 from rival.models import Connection  # noqa: E402
 
 COLUMNS = [field.name for field in Connection._meta.fields if field.name != "id"]

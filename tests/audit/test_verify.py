@@ -10,10 +10,11 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.db.models import F, QuerySet
 
+from benchmarks.harness import wait
 from connections.audit import log as audit_log
 from connections.audit import verify
 from connections.models import AccessEvent, StoredKey
-from tests.support import stores as processes
+from tests.support.stores import VENDORS
 from tests.support.thorough import is_thorough
 
 pytestmark = pytest.mark.django_db
@@ -253,14 +254,14 @@ for thread in threads: thread.join()
 """
 
 
-@pytest.mark.parametrize("vendor", processes.VENDORS)
+@pytest.mark.parametrize("vendor", VENDORS)
 def test_writers_at_once_never_fork_the_chain(stores, vendor):
     store = stores.make(vendor)
     before = store.run("verify_audit", "--json").json["checked"]
     each = 20
     started = [store.start("shell", "-v", "0", "-c", WRITE.format(each=each)) for _ in range(2)]
     for process in started:
-        outcome = processes.wait(process)
+        outcome = wait(process)
         assert outcome.code == 0, outcome.err
         assert len(outcome.log) == 3 * each and outcome.err == outcome.out == ""
     result = store.run("verify_audit", "--json").json

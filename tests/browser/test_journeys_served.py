@@ -9,10 +9,10 @@ import signal
 import pytest
 from playwright.sync_api import expect
 
+from benchmarks.harness import wait_for
 from tests.support.browser import give_password, go, rows, sign_in
 from tests.support.helpers import SECRET
 from tests.support.installation import Console, Installation
-from tests.support.stores import wait_for
 
 pytestmark = pytest.mark.browser
 PATIENCE = 90  # seconds

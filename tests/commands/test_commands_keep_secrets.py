@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
+from benchmarks.harness import TABLE, Store, wait, wait_for
 from connections.encryption import ring
 from tests.docs.test_commands import OURS
 from tests.support.leaks import AUTH, BEGIN, END, FILES, TEXTS, VALUES, leaks, secret
-from tests.support.stores import TABLE, VENDORS, Store, wait, wait_for, write
+from tests.support.stores import VENDORS, write
 
 # manage.py with all loggers at their lowest level, and no store too small for several processes.
 LOUD = """

@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from tests.support.stores import wait, write
+from benchmarks.harness import wait
+from tests.support.stores import write
 
 pytestmark = pytest.mark.crash
 

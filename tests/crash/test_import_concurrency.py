@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.support.stores import VENDORS, wait, write
+from benchmarks.harness import wait
+from tests.support.stores import VENDORS, write
 
 COUNT = 3000
 

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from tests.support.stores import ROOT, write
+from benchmarks.harness import ROOT
+from tests.support.stores import write
 
 pytestmark = pytest.mark.crash
 

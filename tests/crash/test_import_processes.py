@@ -11,10 +11,10 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from benchmarks.harness import wait_for
 from tests.support.helpers import SECRET
 from tests.support.import_runs import entries
 from tests.support.installation import Console, Installation, free_port
-from tests.support.stores import wait_for
 from tests.sweeps.test_no_plaintext import Browser
 
 

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from tests.support.stores import VENDORS, wait, write
+from benchmarks.harness import wait
+from tests.support.stores import VENDORS, write
 
 pytestmark = pytest.mark.crash
 

@@ -8,10 +8,11 @@ import time
 
 import pytest
 
+from benchmarks.harness import children, members, wait, wait_for
 from connections.import_export import importer
 from connections.json_format.stream.reader import ENTRIES_PER_PIECE
 from connections.lib import processes
-from tests.support.stores import VENDORS, children, members, wait, wait_for, write
+from tests.support.stores import VENDORS, write
 
 MANY = processes.MIN_PARALLEL_RECORDS + ENTRIES_PER_PIECE
 pytestmark = pytest.mark.crash

@@ -6,7 +6,7 @@ import os
 import random
 import signal
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 from cryptography.fernet import Fernet
@@ -14,6 +14,7 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection, models, transaction
 
+from benchmarks.harness import family, members, wait
 from connections.encryption import keyring, ring, stored_keys
 from connections.encryption.fields import SealedTextField
 from connections.jobs import chunks, integrity, key_rotation
@@ -30,7 +31,8 @@ from connections.models import (
 )
 from connections.records import versions
 from tests.support.helpers import FULL_AUTH, SECRET, export_text, import_text, make
-from tests.support.stores import VENDORS, wait, write
+from tests.support.stores import VENDORS, write
+from tests.support.thorough import is_thorough
 
 OLD, NEW = ring.generate_key(), ring.generate_key()
 TABLE = ConnectionAuth._meta.db_table
@@ -344,14 +346,15 @@ def entry(number):
     return {"id": f"conn-{number:05}", "integration_type": "hubspot", "auth": auth}
 
 
-EDITS = """
+KILLS = 30 if is_thorough() else 6
+EDITS = f"""
 import time, sys
 from connections.models import ConnectionAuth, VersionConflict
-end = time.monotonic() + 4
+end = time.monotonic() + {0.7 * KILLS}
 number = 0
 while time.monotonic() < end:
-    record = ConnectionAuth.objects.get(connection_id=f"conn-{number % 20:05}")
-    record.access_token = f"synth-edited-{number}"
+    record = ConnectionAuth.objects.get(connection_id=f"conn-{{number % 20:05}}")
+    record.access_token = f"synth-edited-{{number}}"
     record.save_version()
     number += 1
 print("edits", number)
@@ -367,12 +370,16 @@ def test_killed_over_and_over_beside_an_editor(stores, tmp_path, vendor):
     store.keys = f"{NEW},{old}"
     editor = store.start("shell", "-c", EDITS)
     chance = random.Random(7)
-    for _ in range(6):
+    for kill in range(KILLS):
         process = store.start("rotate_keys", "--json", "--jobs", "2")
         time_to_live = chance.uniform(0.3, 1.2)
         threading.Event().wait(time_to_live)
-        os.killpg(process.pid, signal.SIGKILL)
+        # Every other time any one of its processes: the others end by themselves.
+        victims = family(process.pid) if kill % 2 else [process.pid]
+        with suppress(ProcessLookupError):  # one that had just ended
+            os.kill(chance.choice(victims), signal.SIGKILL)
         wait(process)
+        assert not members(process.pid)
     edited = wait(editor)
     assert edited.code == 0, edited.err
     outcome = store.run("rotate_keys", "--json")

@@ -10,8 +10,8 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
+from benchmarks.harness import ROOT, Store
 from connections import __version__
-from tests.support.stores import ROOT, Store
 
 FOLDER = ROOT / "tests" / "models" / "releases"
 # Keys of these made-up databases alone, newest first: a release stays sealed under them.
