@@ -28,3 +28,13 @@ def test_an_upgraded_database_holds_what_it_held_and_all_of_it_opens(stores, ver
     assert migrated.code == 0, migrated.err
     expected = json.loads((release.FOLDER / f"{version}.json").read_text())
     assert release.state(store) == expected
+
+
+@pytest.mark.parametrize("version", RELEASES)
+def test_no_released_migration_was_edited(stores, version):
+    """Else a database that is upgraded would not have the tables of one that is new (SQLite)."""
+    upgraded, new = stores.empty("sqlite"), stores.make("sqlite")
+    release.load(upgraded, version)
+    assert upgraded.run("migrate").code == 0
+    schema = "SELECT name, sql FROM sqlite_master ORDER BY name"
+    assert upgraded.fetch(schema) == new.fetch(schema)
