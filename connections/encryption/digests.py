@@ -1,16 +1,20 @@
-"""Pure: what is derived from an opened auth object, and digests of it."""
+"""Keyed digests of auth objects, addresses and secrets. Pure functions, without a database."""
 
 import hmac
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
 
 from connections.json_format import schema, serialize
 
-MIN_SECRET_LENGTH = 8  # characters of a text inside an object, to count as a secret
-# Addresses of people are no secrets.
+Fingerprints: TypeAlias = set[tuple[str, int]]
+
+MIN_SECRET_LENGTH = 8  # characters; a shorter text in `meta` or `extra` is no secret
+# E-mail addresses are sealed, but are no secrets.
 SECRET_FIELDS = {*schema.SEALED_FIELDS, "extra"} - {"emails"}
 
 
-def content_digest(auth, digest_key):
-    """Keyed digest (hex) of a whole auth object: equal digest means equal content.
+def content_digest(auth: Mapping[str, Any], digest_key: bytes) -> str:
+    """Keyed digest (hex) of a whole auth object: equal digests mean equal content.
 
     Its unknown keys count; those of the Connection around it do not.
     """
@@ -18,59 +22,64 @@ def content_digest(auth, digest_key):
         auth = {**auth, "extra": auth["extra"].get("auth", {})}
         if not auth["extra"]:
             del auth["extra"]
-    return hmac.digest(digest_key, serialize.canonical_json(auth), "sha256").hex()
+    return _digest(auth, digest_key)
 
 
-def identity_digest(digest, integration, environment, digest_key):
-    """Keyed digest (hex) that stands for a record without a connection_id."""
-    place = serialize.canonical_json([digest, integration, environment])
-    return hmac.digest(digest_key, place, "sha256").hex()
+def identity_digest(
+    digest: str, integration: str | None, environment: str | None, digest_key: bytes
+) -> str:
+    """Keyed digest (hex) that identifies a record without a connection_id.
+
+    `digest` is its content_digest().
+    """
+    return _digest([digest, integration, environment], digest_key)
 
 
-def token_url_digest(integration, digest_key):
-    """Keyed digest (hex) of the token address of an integration; None where it has none."""
-    if not integration.token_url:
-        return None
-    place = serialize.canonical_json(["token_url", integration.type, integration.token_url])
-    return hmac.digest(digest_key, place, "sha256").hex()
+def token_url_digest(integration_type: str, token_url: str, digest_key: bytes) -> str | None:
+    """Keyed digest (hex) of the token address of an integration; None if it has none."""
+    return _digest(["token_url", integration_type, token_url], digest_key) if token_url else None
 
 
-def fingerprint(text, key):
+def _digest(value: Any, key: bytes) -> str:
+    return hmac.digest(key, serialize.canonical_json(value), "sha256").hex()
+
+
+def fingerprint(secret: str, key: bytes) -> int:
     """The number that stands for a secret: 64 bits, signed, of an HMAC-SHA256 (RFC 2104).
 
-    Blanks and line ends around it don't count.
+    Blanks and line ends around it do not count.
     """
-    digest = hmac.digest(key, text.strip().encode(), "sha256")
+    digest = hmac.digest(key, secret.strip().encode(), "sha256")
     return int.from_bytes(digest[:8], "big", signed=True)
 
 
-def fingerprints_of(auth, key):
-    """The set of `(field, number)` of all secrets in an opened auth object (with `extra`).
+def fingerprints_of(auth: Mapping[str, Any], key: bytes) -> Fingerprints:
+    """The `(field, number)` of all secrets in an opened auth object (with `extra`).
 
-    What does not open (a Sealed) has none.
+    A value that did not open (a Sealed) has none.
     """
     found = set()
-    for name, value in auth.items():
-        if name not in SECRET_FIELDS:
-            continue
+    for name in SECRET_FIELDS & auth.keys():
+        value = auth[name]
         if isinstance(value, str):
-            if value.strip():
-                found.add((name, fingerprint(value, key)))
+            texts, min_length = iter([value]), 1
         else:
-            least = MIN_SECRET_LENGTH if name in ("meta", "extra") else 1
-            texts = (text for text in _texts(value) if len(text.strip()) >= least)
-            found.update((name, fingerprint(text, key)) for text in texts)
+            texts = _texts(value)
+            min_length = MIN_SECRET_LENGTH if name in ("meta", "extra") else 1
+        found |= {
+            (name, fingerprint(text, key)) for text in texts if len(text.strip()) >= min_length
+        }
     return found
 
 
-def _texts(value):
-    """All texts inside an object or an array, without recursion."""
-    level = [value]
-    while level:
-        value = level.pop()
+def _texts(value: Any) -> Iterator[str]:
+    """All texts inside an object or an array. Not recursive: it may be nested deeply."""
+    pending = [value]
+    while pending:
+        value = pending.pop()
         if isinstance(value, str):
             yield value
         elif isinstance(value, dict):
-            level += value.values()
+            pending += value.values()
         elif isinstance(value, list):
-            level += value
+            pending += value

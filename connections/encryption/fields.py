@@ -1,15 +1,18 @@
 """Sealed model fields: django-fernet-fields-v2, opened lazily and bound to record and field.
 
 The package encrypts on the way into the database and decrypts on the way out. Here a value is
-sealed when it is assigned and opened only by `Sealed.reveal()`, so that a list page, a template
-or a traceback can't show what nobody asked for. Nothing else in the project touches the package.
+sealed when it is assigned and opened only by `Sealed.reveal()`, so that no list page, template or
+traceback shows what nobody asked for. No other module imports the package.
 """
 
 import json
 import uuid
+from datetime import datetime
+from typing import Any
 
 from django.core.exceptions import FieldError
-from django.db.models import Case, Func, IntegerField, Value
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Case, Func, IntegerField, Lookup, Model, Value
 from django.db.models.functions import Cast
 from django.db.models.lookups import Exact, IsNull
 from django.db.models.query_utils import DeferredAttribute
@@ -18,25 +21,29 @@ from fernet_fields import EncryptedTextField
 from connections.encryption import keyring, tokens
 from connections.encryption.ring import SealError
 
+RecordId = uuid.UUID | str
+
 
 class Sealed:
-    """A stored value that is still closed. Shows nothing of its content in any form."""
+    """A stored value that is still closed. Nothing that shows it shows its content."""
 
     __slots__ = ("field", "is_json", "record", "token")
 
-    def __init__(self, token, field, record=None, is_json=False):
+    def __init__(
+        self, token: str, field: str, record: str | None = None, is_json: bool = False
+    ) -> None:
         self.token, self.field, self.record, self.is_json = token, field, record, is_json
 
-    def bound_to(self, record):
+    def bound_to(self, record: RecordId) -> "Sealed":
         """The same value, for the record with this id (what `values()` returns is unbound)."""
         return Sealed(self.token, self.field, canonical_id(record), self.is_json)
 
     @property
-    def binding(self):
+    def binding(self) -> str:
         return f"{self.record}/{self.field}"
 
-    def reveal(self):
-        """Open the value. Raises SealError where it does not open."""
+    def reveal(self) -> Any:
+        """Open the value. Raises SealError if it does not open."""
         if self.record is None:
             raise SealError("This value is not bound to a record; call bound_to(id) first.")
         try:
@@ -45,66 +52,68 @@ class Sealed:
         except ValueError:  # its `object` or `doc` is the secret: do not chain it
             raise SealError("What was sealed here is not what this field holds.") from None
 
-    reveal.alters_data = True  # a template must never open it
+    reveal.alters_data = True  # type: ignore[attr-defined]  # a template must never open it
 
     @property
-    def sealed_at(self):
-        """When it was sealed, off the token alone (None where it is no token)."""
+    def sealed_at(self) -> datetime | None:
+        """When it was sealed, read off the token alone (None if it is not a token)."""
         return tokens.sealed_at(self.token)
 
     @property
-    def size(self):
-        """About how many bytes it holds, off the token alone."""
+    def size(self) -> int:
+        """About how many bytes it holds, read off the token alone."""
         return tokens.sealed_size(self.token, self.binding)
 
     @property
-    def is_token(self):
-        """Whether it looks like a token at all."""
+    def is_token(self) -> bool:
+        """Whether it has the form of a token."""
         return tokens.is_token(self.token)
 
     @property
-    def is_canonical(self):
-        """Whether it is written as tokens are made, without what base64 passes over."""
+    def is_canonical(self) -> bool:
+        """Whether it is spelled as tokens are made."""
         return tokens.is_canonical(self.token)
 
     @property
-    def is_authentic(self):
-        """Whether a key that we have made it. Opens nothing."""
+    def is_authentic(self) -> bool:
+        """Whether one of our keys made it. Opens nothing."""
         return keyring.is_authentic(self.token)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<sealed {self.field}>"
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sealed):
             return NotImplemented
         return (self.token, self.field) == (other.token, other.field)
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash((self.token, self.field))
 
 
-def canonical_id(record):
+def canonical_id(record: RecordId) -> str:
     """The one spelling of a record id that bindings use."""
     return str(record if isinstance(record, uuid.UUID) else uuid.UUID(str(record)))
 
 
 class SealedAttribute(DeferredAttribute):
-    """Binds what the database gave and seals what is assigned, so no plaintext stays."""
+    """Seals what is assigned and binds what the database gave, so that no plaintext stays."""
 
-    def __set__(self, instance, value):
+    field: "SealedTextField"
+
+    def __set__(self, instance: Model, value: Any) -> None:
         instance.__dict__[self.field.attname] = self.field.seal_for(instance.pk, value)
 
 
 class SealedExact(Exact):
-    """Only there so that `filter(field=None)` means "is not set"."""
+    """Exists so that `filter(field=None)` means "is not set"."""
 
-    def get_prep_lookup(self):
+    def get_prep_lookup(self) -> None:
         if self.rhs is not None:
             raise FieldError(f"{self.lhs.field.name} is sealed: it can't be compared.")
 
 
-class SealedTextField(EncryptedTextField):
+class SealedTextField(EncryptedTextField):  # type: ignore[misc]  # the package has no types
     """Text, stored as a Fernet token in a text column. Values are read as `Sealed`."""
 
     descriptor_class = SealedAttribute
@@ -112,19 +121,19 @@ class SealedTextField(EncryptedTextField):
     is_json = False
 
     @property
-    def keys(self):
-        raise NotImplementedError("Keys come from connections.encryption.keyring only.")
+    def keys(self) -> None:
+        raise NotImplementedError("Keys come from connections.encryption only.")
 
     fernet_keys = fernet = keys
 
-    def encode(self, value):
-        """The text that is sealed for `value`. Raises SealError on what is no text."""
+    def encode(self, value: Any) -> str:
+        """The text that is sealed for `value`. Raises SealError if it is not a text."""
         if not isinstance(value, str):
             raise SealError(f"{self.name} takes text, not {type(value).__name__}.")
         return value
 
-    def seal_for(self, record, value):
-        """`value` as it is kept on the record with this id: None, an expression, or a Sealed."""
+    def seal_for(self, record: RecordId, value: Any) -> Any:
+        """What the record with this id holds for `value`: None, an expression, or a Sealed."""
         if value is None or hasattr(value, "as_sql"):
             return value
         record = canonical_id(record)
@@ -135,23 +144,27 @@ class SealedTextField(EncryptedTextField):
         token = keyring.seal(self.encode(value), f"{record}/{self.name}")
         return Sealed(token, self.name, record, self.is_json)
 
-    def from_db_value(self, value, expression, connection):
+    def from_db_value(
+        self, value: str | None, expression: Any, connection: BaseDatabaseWrapper
+    ) -> Sealed | None:
         return None if value is None else Sealed(value, self.name, is_json=self.is_json)
 
-    def to_python(self, value):
-        """Deserialisers hand over the token that `value_to_string` wrote."""
+    def to_python(self, value: Any) -> Sealed | None:
+        """Deserialisers pass the token that `value_to_string` wrote."""
         if value is None or isinstance(value, Sealed):
             return value
         return Sealed(value, self.name, is_json=self.is_json)
 
-    def value_to_string(self, obj):
-        value = self.value_from_object(obj)
+    def value_to_string(self, obj: Model) -> str | None:
+        value: Sealed | None = self.value_from_object(obj)
         return None if value is None else value.token
 
-    def get_prep_value(self, value):
+    def get_prep_value(self, value: Any) -> Any:
         return value
 
-    def get_db_prep_value(self, value, connection, prepared=False):
+    def get_db_prep_value(
+        self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False
+    ) -> Any:
         if value is None or hasattr(value, "as_sql"):
             return self._check_expression(value)
         if not isinstance(value, Sealed) or value.record is None:
@@ -161,38 +174,37 @@ class SealedTextField(EncryptedTextField):
             )
         return value.token
 
-    def get_db_prep_save(self, value, connection):
+    def get_db_prep_save(self, value: Any, connection: BaseDatabaseWrapper) -> Any:
         return self.get_db_prep_value(value, connection)
 
-    def _check_expression(self, value):
-        """Let bulk_update's Case/Value through; an expression that could copy a column, never.
+    def _check_expression(self, value: Any) -> Any:
+        """Let bulk_update's Case/Value pass; an expression that could copy a column, never.
 
-        The package would encrypt the expression's repr, other records' secrets included.
+        The package would encrypt the expression's repr, with other records' secrets in it.
         """
         if value is None:
             return None
-        parts = [value]
-        while parts:
-            part = parts.pop()
+        pending = [value]
+        while pending:
+            part = pending.pop()
             if isinstance(part, Case):
-                parts += [case.result for case in part.cases] + [part.default]
+                pending += [case.result for case in part.cases] + [part.default]
             elif isinstance(part, Cast):
-                parts += part.get_source_expressions()
+                pending += part.get_source_expressions()
             elif not isinstance(part, Value):
                 raise FieldError(f"{self.name} is sealed: it takes no {type(part).__name__}.")
             elif part.value is not None and not isinstance(part.value, Sealed):
                 raise FieldError(f"{self.name} is sealed: Value() must hold a sealed value.")
         return value
 
-    def get_lookup(self, lookup_name):
+    def get_lookup(self, lookup_name: str) -> "type[Lookup[Any]] | None":
         return {"isnull": IsNull, "exact": SealedExact}.get(lookup_name)
 
-    def get_transform(self, lookup_name):
+    def get_transform(self, lookup_name: str) -> None:
         raise FieldError(f"{self.name} is sealed: '{lookup_name}' can't look inside.")
 
-    def formfield(self, **kwargs):
+    def formfield(self, **kwargs: Any) -> None:
         """Forms write sealed fields with inputs of their own; a model form shows none."""
-        return None
 
 
 _encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
@@ -203,7 +215,7 @@ class SealedJSONField(SealedTextField):
 
     is_json = True
 
-    def encode(self, value):
+    def encode(self, value: Any) -> str:
         try:
             return _encode_json(value)
         except (TypeError, ValueError):
@@ -211,7 +223,7 @@ class SealedJSONField(SealedTextField):
 
 
 class IsToken(Func):
-    """Whether a sealed column holds what looks like a token (1 or 0; NULL where it is not set).
+    """Whether a sealed column holds what looks like a token (1 or 0; NULL if it is not set).
 
     Like `Sealed.is_token`, without reading the token out of the database.
     """

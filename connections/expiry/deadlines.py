@@ -1,23 +1,24 @@
-"""Pure rules: an auth object and the moments around it in, deadlines out. No database.
+"""When a credential expires, can be renewed, and breaks. Pure functions, without a database.
 
-An auth object here is a mapping of wire names to plain values (contract of the API:
-`PropertyConnectionAuth`). A value that could not be opened is anything that is no `str`,
-and counts as present.
+An auth object here is a mapping of field names to plain values (the API's
+`PropertyConnectionAuth`). A sealed value that did not open is not a `str`, and counts as present.
 """
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from connections.expiry import token_facts
+from connections.expiry.token_facts import Auth, Facts
 
 BUCKETS = ("broken", "day", "week", "month", "later", "no_end")
 MAX_DATETIME = datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=timezone.utc)
 
 
 class Deadlines(NamedTuple):
-    """What is derived from an auth object. Datetimes are aware, or None where not known."""
+    """What is derived from an auth object. Datetimes are aware, or None if not known."""
 
     access_expires_at: datetime | None
     expiry_source: str
@@ -27,7 +28,7 @@ class Deadlines(NamedTuple):
 
 
 @lru_cache(maxsize=8)  # an import asks for every record, at one moment
-def bucket_edges(now):
+def bucket_edges(now: datetime) -> Mapping[str, datetime]:
     """The upper edges (inclusive) of the dated buckets, in their order; `later` has none."""
     return MappingProxyType(
         {
@@ -39,7 +40,7 @@ def bucket_edges(now):
     )
 
 
-def bucket_of(breaks_at, now):
+def bucket_of(breaks_at: datetime | None, now: datetime) -> str:
     """The name of the bucket that `breaks_at` falls into at `now`."""
     if breaks_at is None:
         return "no_end"
@@ -49,27 +50,40 @@ def bucket_of(breaks_at, now):
     return "later"
 
 
-def derive_deadlines(auth, told, *, issued_at, received_at):
-    """Derive the deadlines of an auth object; `told` is what facts.facts_of() says about it.
+def derived_columns(
+    auth: Auth, *, issued_at: datetime | None, received_at: datetime | None
+) -> dict[str, Any]:
+    """What is derived from an opened auth object alone, by column name."""
+    facts = token_facts.facts_of(auth)
+    deadlines = derive_deadlines(auth, facts, issued_at=issued_at, received_at=received_at)
+    return {**deadlines._asdict(), "auth_kind": auth_kind(auth), "facts": facts or None}
 
-    `issued_at` is the API's `updated_at` or `created_at` (None where unknown), `received_at`
-    when the current tokens came in: the latest that `expires_in` can have begun.
+
+def derive_deadlines(
+    auth: Auth, facts: Facts, *, issued_at: datetime | None, received_at: datetime | None
+) -> Deadlines:
+    """Derive the deadlines of an auth object; `facts` is what `facts_of(auth)` returns.
+
+    `issued_at` is the API's `updated_at` or `created_at` (None if unknown). `received_at` is when
+    the current tokens came in: the latest moment at which `expires_in` can have begun.
     """
-    access, source = _access_expiry(auth, told, issued_at, received_at)
+    access, source = _access_expiry(auth, facts, issued_at, received_at)
     refresh = auth.get("refresh_token_expires_date")
     if refresh is None:
         refresh = _add_lifetime(issued_at or received_at, auth.get("refresh_token_expires_in"))
     renewable = is_renewable(auth)
     if not renewable:
-        breaks = access
+        breaks_at = access
     elif refresh is None:
-        breaks = None
+        breaks_at = None
     else:
-        breaks = max(access, refresh) if access else refresh
-    return Deadlines(access, source, refresh, renewable, breaks)
+        breaks_at = max(access, refresh) if access else refresh
+    return Deadlines(access, source, refresh, renewable, breaks_at)
 
 
-def _access_expiry(auth, told, issued_at, received_at):
+def _access_expiry(
+    auth: Auth, facts: Facts, issued_at: datetime | None, received_at: datetime | None
+) -> tuple[datetime | None, str]:
     if auth.get("expiry_date") is not None:
         return auth["expiry_date"], "expiry_date"
     expires_in = auth.get("expires_in")
@@ -78,15 +92,15 @@ def _access_expiry(auth, told, issued_at, received_at):
     if moment := _add_lifetime(received_at, expires_in):
         return moment, "expires_in_estimate"
     for field in ("access_token", "token"):
-        if "exp" in (known := told.get(field, ())):
-            return token_facts.parse_numeric_date(known["exp"]), "jwt"
-    if "pem" in told:
-        return datetime.fromisoformat(told["pem"]["not_after"]), "certificate"
+        if "exp" in (token := facts.get(field, {})):
+            return token_facts.parse_numeric_date(token["exp"]), "jwt"
+    if "pem" in facts:
+        return datetime.fromisoformat(facts["pem"]["not_after"]), "certificate"
     return None, ""
 
 
-def _add_lifetime(start, seconds):
-    """`start` plus a lifetime; None for none or one that is not above zero, up to year 9999."""
+def _add_lifetime(start: datetime | None, seconds: float | None) -> datetime | None:
+    """`start` plus a lifetime, at most MAX_DATETIME; None unless the lifetime is above zero."""
     if start is None or seconds is None or seconds <= 0:
         return None
     try:
@@ -95,7 +109,7 @@ def _add_lifetime(start, seconds):
         return MAX_DATETIME
 
 
-def is_renewable(auth):
+def is_renewable(auth: Auth) -> bool:
     """Whether a machine can get a new access token: by refresh token or client credentials."""
     refresh_token = auth.get("refresh_token")
     if refresh_token is not None:
@@ -105,10 +119,10 @@ def is_renewable(auth):
     )
 
 
-def auth_kind(auth):
-    """What kind of credential the fields make; blank texts and empty lists count as absent."""
+def auth_kind(auth: Auth) -> str:
+    """The kind of credential that the fields make; blank texts and empty lists count as absent."""
 
-    def has(*fields):
+    def has(*fields: str) -> bool:
         return any(auth.get(field) for field in fields)
 
     if has("refresh_token"):
@@ -124,14 +138,3 @@ def auth_kind(auth):
     if has("key", "token", "dev_api_key"):
         return "api_key"
     return "other" if has("other_auth_info", "meta", "state", "extra") else "empty"
-
-
-def derived_columns(auth, *, issued_at, received_at):
-    """What is derived from an opened auth object alone, by column name."""
-    told = token_facts.facts_of(auth)
-    deadlines = derive_deadlines(auth, told, issued_at=issued_at, received_at=received_at)
-    return {
-        **deadlines._asdict(),
-        "auth_kind": auth_kind(auth),
-        "facts": told or None,
-    }

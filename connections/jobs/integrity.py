@@ -164,7 +164,9 @@ def _former_version_fault(held):
 
 def integration_faults(integration, digest_key=None):
     """What is wrong with the token address of an integration: a list of `(field, code)`."""
-    wanted = token_url_digest(integration, digest_key or stored_keys.digest_key())
+    wanted = token_url_digest(
+        integration.type, integration.token_url, digest_key or stored_keys.digest_key()
+    )
     if integration.token_url_digest == wanted:
         return []
     has_none = integration.token_url_digest is None

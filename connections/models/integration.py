@@ -69,7 +69,9 @@ class Integration(models.Model):
         """
         names = kwargs.get("update_fields")
         if (names is None or "token_url" in names) and self.token_url != self._stored_token_url():
-            self.token_url_digest = token_url_digest(self, stored_keys.digest_key())
+            self.token_url_digest = token_url_digest(
+                self.type, self.token_url, stored_keys.digest_key()
+            )
             if names is not None:
                 kwargs["update_fields"] = {*names, "token_url_digest"}
         super().save(**kwargs)

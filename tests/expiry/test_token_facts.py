@@ -93,17 +93,13 @@ def test_an_import_and_a_save_keep_the_same_facts():
 
 @pytest.mark.django_db
 def test_each_token_and_certificate_is_read_once(monkeypatch):
-    token_facts._jwt_header_facts.cache_clear()
-    read = []
-    real = token_facts._decode_part, token_facts.x509.load_pem_x509_certificate
+    read, facts_of, load = [], token_facts.facts_of, token_facts.x509.load_pem_x509_certificate
+    monkeypatch.setattr(token_facts, "facts_of", lambda auth: read.append(auth) or facts_of(auth))
     monkeypatch.setattr(
-        token_facts, "_decode_part", lambda part: read.append(part) or real[0](part)
-    )
-    monkeypatch.setattr(
-        token_facts.x509, "load_pem_x509_certificate", lambda pem: read.append(pem) or real[1](pem)
+        token_facts.x509, "load_pem_x509_certificate", lambda pem: read.append(pem) or load(pem)
     )
     imported({"accessToken": TOKEN, "pem": certificate(NOW), "key": SECRET})
-    assert len(read) == 3  # two parts of the token
+    assert len(read) == 2
 
 
 @pytest.mark.django_db
