@@ -107,9 +107,10 @@ def load(store, version):
         with closing(sqlite3.connect(store.url.removeprefix("sqlite:///"))) as database:
             database.executescript(sql)
         return
-    assert store.run("migrate", "connections", "0001_initial").code == 0
     with closing(sqlite3.connect(":memory:")) as dumped, _connect(store.url) as database:
         dumped.executescript(sql)
+        (last,) = dumped.execute(LAST_MIGRATION).fetchone()
+        assert store.run("migrate", "connections", last).code == 0
         tables = database.execute(TABLES_TO_COPY).fetchall()
         for (table,) in tables:
             database.execute(f"DELETE FROM {table}")
@@ -125,6 +126,9 @@ def load(store, version):
     store.execute(sequences.out)
 
 
+LAST_MIGRATION = """
+SELECT name FROM django_migrations WHERE app = 'connections' ORDER BY id DESC
+"""
 TABLES_TO_COPY = """
 SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'django_migrations'
 """
