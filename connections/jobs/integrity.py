@@ -1,13 +1,15 @@
-"""Whether what is stored is what was put there: values open where they are, and digests fit.
+"""Whether records were changed behind the application: each value opens, and digests match.
 
-The digest of a record covers its whole auth object, endpoints included: whoever changes one
-straight in the database can't make the digest that belongs to it. The fingerprints of its secrets
-lie in another table: they say which value was changed, and show a row that was put back whole.
+The digest of a record covers its whole auth object, endpoints included, under a key of its own:
+whoever changes a record in the database can't compute the digest to go with it. The fingerprints
+of its secrets are in another table: they tell which value was changed, and reveal a row that was
+replaced as a whole by an older one.
 """
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import OperationalError
 
@@ -46,9 +48,10 @@ FAULT_MESSAGES = {
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that is not as it was stored: names the place, never a value.
+    """A field that is not as it was stored; holds no value.
 
-    `id` and `connection_id` are the record's, or the integration's id and type.
+    `id` and `connection_id` are the record's, or the integration's id and type; `code` is one of
+    FAULT_MESSAGES.
     """
 
     id: str
@@ -56,20 +59,23 @@ class Fault:
     field: str
     code: str
 
-    def as_json(self):
+    def as_json(self) -> dict[str, str | None]:
         return vars(self).copy()
 
 
 @dataclass
 class IntegrityResult:
     checked: int = 0
-    bad: list = field(default_factory=list)  # of Faults
+    faults: list[Fault] = field(default_factory=list)
+
+
+Faults = list[tuple[str, str]]  # the field and the code of each
 
 
 class TamperedError(Exception):
-    """A record is not what was stored; `faults` are `(field, code)`. Nothing may be sent by it."""
+    """A record is not as it was stored: nothing of it may be sent anywhere."""
 
-    def __init__(self, faults):
+    def __init__(self, faults: Faults):
         self.faults = faults
         super().__init__("; ".join(f"{name}: {FAULT_MESSAGES[code]}" for name, code in faults))
 
@@ -81,8 +87,8 @@ class DigestKeys(NamedTuple):
     fingerprint: bytes
 
 
-def load_digest_keys():
-    """The Keys of this store. Raises KeyringError where they don't open."""
+def load_digest_keys() -> DigestKeys:
+    """The keys of this store. Raises KeyringError where they do not open."""
     try:
         return DigestKeys(stored_keys.digest_key(), stored_keys.fingerprint_key())
     except SealError:
@@ -92,23 +98,25 @@ def load_digest_keys():
         ) from None
 
 
-def require_intact(record):
-    """Raise TamperedError unless a record is what was stored.
+def require_intact(record: ConnectionAuth) -> None:
+    """Raise TamperedError unless a record is as it was stored.
 
-    To be asked before anything of it is sent to one of its endpoints.
+    Call it before anything of the record is sent to one of its endpoints.
     """
     if faults := record_faults(
-        record, _stored_fingerprints(record=record)[record.pk], load_digest_keys()
+        record, stored_fingerprints(record=record)[record.pk], load_digest_keys()
     ):
         raise TamperedError(faults)
     if record.integration and (faults := integration_faults(record.integration)):
         raise TamperedError(faults)
 
 
-def record_faults(record, fingerprints, keys):
-    """What is wrong with a record: a list of `(field, code)`. Opens all its values.
+def record_faults(
+    record: ConnectionAuth, fingerprints: set[tuple[str, int]], keys: DigestKeys
+) -> Faults:
+    """The faults of a record, whose values are all opened.
 
-    `fingerprints` are its stored ones, a set of `(field, number)`.
+    `fingerprints` are the stored ones, pairs of a field and a number.
     """
     auth, unreadable = record.open_auth()
     if unreadable:
@@ -132,13 +140,13 @@ def record_faults(record, fingerprints, keys):
     return [] if record.identity_digest == identity else [("identity_digest", "identity_changed")]
 
 
-def _stored_fingerprints(**chosen):
-    """The stored fingerprints of some records: id -> set of `(field, number)`."""
-    found = defaultdict(set)
-    rows = SecretFingerprint.objects.filter(**chosen)
+def stored_fingerprints(**filters: Any) -> dict[Any, set[tuple[str, int]]]:
+    """The stored fingerprints that match: id of the record -> set of `(field, number)`."""
+    fingerprints = defaultdict(set)
+    rows = SecretFingerprint.objects.filter(**filters)
     for record, name, number in rows.values_list("record_id", "field", "number"):
-        found[record].add((name, number))
-    return found
+        fingerprints[record].add((name, number))
+    return fingerprints
 
 
 def _unreadable_code(sealed):
@@ -151,34 +159,32 @@ def _unreadable_code(sealed):
     return "does_not_open"
 
 
-def _former_version_fault(held):
-    """What is wrong with a former version (a FormerVersion): a code, or None."""
+def _former_version_fault(former):
+    """The code of what is wrong with a FormerVersion, or None."""
     try:
-        held.open_content()
+        former.open_content()
     except MisplacedError:
         return "misplaced"
     except SealError:
         return "does_not_open"
-    return None if held.content.is_canonical else "altered"
+    return None if former.content.is_canonical else "altered"
 
 
-def integration_faults(integration, digest_key=None):
-    """What is wrong with the token address of an integration: a list of `(field, code)`."""
-    wanted = token_url_digest(
-        integration.type, integration.token_url, digest_key or stored_keys.digest_key()
-    )
-    if integration.token_url_digest == wanted:
+def integration_faults(integration: Integration, digest_key: bytes | None = None) -> Faults:
+    """The faults of an integration: its token URL has a digest too."""
+    digest_key = digest_key or stored_keys.digest_key()
+    digest = token_url_digest(integration.type, integration.token_url, digest_key)
+    if integration.token_url_digest == digest:
         return []
     has_none = integration.token_url_digest is None
     return [("token_url", "no_digest" if has_none else "token_url_changed")]
 
 
-def verify(jobs=1, on_progress=None):
+def verify(jobs: int = 1, on_progress: Callable[[int], object] | None = None) -> IntegrityResult:
     """Check every record, also in the bin, its former versions, and every integration.
 
-    Returns a Result. Raises KeyringError where the keys of the digests don't open.
-
-    `jobs` processes open and compare; `on_progress(checked)` is called now and then.
+    `jobs` processes open and compare; `on_progress` is called with the number of records checked
+    so far. Raises KeyringError where the keys of the digests do not open.
     """
     keys = load_digest_keys()
     result = IntegrityResult()
@@ -186,57 +192,57 @@ def verify(jobs=1, on_progress=None):
         integrations = list(Integration.objects.order_by("pk"))
     for integration in integrations:
         for name, code in integration_faults(integration, keys.digest):
-            result.bad.append(Fault(str(integration.pk), integration.type, name, code))
+            result.faults.append(Fault(str(integration.pk), integration.type, name, code))
     records = ConnectionAuth.all_objects.order_by("id")
-    processes = lib_processes.worker_count(jobs, records.count()) if jobs > 1 else 1
+    processes = lib_processes.worker_count(jobs, records.count())
     with lib_processes.workers(_Checker(keys), processes) as in_order:
-        for checked, bad in in_order(database.id_ranges(records, CHUNK_SIZE)):
-            result.checked += checked
-            result.bad += bad
+        for count, faults in in_order(database.id_ranges(records, CHUNK_SIZE)):
+            result.checked += count
+            result.faults += faults
             if on_progress:
                 on_progress(result.checked)
     return result
 
 
 class _Checker:
-    """Checks a range of ids: `(after, until)` in, `(how many, Faults)` out."""
+    """Checks the records of a range of ids: returns how many they are, and their Faults."""
 
     def __init__(self, keys):
         self.keys = keys
 
-    def __call__(self, ids):
+    def __call__(self, id_range):
         try:
-            return self._check(ids)
-        except OperationalError:  # not even text, or a passing trouble
+            return self._check(id_range)
+        except OperationalError:  # a column that is not UTF-8, or a passing error
             with tolerate_invalid_utf8():
-                return self._check(ids)
+                return self._check(id_range)
 
-    def _check(self, ids):
-        records = list(database.filter_id_range(ConnectionAuth.all_objects.all(), *ids))
+    def _check(self, id_range):
+        records = list(database.filter_id_range(ConnectionAuth.all_objects.all(), *id_range))
         if not records:
             return 0, []
-        around = {"record__gte": records[0].pk, "record__lte": records[-1].pk}
-        fingerprints, former = _stored_fingerprints(**around), defaultdict(list)
-        for held in FormerVersion.objects.filter(**around).order_by("version"):
-            former[held.record_id].append(held)
-        bad = []
+        in_range = {"record__gte": records[0].pk, "record__lte": records[-1].pk}
+        fingerprints, former_versions = stored_fingerprints(**in_range), defaultdict(list)
+        for former in FormerVersion.objects.filter(**in_range).order_by("version"):
+            former_versions[former.record_id].append(former)
+        all_faults = []
         for record in records:
             faults = record_faults(record, fingerprints[record.pk], self.keys)
-            if faults:  # or it was saved after it was read, and before its fingerprints were
+            if faults:  # or it was saved between the reading of it and of its fingerprints
                 faults = self._recheck(record.pk)
             faults += [
-                (f"former version {held.version}", code)
-                for held in former[record.pk]
-                if (code := _former_version_fault(held))
+                (f"former version {former.version}", code)
+                for former in former_versions[record.pk]
+                if (code := _former_version_fault(former))
             ]
-            bad += [Fault(str(record.pk), record.connection_id, *fault) for fault in faults]
-        return len(records), bad
+            all_faults += [Fault(str(record.pk), record.connection_id, *fault) for fault in faults]
+        return len(records), all_faults
 
     def _recheck(self, pk):
-        """The faults of a record that nobody saved while we looked."""
+        """The faults of a record, read again until nobody saves it between the two queries."""
         records = ConnectionAuth.all_objects.filter(pk=pk)
         while record := records.first():
-            fingerprints = _stored_fingerprints(record=pk)[pk]
+            fingerprints = stored_fingerprints(record=pk)[pk]
             if records.filter(version=record.version).exists():
                 return record_faults(record, fingerprints, self.keys)
         return []

@@ -266,7 +266,7 @@ def test_a_new_key_takes_the_second_steps_along(client, protected, settings):
 def test_one_that_does_not_open_is_named_and_no_error_page(client, protected):
     Authenticator.objects.update(data={"secret": "damaged"})
     (row,) = Authenticator.objects.all()
-    assert key_rotation.rotate().bad == [("mfa.Authenticator", row.pk, "secret")]
+    assert key_rotation.rotate().unreadable_values == [("mfa.Authenticator", row.pk, "secret")]
     give_password(client)
     assert b"does not open with the keys that are set" in give_code(client, "123456").content
 

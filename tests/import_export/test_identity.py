@@ -87,7 +87,7 @@ def test_without_an_id_no_auth_object_is_an_empty_one():
     for action in ("created", "unchanged"):
         _result, verdicts = import_text([bare, empty])
         assert [v.action for v in verdicts] == [action] * 2
-        assert not integrity.verify().bad
+        assert not integrity.verify().faults
     assert verdict_of({**bare, "auth": {}}).action == "unchanged"
     again = {"integration_type": "salesforce", "isPaused": True}
     assert verdict_of(again).action == "unchanged"

@@ -23,7 +23,7 @@ def stored(**changed):
 
 
 def codes():
-    return [fault.code for fault in integrity.verify().bad]
+    return [fault.code for fault in integrity.verify().faults]
 
 
 @pytest.mark.parametrize(

@@ -59,12 +59,12 @@ def token(record, name):
 
 
 def found():
-    return {(fault.id, fault.field, fault.code) for fault in integrity.verify().bad}
+    return {(fault.id, fault.field, fault.code) for fault in integrity.verify().faults}
 
 
 def test_what_was_stored_is_as_it_was_stored(records):
     result = integrity.verify()
-    assert (result.checked, result.bad) == (6, [])
+    assert (result.checked, result.faults) == (6, [])
 
 
 def flipped(text, place):
@@ -186,16 +186,16 @@ def test_what_is_no_text_is_found(records, column):
 
 
 def test_an_edit_while_it_looks_raises_no_alarm(records, monkeypatch):
-    read = integrity._stored_fingerprints
+    read = integrity.stored_fingerprints
 
-    def edit_first(**chosen):
-        if "record__gte" in chosen:
+    def edit_first(**filters):
+        if "record__gte" in filters:
             record = ConnectionAuth.objects.get(pk=records[0].pk)
             record.token = "synth-edited"
             record.save_version()
-        return read(**chosen)
+        return read(**filters)
 
-    monkeypatch.setattr(integrity, "_stored_fingerprints", edit_first)
+    monkeypatch.setattr(integrity, "stored_fingerprints", edit_first)
     assert not found()
 
 
@@ -324,7 +324,7 @@ def test_changes_of_all_kinds_are_each_found_and_named(records):
                 put(other, name, token(record, name))
             else:
                 change(chance, record, name)
-            named = {fault.id for fault in integrity.verify().bad}
+            named = {fault.id for fault in integrity.verify().faults}
             assert named == {str(record.pk)} | ({str(other.pk)} if swaps else set()), change
             transaction.set_rollback(True)
     assert not found()
@@ -348,7 +348,7 @@ def test_the_token_address_of_an_integration_is_covered(records):
 def test_clean_records_raise_no_alarm():
     import_text([full(number, environment="Sandbox") for number in range(300)])
     result = integrity.verify()
-    assert (result.checked, result.bad) == (300, [])
+    assert (result.checked, result.faults) == (300, [])
 
 
 def test_edits_and_years_at_the_edge_stay_clean(records):

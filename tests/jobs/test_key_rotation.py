@@ -74,7 +74,7 @@ def test_everything_is_under_the_new_key(keys):
     keys.FERNET_KEYS = [NEW]
     stored_keys.require_keys()
     assert export_text(shape="connection") == before
-    assert integrity.verify().bad == []
+    assert integrity.verify().faults == []
     for record in ConnectionAuth.objects.exclude(connection_id=None):
         for name in SEALED_COLUMNS:
             if value := getattr(record, name):
@@ -139,7 +139,7 @@ def test_a_value_of_another_place_is_not_resealed(keys):
 @contextmanager
 def meanwhile(monkeypatch, connection_id, action):
     """Do something to a record after it was read and before it is written."""
-    write, done = key_rotation._RowResealer._write, []
+    write, done = key_rotation.RowResealer.write, []
 
     def act_first(self, rows, wait=False):
         if self.model is ConnectionAuth and not done:
@@ -149,7 +149,7 @@ def meanwhile(monkeypatch, connection_id, action):
         return write(self, rows, wait)
 
     with monkeypatch.context() as patch:
-        patch.setattr(key_rotation._RowResealer, "_write", act_first)
+        patch.setattr(key_rotation.RowResealer, "write", act_first)
         yield
     assert done
 

@@ -52,10 +52,10 @@ class Command(LatchkeyCommand):
             name: getattr(result, name) for name in ("total", "rotated", "current", "unreadable")
         }
         seconds = round(time.monotonic() - begun, 3)
-        for model, pk, name in result.bad:
+        for model, pk, name in result.unreadable_values:
             self.stderr.write(f"{model} {pk}: {name} does not open.")
-        if result.unnamed:
-            self.stderr.write(f"{result.unnamed} further values do not open.")
+        if result.unnamed_count:
+            self.stderr.write(f"{result.unnamed_count} further values do not open.")
         if as_json:
             self.stdout.write(json.dumps({**counts, "seconds": seconds}))
         else:

@@ -37,16 +37,16 @@ class Command(LatchkeyCommand):
             result = integrity.verify(jobs, lambda checked: bar.update(checked - bar.n))
         seconds = time.monotonic() - begun
         if options["json"]:
-            bad = [fault.as_json() for fault in result.bad]
+            bad = [fault.as_json() for fault in result.faults]
             written = {"checked": result.checked, "bad": bad, "seconds": round(seconds, 3)}
             self.stdout.write(json.dumps(written))
         else:
-            for fault in result.bad:
+            for fault in result.faults:
                 name = printable(fault.connection_id or fault.id)
                 sentence = integrity.FAULT_MESSAGES[fault.code]
                 self.stderr.write(f"{name}: {fault.field}: {sentence} [{fault.code}]")
             self.stdout.write(
-                f"Checked {result.checked} in {seconds:.1f} s: {len(result.bad)} faults."
+                f"Checked {result.checked} in {seconds:.1f} s: {len(result.faults)} faults."
             )
-        if result.bad:
+        if result.faults:
             sys.exit(1)
