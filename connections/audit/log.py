@@ -1,17 +1,21 @@
 """The audit log: who did what, when, from where, to which record and fields. Never a value.
 
-Each entry carries an HMAC over itself and the one before, under a key of its own that lies in the
-database sealed under FERNET_KEYS: whoever can write to the database alone can't make an entry.
+Each entry carries an HMAC over itself and the entry before it. The key of that is stored sealed
+under FERNET_KEYS, so who can write to the database but does not have them can't forge an entry.
 """
 
 import getpass
-import hashlib
 import hmac
 import logging
 import os
+from collections.abc import Iterable
 from contextvars import ContextVar
+from typing import TextIO
 
+from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
+from django.db.models import Model
+from django.http import HttpRequest
 from django.utils import timezone
 
 from connections.encryption import stored_keys
@@ -23,30 +27,32 @@ from connections.models.access_event import record_type_of
 SECOND_FACTOR_FIELDS = ("second_factor",)  # what the entries call TOTP, passkeys, recovery codes
 
 logger = logging.getLogger("connections.audit")  # each entry is a line of JSON, too
-_request = ContextVar("request", default=None)
+_current_request = ContextVar("current_request", default=None)
 
 
 def log_event(
-    action,
+    action: str,
     *,
-    request=None,
-    user=None,
-    record=None,
-    fields=(),
-    count=None,
-    reason="",
-    result="done",
-):
-    """Append an entry and return it; raises where it can't be written.
+    request: HttpRequest | None = None,
+    user: AbstractBaseUser | str | None = None,
+    record: Model | str | None = None,
+    fields: Iterable[str] = (),
+    count: int | None = None,
+    reason: str = "",
+    result: str = "done",
+) -> AccessEvent:
+    """Append an entry and return it. Raises an error if it can't be written.
 
-    `user` is a user or a name; without one it is that of `request`, which also tells the address.
-    Without either it is the request under way or, in a command, the account that runs it.
-    `record` is a model instance, or a word for what has none. `fields` are names. Call it at the
-    end of a transaction: until that ends, nobody else can append.
+    `action` and `result` are keys of AccessEvent.ACTIONS and RESULTS. `user` is a user or a name;
+    by default it is the user of `request`, which also gives the address. `request` is by default
+    the current one. In a command, which has none, the user is the account that runs it.
+    `record` is a model instance, or a word for what has no model. `fields` are names.
+
+    Call it at the end of a transaction: until that ends, no other one can append.
     """
     if action not in AccessEvent.ACTIONS or result not in AccessEvent.RESULTS:
         raise ValueError(f"The audit log knows no {action!r} with the result {result!r}.")
-    request = request or _request.get()
+    request = request or _current_request.get()
     entry = AccessEvent(
         action=action,
         user=_user_name(user, request),
@@ -63,20 +69,20 @@ def log_event(
         last = AccessEvent.objects.order_by("-id").values_list("id", "mac").first()
         entry.id, entry.previous = (last[0] + 1, last[1]) if last else (1, "")
         now = timezone.now()
-        # What dumpdata writes has no more digits, and loaddata must bring the same entry back.
+        # dumpdata writes milliseconds, and loaddata must restore the same entry.
         entry.at = now.replace(microsecond=now.microsecond // 1000 * 1000)
         entry.mac = compute_mac(entry, key)
         entry.save()
         # The entry is what counts: if its line can't be written, that stops nothing.
         transaction.on_commit(
-            lambda: logger.info("audit", extra={"entry": entry.shown()}), robust=True
+            lambda: logger.info("audit", extra={"entry": entry.as_dict()}), robust=True
         )
     return entry
 
 
-def compute_mac(entry, key):
-    """What the `mac` of an entry has to be (hexadecimal), under stored_keys.audit_key()."""
-    return hmac.new(key, entry.content(), hashlib.sha256).hexdigest()
+def compute_mac(entry: AccessEvent, key: bytes) -> str:
+    """What the `mac` of an entry has to be (hex), under stored_keys.audit_key()."""
+    return hmac.digest(key, entry.mac_content(), "sha256").hex()
 
 
 def _user_name(user, request):
@@ -98,8 +104,8 @@ def _record_columns(record):
     }
 
 
-def command_user():
-    """Who runs a command, as the log names them: `command: alice`."""
+def command_user() -> str:
+    """The name in the log of whoever runs a command: `command: alice`."""
     try:
         account = getpass.getuser()
     except (KeyError, OSError):  # an account without a name, as in some containers
@@ -107,25 +113,25 @@ def command_user():
     return in_one_line(f"command: {account}")[:255]
 
 
-def may_read(user):
-    """Whether a user reads the log. It is about everything: not for who is limited."""
+def may_read(user: AbstractBaseUser) -> bool:
+    """Whether a user may read the log. It covers everything, so users with a limit may not."""
     return user.has_perm("connections.view_audit") and not scope_of(user).is_limited
 
 
 def middleware(get_response):
-    """Let what is recorded deep inside a request know whose it is."""
+    """Make the current request the default of log_event()."""
 
-    def remember(request):
-        token = _request.set(request)
+    def set_current_request(request):
+        token = _current_request.set(request)
         try:
             return get_response(request)
         finally:
-            _request.reset(token)
+            _current_request.reset(token)
 
-    return remember
+    return set_current_request
 
 
-def log_to(stream):
+def log_to(stream: TextIO) -> None:
     """Write the line of JSON for each entry to this stream: the handler `audit` of LOGGING."""
     logger.setLevel(logging.INFO)
     for handler in logger.handlers:

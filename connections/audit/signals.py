@@ -1,4 +1,4 @@
-"""What is audited wherever it happens: logins, changes to users, groups and permissions."""
+"""Entries made by signals: logins, changes of users, groups, permissions and integrations."""
 
 from allauth.mfa import signals as mfa
 from django.conf import settings
@@ -14,7 +14,7 @@ from connections.models import Integration
 
 User = get_user_model()
 PERMISSION_FIELDS = {"is_active", "is_staff", "is_superuser"}
-# Each login is an entry already; the admin cuts the microseconds off the other with each save.
+# A login has an entry of its own; the admin cuts the microseconds off `date_joined` at each save.
 IGNORED_FIELDS = {"id", "last_login", "date_joined"}
 
 
@@ -31,14 +31,14 @@ def log_logout(request, user, **kwargs):
 
 @receiver(user_login_failed)
 def log_failed_login(credentials, request=None, **kwargs):
-    """A name that nobody has is not written: it may be a password, typed a field too early."""
-    typed = credentials.get(User.USERNAME_FIELD) or ""
-    known = User.objects.filter(**{User.USERNAME_FIELD: typed}).exists()
+    """Log the user name only if there is such a user: otherwise it may be a mistyped password."""
+    name = credentials.get(User.USERNAME_FIELD) or ""
+    exists = User.objects.filter(**{User.USERNAME_FIELD: name}).exists()
     log.log_event(
         "login_failed",
         request=request,
-        user=typed if known else "",
-        reason="" if known else "Unknown user name",
+        user=name if exists else "",
+        reason="" if exists else "Unknown user name",
         result="failed",
     )
 
@@ -53,7 +53,7 @@ def log_failed_mfa(request, user, **kwargs):
 @receiver(mfa.authenticator_reset)
 def log_mfa_change(signal, request, user, authenticator, **kwargs):
     verb = "Removed" if signal is mfa.authenticator_removed else "Added"
-    with translation.override(settings.LANGUAGE_CODE):  # it is kept, for readers of any language
+    with translation.override(settings.LANGUAGE_CODE):  # it is stored for readers of any language
         reason = f"{verb}: {authenticator.get_type_display()}"
     fields = log.SECOND_FACTOR_FIELDS
     log.log_event("change", request=request, record=user, fields=fields, reason=reason)
@@ -62,8 +62,8 @@ def log_mfa_change(signal, request, user, authenticator, **kwargs):
 @receiver(pre_save, sender=User)
 @receiver(pre_save, sender=Group)
 def remember_changes(sender, instance, raw, update_fields, **kwargs):
-    """Names of the fields that are about to change, for `saved` to write down."""
-    # What loaddata brings is entered already, in the log that comes along.
+    """Note the names of the fields that are about to change, for log_save()."""
+    # loaddata restores objects together with the entries about them.
     instance._changed_fields, instance._is_raw = (), raw
     names = [field.attname for field in sender._meta.concrete_fields]
     names = {*(update_fields or names)} - IGNORED_FIELDS
@@ -103,13 +103,13 @@ M2M_VERBS = {"post_add": "Added", "post_remove": "Removed", "pre_clear": "Remove
 def log_permission_change(sender, instance, action, reverse, model, pk_set, **kwargs):
     if action not in M2M_VERBS or getattr(instance, "_is_raw", False):
         return
-    # `sender` joins the model that has the field with `model`, or the other way round.
+    # `sender` is the table between the model that has the field and the other one.
     owner = model if reverse else type(instance)
     field = next(f for f in owner._meta.many_to_many if f.remote_field.through is sender)
-    others = getattr(instance, field.remote_field.get_accessor_name() if reverse else field.name)
-    chosen = others.all() if pk_set is None else model.objects.filter(pk__in=pk_set)
-    # Without what a name stands for, which for permissions takes a query each.
-    names = [getattr(one, "codename", None) or str(one) for one in chosen.order_by("pk")]
+    related = getattr(instance, field.remote_field.get_accessor_name() if reverse else field.name)
+    changed = related.all() if pk_set is None else model.objects.filter(pk__in=pk_set)
+    # str() of a permission would take a query each.
+    names = [getattr(other, "codename", None) or str(other) for other in changed.order_by("pk")]
     if names:
         log.log_event(
             "permission",

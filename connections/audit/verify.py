@@ -1,7 +1,9 @@
-"""Verifying the audit log: its chain of MACs, and its entries without a gap."""
+"""Verifying the audit log: its chain of MACs, and that no entry is missing."""
 
 import hmac
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from connections.audit.log import compute_mac
 from connections.encryption import ring, stored_keys
@@ -19,17 +21,22 @@ FAULT_MESSAGES = {
 
 @dataclass
 class VerifyResult:
-    """What verify() has seen: how many entries, and the last of them."""
+    """How many entries verify() has checked, and the last of them."""
 
     checked: int = 0
-    head: dict = field(default_factory=lambda: {"entry": 0, "mac": ""})
+    head: dict[str, Any] = field(default_factory=lambda: {"entry": 0, "mac": ""})
 
 
-def verify(tally, anchor=None, on_progress=None):
-    """Yield whatever is wrong with the log: dicts `entry`, `until`, `code`, `message`.
+def verify(
+    result: VerifyResult,
+    anchor: dict[str, Any] | None = None,
+    on_progress: Callable[[int], object] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Yield the faults of the log, dicts with `entry`, `until`, `code`, `message`; fill `result`.
 
-    `anchor` is the `head` of an earlier tally, kept elsewhere: it shows that a tail was cut off,
-    which the entries that are left can't. Raises KeyringError where the key of the log is gone.
+    `anchor` is the `head` of an earlier result, kept elsewhere. It shows that the end of the log
+    was cut off, which the remaining entries can't. `on_progress` is called with the number of
+    entries checked since the last call. Raises KeyringError if the key of the log is gone.
     """
     key = _verification_key()
     last, last_is_sound = AccessEvent(id=0, mac=""), True
@@ -45,8 +52,8 @@ def verify(tally, anchor=None, on_progress=None):
         elif anchor and entry.id == anchor["entry"] and entry.mac != anchor["mac"]:
             yield _fault("rewritten", entry.id)
         last, last_is_sound = entry, is_sound
-        tally.checked += 1
-        tally.head = {"entry": entry.id, "mac": entry.mac}
+        result.checked += 1
+        result.head = {"entry": entry.id, "mac": entry.mac}
         if on_progress:
             on_progress(1)
     # The key is made with the first entry.
@@ -63,7 +70,7 @@ def _all_entries():
 def _has_valid_mac(entry, key):
     try:
         return hmac.compare_digest(entry.mac.encode(), compute_mac(entry, key).encode())
-    except (AttributeError, TypeError, ValueError):  # in SQLite, any column may hold anything
+    except (AttributeError, TypeError, ValueError):  # SQLite's columns may hold any type
         return False
 
 
@@ -72,7 +79,7 @@ def _fault(code, entry, until=None):
 
 
 def _verification_key():
-    """The key of the log, or None where there is neither a key nor an entry."""
+    """The key of the log; None if there is neither a key nor an entry."""
     if StoredKey.objects.filter(name="audit").exists():
         return stored_keys.audit_key()
     if AccessEvent.objects.exists():

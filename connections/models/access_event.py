@@ -31,9 +31,9 @@ def record_type_of(record):
 
 
 class AccessEvent(models.Model):
-    """An entry of the audit log; audit.record() alone writes one. It names fields, never values.
+    """An entry of the audit log, which names fields and holds no values. log_event() writes it.
 
-    Entries count from 1 without a gap, and each is bound to the one before by its `mac`.
+    Ids count from 1 without a gap, and each entry is bound to the one before by its `mac`.
     """
 
     ACTIONS = {
@@ -105,8 +105,8 @@ class AccessEvent(models.Model):
     def delete(self, *args, **kwargs):
         raise AppendOnlyError("The audit log is append-only.")
 
-    def shown(self):
-        """The entry as a dict of what JSON knows, without `previous` and `mac`."""
+    def as_dict(self):
+        """The entry as a dict fit for JSON, without `previous` and `mac`."""
         return {
             "entry": self.pk,
             "at": self.at.astimezone(timezone.utc).isoformat(timespec="microseconds"),
@@ -122,6 +122,6 @@ class AccessEvent(models.Model):
             "result": self.result,
         }
 
-    def content(self):
+    def mac_content(self):
         """The bytes that `mac` is over: the whole entry, and the mac of the one before."""
-        return json.dumps({**self.shown(), "previous": self.previous}).encode()
+        return json.dumps({**self.as_dict(), "previous": self.previous}).encode()

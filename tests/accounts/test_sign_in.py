@@ -193,4 +193,4 @@ def test_no_entry_of_the_audit_log_holds_a_password(client, admin_user):
     sign_in(client, password="synth-SECRET-typed")
     sign_in(client, name="synth-SECRET-typed")
     assert AccessEvent.objects.exists()
-    assert "synth-SECRET" not in str([event.shown() for event in AccessEvent.objects.all()])
+    assert "synth-SECRET" not in str([event.as_dict() for event in AccessEvent.objects.all()])

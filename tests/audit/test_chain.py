@@ -28,8 +28,8 @@ def test_an_entry_says_who_what_when_and_from_where():
     )
     stored = AccessEvent.objects.get()
     assert (
-        stored.shown()
-        == entry.shown()
+        stored.as_dict()
+        == entry.as_dict()
         == {
             "entry": 1,
             "at": stored.at.isoformat(timespec="microseconds"),
@@ -136,7 +136,7 @@ def test_an_entry_is_a_line_of_json_too(django_capture_on_commit_callbacks):
             entry = log.log_event("export", user="alice", count=3)
     finally:
         log.log_to(sys.stderr)
-    assert json.loads(out.getvalue()) == {"event": "audit", **entry.shown()}
+    assert json.loads(out.getvalue()) == {"event": "audit", **entry.as_dict()}
 
 
 def test_what_is_rolled_back_is_not_logged(django_capture_on_commit_callbacks):

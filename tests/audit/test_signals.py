@@ -26,7 +26,7 @@ def account(monkeypatch):
 
 def latest(**expected):
     """The newest entry, of which `expected` has to be so."""
-    shown = AccessEvent.objects.order_by("-id")[0].shown()
+    shown = AccessEvent.objects.order_by("-id")[0].as_dict()
     assert {name: shown[name] for name in expected} == expected
     return shown
 
@@ -149,7 +149,7 @@ def test_an_import_is_an_entry_at_its_start_and_one_with_its_counts(tmp_path):
     with pytest.raises(SystemExit):
         call_command("import_connections", str(path), "--json")
     assert count_after(before) == 2
-    started = AccessEvent.objects.get(id=before + 1).shown()
+    started = AccessEvent.objects.get(id=before + 1).as_dict()
     assert (started["result"], started["user"], started["count"]) == ("started", ME, None)
     assert started["reason"] == "(update): crm.json"
     shown = latest(action="import", user=ME, count=2, result="done")
@@ -171,12 +171,12 @@ def test_without_an_entry_nothing_is_imported(monkeypatch):
 KILLED = """
 import os, signal
 from django.core.management import call_command
-from connections.import_export import importer
-take_all = importer._write_all
-def take_all_and_die(*args):
-    take_all(*args)
+from connections.import_export.writer import Writer
+write = Writer.write
+def write_and_die(*args):
+    write(*args)
     os.kill(os.getpid(), signal.SIGKILL)
-importer._write_all = take_all_and_die
+Writer.write = write_and_die
 call_command("import_connections", FILE)
 """
 
@@ -204,7 +204,7 @@ def test_a_dry_run_is_none_and_a_refused_file_a_failed_one():
 
 
 def test_an_import_that_breaks_off_is_written_too(monkeypatch):
-    monkeypatch.setattr("connections.import_export.importer._write_all", lambda *args: 1 / 0)
+    monkeypatch.setattr("connections.import_export.writer.Writer.write", lambda *args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         import_text([FULL_AUTH])
     latest(action="import", count=0, result="failed")

@@ -40,9 +40,9 @@ def rows(**conditions):
 
 
 def head():
-    tally = verify.VerifyResult()
-    assert not list(verify.verify(tally))
-    return tally.head
+    result = verify.VerifyResult()
+    assert not list(verify.verify(result))
+    return result.head
 
 
 def named(anchor=None):

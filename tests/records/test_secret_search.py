@@ -206,7 +206,7 @@ def test_a_look_is_audited_without_the_value_before_its_answer(monkeypatch):
     secret_search.search(SECRET)
     entry = AccessEvent.objects.latest("id")
     assert (entry.action, entry.count, entry.fields) == ("find", 2, ["access_token", "token"])
-    assert SECRET not in json.dumps(entry.shown())
+    assert SECRET not in json.dumps(entry.as_dict())
 
     def fail(*args, **kwargs):
         raise DatabaseError

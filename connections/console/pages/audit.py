@@ -121,7 +121,7 @@ class _Echo:
 
 def _csv_lines(entries):
     writer = csv.writer(_Echo())
-    yield writer.writerow([*AccessEvent(at=timezone.now()).shown(), "mac"])
+    yield writer.writerow([*AccessEvent(at=timezone.now()).as_dict(), "mac"])
     for entry in entries.iterator(chunk_size=1000):
-        row = {**entry.shown(), "fields": ", ".join(entry.fields), "mac": entry.mac}
+        row = {**entry.as_dict(), "fields": ", ".join(entry.fields), "mac": entry.mac}
         yield writer.writerow([csv_cell(value) for value in row.values()])

@@ -37,23 +37,23 @@ class Command(LatchkeyCommand):
     def handle(self, *, anchor, head, json: bool, **options):
         started = time.monotonic()
         anchor = _read_anchor(anchor) if anchor else None
-        tally, faults, count = verify.VerifyResult(), [], 0
+        result, faults, count = verify.VerifyResult(), [], 0
         total = AccessEvent.objects.count()
         with tqdm(total=total, unit=" entries", disable=None, file=sys.stderr) as bar:
-            for fault in verify.verify(tally, anchor, on_progress=bar.update):
+            for fault in verify.verify(result, anchor, on_progress=bar.update):
                 count += 1
                 if count <= MAX_NAMED_FAULTS:
                     faults.append(fault)
         if json:
-            result = {"checked": tally.checked, "head": tally.head, "bad": faults}
             seconds = round(time.monotonic() - started, 3)
-            self.stdout.write(dumps({**result, "bad_count": count, "seconds": seconds}))
+            found = {"checked": result.checked, "head": result.head, "bad": faults}
+            self.stdout.write(dumps({**found, "bad_count": count, "seconds": seconds}))
         else:
-            self.print_result(tally, faults, count, head)
+            self.print_result(result, faults, count, head)
         if count:
             sys.exit(1)
 
-    def print_result(self, tally, faults, count, head):
+    def print_result(self, result, faults, count, head):
         for fault in faults:
             entries = f"Entry {fault['entry']}"
             if fault["until"] != fault["entry"]:
@@ -63,9 +63,9 @@ class Command(LatchkeyCommand):
             self.stderr.write(f"… and {count - len(faults)} more.")
         if not head:
             verdict = f"{count} faults" if count else "whole, and as it was written"
-            self.stdout.write(f"{tally.checked} entries: {verdict}.")
+            self.stdout.write(f"{result.checked} entries: {verdict}.")
         elif not count:  # an anchor must not vouch for what is bad
-            self.stdout.write(dumps(tally.head))
+            self.stdout.write(dumps(result.head))
 
 
 def _read_anchor(path):
