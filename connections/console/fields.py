@@ -1,13 +1,17 @@
 """Form fields and widgets of the console."""
 
 import json
+from datetime import timedelta, timezone
 
 from django import forms
+from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from connections.console import wording
 from connections.console.uploads import MAX_UPLOAD
 from connections.encryption import keyring
+from connections.json_format import dates, serialize
 from connections.json_format.stream.sources import SpooledSource
 
 
@@ -46,7 +50,7 @@ class UploadForm(forms.Form):
     def clean_file(self):
         file = self.cleaned_data["file"]
         if file and file.size > MAX_UPLOAD:
-            raise forms.ValidationError(
+            raise ValidationError(
                 _("Over 200 MB. For large files there is the command import_connections.")
             )
         return file
@@ -54,9 +58,9 @@ class UploadForm(forms.Form):
     def clean(self):
         cleaned = super().clean()
         if not cleaned.get("file") and not cleaned.get("text") and not self.errors:
-            raise forms.ValidationError(_("Choose a file, or paste JSON."))
+            raise ValidationError(_("Choose a file, or paste JSON."))
         if cleaned.get("file") and cleaned.get("text"):
-            raise forms.ValidationError(_("Either a file or pasted JSON, not both."))
+            raise ValidationError(_("Either a file or pasted JSON, not both."))
         return cleaned
 
     def source(self):
@@ -82,3 +86,70 @@ class LinesField(forms.CharField):
     def has_changed(self, initial, data):
         """Compared as it is shown: an item with a line break in it is not changed by that."""
         return self.to_python(data) != self.to_python(self.prepare_value(initial))
+
+
+class SealedFormField(forms.CharField):
+    """A value to be sealed, exactly as it was typed."""
+
+    def __init__(self, **kwargs):
+        attrs = {"rows": 3, "autocomplete": "off", "spellcheck": "false", "data-exact": ""}
+        super().__init__(
+            required=False,
+            strip=False,
+            empty_value=None,
+            widget=WriteOnlyTextarea(attrs=attrs),
+            **kwargs,
+        )
+        self.validators = []  # json_format reports U+0000, like all text that it refuses
+
+
+class PlainCharField(forms.CharField):
+    """One line of text; blank is absent. Line breaks, which an input drops, are no change."""
+
+    def __init__(self, **kwargs):
+        super().__init__(strip=False, empty_value=None, required=False, **kwargs)
+
+    def has_changed(self, initial, data):
+        def one_line(text):
+            return (text or "").replace("\r", "").replace("\n", "")
+
+        return one_line(initial) != one_line(data)
+
+
+class SecondsField(forms.FloatField):
+    def prepare_value(self, value):
+        return serialize.normalize_number(value)
+
+
+class InstantField(forms.CharField):
+    """A date and time with its zone, shown in the current one."""
+
+    def prepare_value(self, value):
+        return value if value is None or isinstance(value, str) else self.format_instant(value)
+
+    def format_instant(self, moment):
+        moment = wording.localtime(moment)
+        if moment.utcoffset() % timedelta(minutes=1):  # a historic offset with seconds
+            moment = moment.astimezone(timezone.utc)
+        text = moment.isoformat(sep=" ")
+        return f"{text[:-6]} {text[-6:]}"
+
+    def to_python(self, value):
+        value = super().to_python(value)
+        if not value:
+            return None
+        try:
+            moment, has_zone = dates.parse_date(value)
+        except ValueError:
+            raise ValidationError(
+                _("There is no such date. Write a whole instant, such as 2026-11-30 14:20 +01:00.")
+            ) from None
+        if not has_zone:
+            raise ValidationError(_("Add the zone: 2026-11-30 14:20 +01:00, or Z for UTC."))
+        return moment
+
+    def has_changed(self, initial, data):
+        try:
+            return self.to_python(data) != initial
+        except ValidationError:
+            return True

@@ -160,7 +160,7 @@ class AuditedAdmin(AuditLogMixin, admin.ModelAdmin):
 
     def construct_change_message(self, request, form, formsets, add=False):
         """The names of the changed fields, which Django hands to log_addition and log_change."""
-        return getattr(form, "changed_names", form.changed_data)
+        return getattr(form, "changed_field_names", form.changed_data)
 
     def log_addition(self, request, obj, message):
         log.log_event("add", request=request, record=obj, fields=message)

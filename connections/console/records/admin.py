@@ -279,17 +279,17 @@ class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
         return by_person.select_related("replaced_by").defer("content").first()
 
     def save_model(self, request, obj, form, change):
-        dates = credential_dates(form.changed_names, timezone.now())
+        dates = credential_dates(form.changed_field_names, timezone.now())
         for name, moment in dates.items():
             setattr(obj, name, moment)
         if not change:
             obj.save()
-        elif form.changed_names:
+        elif form.changed_field_names:
             before = ConnectionAuth.objects.get(pk=obj.pk)
             former_version.build_former_version(
-                before, form.changed_names, by=request.user.pk
+                before, form.changed_field_names, by=request.user.pk
             ).save()
-            obj.save_version([*form.changed_names, *dates])
+            obj.save_version([*form.changed_field_names, *dates])
 
     def response_add(self, request, obj, post_url_continue=None):
         return self.response_saved(request, obj, _("<b>Added {}.</b> {}"), "")
@@ -299,11 +299,11 @@ class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
             request,
             obj,
             _("<b>Saved {}.</b> {}"),
-            wording.changed_fields_text(request.changed_names),
+            wording.changed_fields_text(request.changed_api_names),
         )
 
     def save_form(self, request, form, change):
-        request.changed_names = [json_name(name) for name in form.changed_names]
+        request.changed_api_names = [json_name(name) for name in form.changed_field_names]
         for warning in form.warnings:
             messages.warning(request, warning)
         return super().save_form(request, form, change)

@@ -1,11 +1,10 @@
-"""The form of a connection: plain fields to edit, sealed fields to write only.
+"""The form of a connection: plain fields can be edited, sealed fields can only be written.
 
-A sealed input never shows what is stored nor what was just typed; blank keeps what is stored, a
-separate tick clears it. Every rule about values is payload's: the form asks it.
+The input of a sealed field shows neither what is stored nor what was just typed. Blank keeps what
+is stored, and a check box clears it. json_format has the rules about values; the form calls it.
 """
 
 import json
-from datetime import timedelta, timezone
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -13,9 +12,14 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from connections.console import wording
-from connections.console.fields import WriteOnlyTextarea
+from connections.console.fields import (
+    InstantField,
+    PlainCharField,
+    SealedFormField,
+    SecondsField,
+)
 from connections.console.labels import FIELD_HELP_TEXTS, field_label
-from connections.json_format import dates, schema, serialize
+from connections.json_format import dates, schema
 from connections.json_format import entry as json_format_entry
 from connections.json_format.issues import Issue
 from connections.json_format.schema import CREDENTIAL_FIELDS
@@ -23,7 +27,7 @@ from connections.json_format.urls import changed_endpoints
 from connections.json_format.values import MASKED, MAX_DEPTH, MAX_SHORT_TEXT, nesting_depth
 from connections.models import SEALED_COLUMNS, UNLIMITED, ConnectionAuth
 
-# Groups of the page, by what the fields are for: (title, fields).
+# The fieldsets of the page: titles and names of fields.
 IDENTITY_TITLE, EXPIRY_TITLE = _("Identity"), _("Expiry")
 MAIN_FIELDSETS = (
     (_("Tokens"), ("access_token", "refresh_token", "token", "state", "user_id")),
@@ -65,117 +69,47 @@ PLAIN_MODEL_FIELDS = tuple(
     ConnectionAuth._meta.get_field(n) for n in (*PLAIN_FORM_FIELDS, "connection_id")
 )
 ONE_PER_LINE_KINDS = {"emails", "strings"}
-# An export puts meta into an auth object, a Connection and an array; an import reads that again.
+# An export nests meta in an auth object, a Connection and an array, which imports read again.
 MAX_META_DEPTH = MAX_DEPTH - 3
 
 
-class SealedFormField(forms.CharField):
-    """A value to be sealed, exactly as it was typed."""
-
-    def __init__(self, name):
-        super().__init__(
-            required=False,
-            strip=False,
-            empty_value=None,
-            label=field_label(name),
-            help_text=FIELD_HELP_TEXTS.get(name, ""),
-            widget=WriteOnlyTextarea(
-                attrs={
-                    "rows": 3,
-                    "autocomplete": "off",
-                    "spellcheck": "false",
-                    "data-exact": "",
-                }
-            ),
-        )
-        # payload judges U+0000 like all other text, and says where.
-        self.validators = []
-
-
-class PlainCharField(forms.CharField):
-    """One line of plain text; blank is absent, and what the browser can't show stays as it is."""
-
-    def __init__(self, **kwargs):
-        super().__init__(strip=False, empty_value=None, required=False, **kwargs)
-
-    def has_changed(self, initial, data):
-        def shown(text):
-            return (text or "").replace("\r", "").replace("\n", "")
-
-        return shown(initial) != shown(data)
-
-
-class SecondsField(forms.FloatField):
-    def prepare_value(self, value):
-        return serialize.normalize_number(value)
-
-
-class InstantField(forms.CharField):
-    """A date and time with its zone, shown in the current one."""
-
-    def prepare_value(self, value):
-        return value if value is None or isinstance(value, str) else self.shown(value)
-
-    def shown(self, moment):
-        moment = wording.localtime(moment)
-        if moment.utcoffset() % timedelta(minutes=1):  # a zone of long ago, with seconds
-            moment = moment.astimezone(timezone.utc)
-        text = moment.isoformat(sep=" ")
-        return f"{text[:-6]} {text[-6:]}"
-
-    def to_python(self, value):
-        value = super().to_python(value)
-        if not value:
-            return None
-        try:
-            moment, has_zone = dates.parse_date(value)
-        except ValueError:
-            raise ValidationError(
-                gettext(
-                    "There is no such date. "
-                    "Write a whole instant, such as 2026-11-30 14:20 +01:00."
-                )
-            ) from None
-        if not has_zone:
-            raise ValidationError(gettext("Add the zone: 2026-11-30 14:20 +01:00, or Z for UTC."))
-        return moment
-
-    def has_changed(self, initial, data):
-        try:
-            return self.to_python(data) != initial
-        except ValidationError:
-            return True
-
-
 def build_form_fields():
-    """The declared fields of the form, by name: how each field of the record is typed."""
-    fields = {"is_paused": forms.BooleanField(required=False)}
-    for name in (*PLAIN_FORM_FIELDS, "connection_id"):
-        kind = schema.AUTH_FIELDS.get(name)
-        if kind == "date":
-            fields[name] = InstantField(required=False)
-        elif kind == "number":
-            number = forms.TextInput(attrs={"inputmode": "decimal"})
-            fields[name] = SecondsField(required=False, widget=number)
-        elif name in ("environment", "external_xref", "connection_id"):
-            fields[name] = PlainCharField(max_length=MAX_SHORT_TEXT)
-        elif name not in ("integration", "is_paused"):
-            fields[name] = PlainCharField()
+    """The fields of the form by name, except `integration`, which Django makes."""
+    plain = [name for name in (*PLAIN_FORM_FIELDS, "connection_id") if name != "integration"]
+    fields = {name: _plain_field(name) for name in plain}
     for name in SEALED_COLUMNS:
-        tick = forms.BooleanField(required=False, label=_("Clear the stored value instead"))
-        fields[f"clear_{name}"] = tick
+        fields[f"clear_{name}"] = forms.BooleanField(
+            required=False, label=_("Clear the stored value instead")
+        )
         if name != "extra":
-            fields[name] = SealedFormField(name)
+            fields[name] = SealedFormField(**_texts(name))
     return fields
 
 
-class ConnectionAuthForm(forms.ModelForm):
-    """`warnings` holds sentences about accepted oddities after is_valid()."""
+def _plain_field(name):
+    kind = schema.AUTH_FIELDS.get(name)
+    if name == "is_paused":
+        return forms.BooleanField(required=False, **_texts(name))
+    if kind == "date":
+        return InstantField(required=False, **_texts(name))
+    if kind == "number":
+        widget = forms.TextInput(attrs={"inputmode": "decimal"})
+        return SecondsField(required=False, widget=widget, **_texts(name))
+    if name in ("environment", "external_xref", "connection_id"):
+        return PlainCharField(max_length=MAX_SHORT_TEXT, **_texts(name))
+    return PlainCharField(**_texts(name))
 
-    scope = UNLIMITED  # of who fills it in; the admin sets it
-    # The version that the person saw; another one in the store is a conflict.
+
+def _texts(name):
+    return {"label": field_label(name), "help_text": FIELD_HELP_TEXTS.get(name, "")}
+
+
+class ConnectionAuthForm(forms.ModelForm):
+    """After is_valid(), `warnings` holds a sentence for each oddity that was accepted."""
+
+    scope = UNLIMITED  # of the user; the admin sets it
+    # The version that the user saw; another one in the database is a conflict.
     version = forms.IntegerField(required=False, widget=forms.HiddenInput)
-    vars().update(build_form_fields())
 
     class Meta:
         model = ConnectionAuth
@@ -183,27 +117,26 @@ class ConnectionAuthForm(forms.ModelForm):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.warnings, self.sealed = [], {}
+        self.warnings, self.new_secrets = [], {}
+        self.fields.update(build_form_fields())
         if not self.instance._state.adding:
-            self.fields.pop("connection_id", None)
+            del self.fields["connection_id"]
+        if "integration" in self.fields:
+            self.fields["integration"].label = field_label("integration")
         self.initial["version"] = self.instance.version
         self.stored_values = {
             field: getattr(self.instance, field.attname) for field in PLAIN_MODEL_FIELDS
         }
-        for name in self._meta.fields:
-            if name in self.fields:
-                self.fields[name].label = field_label(name)
-                self.fields[name].help_text = FIELD_HELP_TEXTS.get(name, "")
         for name in SEALED_COLUMNS:
-            if name in self.fields and getattr(self.instance, name) is not None:
+            is_set = getattr(self.instance, name) is not None
+            self.fields[f"clear_{name}"].disabled = not is_set
+            if is_set and name in self.fields:
                 self.fields[name].widget.attrs["placeholder"] = gettext(
                     "Paste the new value. Blank keeps what is stored."
                 )
-            if f"clear_{name}" in self.fields:
-                self.fields[f"clear_{name}"].disabled = getattr(self.instance, name) is None
 
     @property
-    def changed_names(self):
+    def changed_field_names(self):
         """The attributes of the record that this form changes."""
         names = (name.removeprefix("clear_") for name in self.changed_data)
         return [name for name in dict.fromkeys(names) if name != "version"]
@@ -219,43 +152,46 @@ class ConnectionAuthForm(forms.ModelForm):
                 ),
                 code="conflict",
             )
-        typed = self.get_new_secrets()
-        raw = {**self.get_changed_plain_values(), **typed}
-        if raw:
-            self.judge(json_format_entry.read_entry(raw), typed)
-        self.check_moved_endpoints(typed)
+        new_secrets = self.get_new_secrets()
+        auth = {**self.get_changed_plain_values(), **new_secrets}
+        if auth:
+            self.process_entry(json_format_entry.read_entry(auth), new_secrets)
+        self.check_moved_endpoints(new_secrets)
         integration = cleaned.get("integration")
         if not self.scope.includes(integration and integration.type, cleaned.get("environment")):
             self.add_error(None, wording.issue_message(Issue("not_permitted.out_of_scope")))
         return cleaned
 
-    def check_moved_endpoints(self, typed):
-        """A new host must not get secrets that whoever changes it may not even know."""
-        kept = [
+    def check_moved_endpoints(self, new_secrets):
+        """Refuse a new host that would get secrets which are not entered again.
+
+        Whoever changes the host may not know them.
+        """
+        kept_secrets = [
             str(field_label(name))
             for name in CREDENTIAL_FIELDS
             if getattr(self.instance, name) is not None
-            and name not in typed
+            and name not in new_secrets
             and not self.cleaned_data.get(f"clear_{name}")
         ]
         changes = {name: self.cleaned_data.get(name) for name in self.changed_data}
-        for name in changed_endpoints(self.instance, changes) if kept else ():
+        for name in changed_endpoints(self.instance, changes) if kept_secrets else ():
             why = wording.issue_message(Issue("endpoint_changed"))
-            again = gettext("Enter again: %s.") % ", ".join(kept)
+            again = gettext("Enter again: %s.") % ", ".join(kept_secrets)
             self.add_error(name, f"{why} {again}")
 
     def get_changed_plain_values(self):
         """The changed plain fields of the auth object in their JSON form."""
-        raw = {}
+        values = {}
         for name in self.changed_data:
             value = self.cleaned_data.get(name)
             if name in schema.PLAIN_FIELDS and value is not None:
-                raw[name] = dates.iso(value) if schema.AUTH_FIELDS[name] == "date" else value
-        return raw
+                values[name] = dates.iso(value) if schema.AUTH_FIELDS[name] == "date" else value
+        return values
 
     def get_new_secrets(self):
         """The new sealed values in their JSON form, by name."""
-        typed = {}
+        new_secrets = {}
         for name in schema.SEALED_FIELDS:
             text = self.cleaned_data.get(name)
             if text is None:
@@ -264,12 +200,13 @@ class ConnectionAuthForm(forms.ModelForm):
                 self.add_error(name, gettext("Either a new value or the tick, not both."))
                 continue
             try:
-                typed[name] = parse_secret_input(schema.AUTH_FIELDS[name], text)
+                new_secrets[name] = parse_secret_input(schema.AUTH_FIELDS[name], text)
             except ValueError as error:
                 self.add_error(name, str(error))
-        return typed
+        return new_secrets
 
-    def judge(self, entry, typed):
+    def process_entry(self, entry, new_secrets):
+        """Add the issues of an Entry as errors and warnings, and keep its new secrets."""
         for issue in entry.issues:
             name = issue.path.partition("[")[0].partition(".")[0]
             if issue.level == "warning":
@@ -281,11 +218,13 @@ class ConnectionAuthForm(forms.ModelForm):
                 self.add_error(
                     name, gettext("This is a mask and no value. Blank keeps what is stored.")
                 )
-        self.sealed = {name: value for name, value in (entry.auth or {}).items() if name in typed}
+        self.new_secrets = {
+            name: value for name, value in (entry.auth or {}).items() if name in new_secrets
+        }
 
     def _post_clean(self):
         super()._post_clean()
-        # What was not changed stays as it is stored: "" is not absent, a line break no blank.
+        # Unchanged values stay exactly as stored: a browser normalizes "" and line breaks.
         for column, value in self.stored_values.items():
             if column.name not in self.changed_data:
                 setattr(self.instance, column.attname, value)
@@ -294,16 +233,19 @@ class ConnectionAuthForm(forms.ModelForm):
         for name in SEALED_COLUMNS:
             if self.cleaned_data.get(f"clear_{name}"):
                 setattr(self.instance, name, None)
-            elif name in self.sealed:
-                setattr(self.instance, name, self.sealed[name])
+            elif name in self.new_secrets:
+                setattr(self.instance, name, self.new_secrets[name])
 
 
 def parse_secret_input(kind, text):
-    """What a person typed for a sealed field, in its JSON form. Raises ValueError (a sentence)."""
+    """The JSON form of what was typed for a sealed field.
+
+    Raises ValueError with a sentence for the user.
+    """
     if kind in ONE_PER_LINE_KINDS:
         lines = text.replace("\r\n", "\n").rstrip("\n").split("\n")
         if kind == "strings" and any(lines):
-            return lines  # a blank line holds the place of one of the token_names
+            return lines  # a blank line stands for one of the token_names that has no value
         return [line for line in lines if line]
     if kind == "object":
         try:
