@@ -51,3 +51,12 @@ def test_every_import_from_an_internal_module_is_listed():
         )
     }
     assert imported <= {name for name, _ in PRIVATE_NAMES}
+
+
+def test_readme_lists_every_package_that_is_required():
+    required = re.findall(
+        r"^([\w-]+(?:\[\w+\])?)==", (BASE_DIR / "requirements.txt").read_text(), re.M
+    )
+    table = (BASE_DIR / "README.md").read_text().split("| package | for |")[1].split("\n\n")[0]
+    listed = re.findall(r"[\w-]+(?:\[\w+\])?", ",".join(re.findall(r"^\| (.*?) \|", table, re.M)))
+    assert {name.removesuffix("[binary]") for name in required} == set(listed) - {"---"}
