@@ -72,7 +72,7 @@ def fill():
             made.append(tuple(values))
             fields = held.get(uuid.UUID(str(template[0])), ())
             numbers = [(name, secrets.randbits(64) - 2**63) for name in fields]
-            prints += maker.fingerprints(pk, numbers)
+            prints += maker.fingerprint_rows(pk, numbers)
         with transaction.atomic():
             rows.insert(made)
             rows.insert_fingerprints(prints)

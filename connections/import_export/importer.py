@@ -1,56 +1,39 @@
-"""Imports: entries -> verdicts -> short transactions -> one result. Preview writes nothing.
+"""Imports: entries are judged, and written in short transactions. A preview writes nothing.
 
-The command and the browser call run() and print the same Result.
+The command and the browser call run_import() and show the same ImportResult.
 """
 
 import time
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
-from uuid import UUID
+from typing import Any
 
+from django.contrib.auth.models import User
 from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
 from django.utils import timezone
 from uuid_utils import uuid7
 
 from connections.audit import log
 from connections.import_export.duplicates import Duplicates
-from connections.import_export.judge import Judge
+from connections.import_export.judge import ImportOptions, Judge, ScannedSource, Task, Verdict
 from connections.import_export.writer import Writer
 from connections.json_format.issues import FileRefused, Issue
 from connections.json_format.stream.reader import scan
+from connections.json_format.stream.sources import Source
 from connections.lib import database
 from connections.lib import processes as lib_processes
-from connections.models import UNLIMITED, Scope
 
-PIECES_PER_TRANSACTION = 16  # pieces that are written in one transaction
+PIECES_PER_TRANSACTION = 16
 CONFLICT_POLICIES = ("update", "replace", "skip", "fail")
 VERDICT_ACTIONS = ("created", "updated", "unchanged", "skipped", "rejected")
 
 
-@dataclass(frozen=True)
-class ImportOptions:
-    """How to import. `integration` and `environment` are for entries that name none; `run_id` and
-    `user_id` are the ids of an ImportRun and of a user: what is stored remembers them.
-    """
-
-    on_conflict: str = "update"
-    allow_older: bool = False
-    dry_run: bool = False
-    atomic: bool = False
-    integration: str | None = None
-    environment: str | None = None
-    scope: Scope = UNLIMITED  # what lies outside is neither written nor told of
-    may_add: bool = True
-    may_change: bool = True
-    run_id: UUID | None = None
-    user_id: int | None = None
-
-
 @dataclass
 class ImportResult:
-    """The outcome of a run; `read` is the sum of the five verdicts, `seconds` wall time."""
+    """The outcome of an import; `read` is the sum of the five verdicts, `seconds` wall time."""
 
     created: int = 0
     updated: int = 0
@@ -64,27 +47,27 @@ class ImportResult:
     error: Issue | None = None
 
     @property
-    def read(self):
+    def read(self) -> int:
         return sum(getattr(self, action) for action in VERDICT_ACTIONS)
 
-    def count(self, verdict):
+    def count_verdict(self, verdict: Verdict) -> None:
         setattr(self, verdict.action, getattr(self, verdict.action) + 1)
         self.warnings += sum(issue.level == "warning" for issue in verdict.issues)
 
-    def store_nothing(self):
-        """What was stored is rolled back again: those records count as skipped."""
+    def mark_rolled_back(self) -> None:
+        """Count the records that were stored, and are rolled back, as skipped."""
         self.skipped += self.created + self.updated
         self.created = self.updated = 0
 
-    def stop(self, error, atomic):
-        """End the run half way: its error says whether anything that it stored stays."""
+    def fail(self, error: Issue, atomic: bool) -> None:
+        """End the import half way: the error says whether anything that it stored stays."""
         if atomic:
-            self.store_nothing()
+            self.mark_rolled_back()
         stays = (self.created or self.updated) and not self.dry_run
         outcome = "changes_kept" if stays else "nothing_stored"
         self.error = replace(error, params={**error.params, "outcome": outcome})
 
-    def as_json(self):
+    def as_json(self) -> dict[str, Any]:
         """The result object that `--json` prints (docs/json-format.md)."""
         written = {"read": self.read, **asdict(self), "seconds": round(self.seconds, 3)}
         del written["error"]
@@ -94,34 +77,46 @@ class ImportResult:
             written["error"] = {"code": self.error.code, "message": self.error.message}
         return written
 
-    def as_stored(self, issues):
+    def as_stored(self, issues: list[dict[str, Any]]) -> dict[str, Any]:
         """The JSON that a run stores, with some issues (each from Issue.as_stored)."""
         error = {"error": self.error.as_stored()} if self.error else {}
         return {**self.as_json(), **error, "issues": issues}
 
 
 class Cancelled(Exception):
-    """Raised by `on_progress` to stop a run after the batch that is stored."""
+    """Raised by `on_progress` to stop an import after the batch that is stored."""
 
 
 class RollBackAtomic(Exception):
-    """Rolls an atomic run back."""
+    """Rolls back an atomic import."""
 
 
 class RollBackPreview(Exception):
-    """Rolls a preview back that had to write."""
+    """Rolls back a preview that had to write."""
 
 
-def run_import(sources, options=None, on_verdict=None, on_progress=None, jobs=1, user=None):
-    """Import sources (see reader) and return a Result.
+OnVerdict = Callable[[Verdict], object]
+OnProgress = Callable[[int, int], object]
+
+
+def run_import(
+    sources: Iterable[Source],
+    options: ImportOptions | None = None,
+    on_verdict: OnVerdict | None = None,
+    on_progress: OnProgress | None = None,
+    jobs: int = 1,
+    user: User | None = None,
+) -> ImportResult:
+    """Import sources.
 
     The syntax of all sources is checked first: where one is refused, nothing of any is stored.
     `on_verdict(verdict)` is called for each entry, `on_progress(done, total)` before the first
-    batch and after each, and may raise Cancelled; `jobs` processes read, judge and seal, and this
-    one writes. It is audited as of `user` (see audit.record): an entry before anything is stored,
-    which stays alone where the process is killed, and one with the counts at the end.
+    batch and after each, and may raise Cancelled. `jobs` processes read, judge and seal; this one
+    writes. The audit log gets an entry before anything is stored, which is the only one where the
+    process is killed, and one with the counts at the end, both in the name of `user`.
     """
     options = options or ImportOptions()
+    sources = list(sources)
     result = ImportResult(dry_run=options.dry_run)
     if not options.dry_run:
         log.log_event("import", user=user, reason=_describe(sources, options), result="started")
@@ -130,7 +125,7 @@ def run_import(sources, options=None, on_verdict=None, on_progress=None, jobs=1,
         _run(result, sources, options, on_verdict, on_progress, jobs)
     except BaseException as error:
         if options.atomic:
-            result.store_nothing()
+            result.mark_rolled_back()
         if isinstance(error, KeyboardInterrupt) and not is_inside:
             _reset_connection()
         _audit(result, sources, options, user, "failed")
@@ -140,8 +135,9 @@ def run_import(sources, options=None, on_verdict=None, on_progress=None, jobs=1,
 
 
 def _reset_connection():
-    """Leave a connection that Ctrl-C may have met within a BEGIN or COMMIT: what Django believes
-    of it need not be so. What was not committed is rolled back.
+    """Drop a connection that Ctrl-C may have interrupted within a BEGIN or COMMIT.
+
+    Django may be wrong about its state. What was not committed is rolled back.
     """
     connection.close()
     del connections[DEFAULT_DB_ALIAS]
@@ -171,83 +167,86 @@ def _run(result, sources, options, on_verdict, on_progress, jobs):
     started = time.monotonic()
     try:
         scanned = [_scan(source) for source in sources]
-        total = sum(layout.count for _, layout, _ in scanned)
-        # Where files share records, what one says depends on what became of another: they are
-        # taken piece after piece, and a preview does all of it and rolls it back.
-        found = [repeats for _, _, repeats in scanned]
-        is_shared = Duplicates.have_common_entries(found)
-        # Without an id, equal content may be spelled in two ways: only the store can tell.
-        is_unsure = sum(repeats.has_entry_without_id for repeats in found) > 1
-        rehearses = options.dry_run and (is_shared or is_unsure)
-        if rehearses:
+        total = sum(source.layout.count for source in scanned)
+        duplicates = [source.duplicates for source in scanned]
+        # Where files have entries in common, the verdict on one depends on what became of
+        # another: they are taken piece by piece, and a preview writes and is rolled back.
+        is_shared = Duplicates.have_common_entries(duplicates)
+        # Equal content without an id may be spelled in two ways: only the database can tell.
+        may_be_shared = sum(found.has_entry_without_id for found in duplicates) > 1
+        rolls_back_preview = options.dry_run and (is_shared or may_be_shared)
+        if rolls_back_preview:
             options = replace(options, dry_run=False)
-        processes = 1 if is_shared or rehearses else lib_processes.worker_count(jobs, total)
+        one_by_one = is_shared or rolls_back_preview
+        processes = 1 if one_by_one else lib_processes.worker_count(jobs, total)
         judge = Judge(scanned, options, timezone.now())
-        writer = Writer(judge, result, on_verdict, one_by_one=is_shared or rehearses)
-        is_one = rehearses or (options.atomic and not options.dry_run)
+        writer = Writer(judge, result, on_verdict, one_by_one)
+        is_one_transaction = rolls_back_preview or (options.atomic and not options.dry_run)
         with (
             lib_processes.workers(judge.judge, processes) as in_order,
-            transaction.atomic() if is_one else nullcontext(),
+            transaction.atomic() if is_one_transaction else nullcontext(),
         ):
             if not result.dry_run:
                 database.enlarge_page_cache()
             _write_all(writer, in_order, total, on_progress)
             if options.atomic and result.rejected:
                 raise RollBackAtomic
-            if rehearses:
+            if rolls_back_preview:
                 raise RollBackPreview
     except RollBackPreview:
         pass
     except RollBackAtomic:
         result.error = Issue("nothing_stored")
-        result.store_nothing()
+        result.mark_rolled_back()
     except Cancelled:
         result.cancelled = True
         if options.atomic:
-            result.store_nothing()
+            result.mark_rolled_back()
     except lib_processes.ProcessDied:
-        result.stop(Issue("process_died"), options.atomic)
+        result.fail(Issue("process_died"), options.atomic)
     except FileRefused as refusal:
         result.error = refusal.issue
-        if result.read:  # else the check found it, before anything was stored
-            result.stop(refusal.issue, options.atomic)
+        if result.read:  # otherwise the first pass refused it, before anything was stored
+            result.fail(refusal.issue, options.atomic)
     result.seconds = time.monotonic() - started
 
 
 def _scan(source):
-    repeats = Duplicates()
-    layout = scan(source, repeats.add)
-    repeats.finish(source, layout)
-    return source, layout, repeats
+    duplicates = Duplicates()
+    layout = scan(source, duplicates.add)
+    duplicates.finish(source, layout)
+    return ScannedSource(source, layout, duplicates)
 
 
-def _tasks(scanned):
-    """The work, piece by piece. Ids are made here, so that their order is that of the file: those
-    of a piece follow its first one. (What waits for a process must fit into a pipe.)
+def _tasks(scanned) -> Iterator[Task]:
+    """The work, piece by piece.
+
+    The ids of new records count up from one that is made here, so that their order is that of the
+    file. A task that waits for a process has to fit into a pipe.
     """
     for index, (_, layout, _) in enumerate(scanned):
         for piece in layout.pieces:
-            yield index, piece, uuid7().int
+            yield Task(index, piece, uuid7().int)
 
 
 def _write_all(writer, in_order, total, on_progress):
     """Write what the processes judge, some pieces at a time: a commit costs as much as many rows.
 
-    They are gathered outside the transaction, so that others get to write in between.
+    Pieces are gathered outside of the transaction, so that others can write in between.
     """
-    done, given = 0, deque()
+    done, submitted = 0, deque()
     if on_progress:
         on_progress(done, total)
-    judged = in_order(_track_tasks(_tasks(writer.judge.scanned), given))
-    together = 1 if writer.one_by_one else PIECES_PER_TRANSACTION
-    while group := [(given.popleft(), piece) for piece in islice(judged, together)]:
+    judged_pieces = in_order(_track_tasks(_tasks(writer.judge.scanned), submitted))
+    group_size = 1 if writer.one_by_one else PIECES_PER_TRANSACTION
+    while group := [(submitted.popleft(), judged) for judged in islice(judged_pieces, group_size)]:
         writer.write(group)
-        done += sum(task[1].count for task, _ in group)
+        done += sum(task.piece.count for task, _ in group)
         if on_progress:
             on_progress(done, total)
 
 
-def _track_tasks(tasks, given):
+def _track_tasks(tasks, submitted):
     for task in tasks:
-        given.append(task)
+        submitted.append(task)
         yield task

@@ -1,12 +1,14 @@
-"""What each entry of a file means for the store: the part of an import that any process can do.
+"""What an import makes of each entry: the part of the work that any process can do.
 
-A Judge reads a piece of a source, checks its entries, looks up what is stored, and prepares
-(digests, derives, seals) what is new. It writes nothing.
+A Judge reads a piece of a source, checks its entries, looks up the stored records, and prepares
+the new ones: digests, derived columns, sealed values. It writes nothing.
 """
 
 import uuid
 from collections import namedtuple
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from django.db.models import BooleanField, ExpressionWrapper, Q
 
@@ -15,88 +17,129 @@ from connections.encryption.digests import content_digest, fingerprints_of, iden
 from connections.expiry import deadlines
 from connections.expiry.deadlines import derived_columns
 from connections.import_export import rows
+from connections.import_export.duplicates import Duplicates
 from connections.import_export.merge import auth_for_new_record
 from connections.json_format import entry as json_format_entry
 from connections.json_format import schema
+from connections.json_format.entry import Entry
 from connections.json_format.issues import Issue
 from connections.json_format.serialize import equal_when_serialized
+from connections.json_format.stream.layout import Layout, Piece
 from connections.json_format.stream.reader import read_piece
+from connections.json_format.stream.sources import Source
 from connections.json_format.values import MASKED
-from connections.models import ConnectionAuth
+from connections.models import UNLIMITED, ConnectionAuth, Scope
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """How to import.
+
+    `integration` and `environment` are for entries that name none. `run_id` and `user_id` are
+    stored with what is imported.
+    """
+
+    on_conflict: str = "update"
+    allow_older: bool = False
+    dry_run: bool = False
+    atomic: bool = False
+    integration: str | None = None
+    environment: str | None = None
+    scope: Scope = UNLIMITED  # what lies outside is refused
+    may_add: bool = True
+    may_change: bool = True
+    run_id: uuid.UUID | None = None
+    user_id: int | None = None
+
+
+class ScannedSource(NamedTuple):
+    """A source after the first pass."""
+
+    source: Source
+    layout: Layout
+    duplicates: Duplicates
+
+
+class Task(NamedTuple):
+    """A piece to judge: the index of its source, and the id (as a number) of its first entry."""
+
+    index: int
+    piece: Piece
+    first_id: int
 
 
 @dataclass
 class Verdict:
-    """What happened (or would happen) to one entry."""
+    """What happened, or would happen, to one entry."""
 
-    record: int
+    record: int  # the number of the entry in its file, from 0
     line: int | None
     file: str
     action: str = ""
-    issues: list = field(default_factory=list)
-    fields: list = field(default_factory=list)  # names of what changes, as the API spells them
+    issues: list[Issue] = field(default_factory=list)
+    # Names of the fields that change, as the API spells them.
+    fields: list[str] = field(default_factory=list)
     name: str = ""
     integration: str = ""
     bucket_before: str = ""
     bucket_after: str = ""
 
-    def __reduce__(self):  # many of them pass between processes: the short way
+    def __reduce__(self):  # many pass between processes: this is the short form
         return Verdict, tuple(vars(self).values())
 
-    def add_issue(self, key, path="", **params):
+    def add_issue(self, key: str, path: str = "", **params: Any) -> None:
         self.issues.append(Issue(key, path, params))
 
-    def has_issue(self, code):
+    def has_issue(self, code: str) -> bool:
         return any(issue.code == code for issue in self.issues)
 
 
 @dataclass
 class JudgedPiece:
-    """A piece, judged. What is keyed by `position` is keyed by the place in `verdicts`."""
+    """A piece, judged. The keys of its dicts are positions in `verdicts`."""
 
-    verdicts: list = field(default_factory=list)
-    # New ones: position -> the row to insert, (), where nothing will be written.
-    new: dict = field(default_factory=dict)
-    # The fingerprints of their secrets: position -> [(id of the record, field, number)].
-    fingerprints: dict = field(default_factory=dict)
-    # Stored ones with other content: position -> (entry, id of the record).
-    differing: dict = field(default_factory=dict)
-    # Those that the file holds more than once: position -> (number in Repeats, path of the id).
-    numbers: dict = field(default_factory=dict)
-    # Those without an id that are stored already: position -> id of the record.
-    found: dict = field(default_factory=dict)
-    # Those without an id: position -> what is equal for equal content in the same place.
-    identities: dict = field(default_factory=dict)
-    # The integrations that new ones name: type -> name.
-    integrations: dict = field(default_factory=dict)
+    verdicts: list[Verdict] = field(default_factory=list)
+    # New records: the row to insert; () in a preview.
+    new_rows: dict[int, tuple] = field(default_factory=dict)
+    # The fingerprints of their secrets, as rows to insert.
+    fingerprints: dict[int, list[tuple]] = field(default_factory=dict)
+    # Stored records with other content: the entry, and the id of the record.
+    differing: dict[int, tuple[Entry, uuid.UUID]] = field(default_factory=dict)
+    # What the file holds more than once: its hash (see Duplicates), and the path of its id.
+    duplicates: dict[int, tuple[int, str]] = field(default_factory=dict)
+    # Entries without an id whose content is stored already: the id of the record.
+    found_by_content: dict[int, uuid.UUID] = field(default_factory=dict)
+    # Entries without an id: a digest, the same for equal content in the same place.
+    identities: dict[int, str] = field(default_factory=dict)
+    # The integrations that new records name (not by position): type -> name.
+    integrations: dict[str, str | None] = field(default_factory=dict)
 
-    def is_rejected(self, position):
+    def is_rejected(self, position: int | None) -> bool:
         return position is not None and self.verdicts[position].action == "rejected"
 
 
 class Judge:
-    """Judges pieces of scanned sources (lists of source, Layout, Repeats) for one run."""
+    """Judges the pieces of an import."""
 
-    def __init__(self, scanned, options, now):
+    def __init__(
+        self, scanned: list[ScannedSource], options: ImportOptions, now: datetime
+    ) -> None:
         self.scanned, self.options, self.now = scanned, options, now
-        self.digest_key, self.fingerprint_key = (
-            stored_keys.digest_key(),
-            stored_keys.fingerprint_key(),
-        )
+        self.digest_key = stored_keys.digest_key()
+        self.fingerprint_key = stored_keys.fingerprint_key()
         self.newest_key, self.seal = ring.key_ids()[0], keyring.sealer()
         dates = dict.fromkeys(("created_at", "updated_at", "received_at"), now)
         self.row_maker = rows.RowMaker({"made_by_run": options.run_id, **dates})
 
-    def judge(self, task, moved=None):
-        """Judge a task: (index of the source, Piece, number of the first id). Gives a Judged.
+    def judge(self, task: Task, replaced: dict[uuid.UUID, int] | None = None) -> JudgedPiece:
+        """Judge a piece.
 
-        `moved` maps ids of records to positions: those behind are not to find them by content,
-        which the run has replaced by then.
+        `replaced` maps records whose content the import has replaced to the position of the entry
+        that did (-1: in an earlier piece): entries behind that do not find them by content.
         """
-        index, piece, first_id = task
-        source, layout, repeats = self.scanned[index]
+        source, layout, duplicates = self.scanned[task.index]
         judged, entries = JudgedPiece(), {}
-        for position, raw in enumerate(read_piece(source, layout, piece)):
+        for position, raw in enumerate(read_piece(source, layout, task.piece)):
             verdict = Verdict(raw.number, raw.line, source.name)
             judged.verdicts.append(verdict)
             if raw.fault:
@@ -106,15 +149,18 @@ class Judge:
             entry = json_format_entry.read_entry(raw.value)
             verdict.issues = entry.issues
             self._add_defaults(entry)
-            if repeats.repeated and (number := repeats.entry_hash(raw)) in repeats.repeated:
-                judged.numbers[position] = (number, entry.paths.get("id", ""))
-                if number in repeats.conflicting:
+            if (
+                duplicates.repeated
+                and (found := duplicates.entry_hash(raw)) in duplicates.repeated
+            ):
+                judged.duplicates[position] = (found, entry.paths.get("id", ""))
+                if found in duplicates.conflicting:
                     entry.add_issue("same_id_twice", entry.paths.get("id", "id"))
             if entry.is_refused:
                 verdict.action = "rejected"
             else:
                 entries[position] = entry
-        self._compare(judged, entries, first_id, moved or {})
+        self._compare(judged, entries, task.first_id, replaced or {})
         return judged
 
     def _add_defaults(self, entry):
@@ -125,13 +171,13 @@ class Judge:
             if default and column not in entry.connection:
                 entry.connection[column] = default
 
-    def _compare(self, judged, entries, first_id, moved):
-        """Compare the good entries (by position) with what is stored."""
+    def _compare(self, judged, entries, first_id, replaced):
+        """Compare the accepted entries (by position) with the stored records."""
         auths, digests = {}, {}
         for position, entry in entries.items():
             if not has_masks(entry):
                 auths[position] = auth_for_new_record(entry)
-                # Without an id, none is an empty one: its content is the identity of a record.
+                # Content is the identity of a record without an id, also where it is empty.
                 if entry.auth is not None or entry.connection.get("connection_id") is None:
                     digests[position] = content_digest(auths[position], self.digest_key)
         stored = _StoredRecords(entries.values(), digests.values(), self.now, self.options.scope)
@@ -143,9 +189,10 @@ class Judge:
             verdict.integration = entry.connection.get("integration_id", "")
             if digest and entry.connection.get("connection_id") is None:
                 judged.identities[position] = self._identity(entry, digest)
-            row = stored.find(entry, digest, {pk for pk, at in moved.items() if at < position})
+            hidden = {pk for pk, at in replaced.items() if at < position}
+            row = stored.find(entry, digest, hidden)
             if not self._is_permitted(row, entry):
-                # Whatever is stored there, and whatever else is wrong: the answer is the same.
+                # The answer is the same whatever is stored there, and whatever else is wrong.
                 judged.identities.pop(position, None)
                 verdict.action, verdict.issues = "rejected", []
                 verdict.add_issue("not_permitted.out_of_scope")
@@ -156,15 +203,14 @@ class Judge:
             else:
                 verdict.action = "unchanged"
                 if entry.connection.get("connection_id") is None:
-                    judged.found[position] = row.id
+                    judged.found_by_content[position] = row.id
 
     def _is_permitted(self, row, entry):
-        """Whether the record that is stored, and the place that the entry names, are in scope."""
+        """Whether the stored record, and the place that the entry names, are in scope."""
         stored = (row.integration_id, row.environment) if row else (None, None)
         named = map(entry.connection.get, ("integration_id", "environment"), stored)
-        return self.options.scope.includes(*named) and (
-            row is None or self.options.scope.includes(*stored)
-        )
+        scope = self.options.scope
+        return scope.includes(*named) and (row is None or scope.includes(*stored))
 
     def _identity(self, entry, digest):
         return identity_digest(
@@ -175,11 +221,11 @@ class Judge:
         )
 
     def _is_unchanged(self, row, entry, digest):
-        """Whether nothing would change, judged without opening anything (False: look closer)."""
+        """Whether nothing would change; nothing is opened, so that False is not certain."""
         if row.binned_at is not None:
             return False
         if entry.connection.get("connection_id") is None:
-            # Found by its content, which is all the identity it has.
+            # It was found by its content, which is all that identifies it.
             return not entry.connection_extra
         if not all(
             equal_when_serialized(entry.connection.get(column), stored)
@@ -193,7 +239,7 @@ class Judge:
     def _judge_new(self, judged, position, entry, auth, digest, first_id):
         verdict = judged.verdicts[position]
         if auth is None:
-            auth_for_new_record(entry)  # says what is masked and has nothing to keep
+            auth_for_new_record(entry)  # adds issues for masks that have nothing to keep
         if not entry.is_refused and not self.options.may_add:
             entry.add_issue("not_permitted.add")
         if entry.is_refused:
@@ -209,14 +255,14 @@ class Judge:
         verdict.bucket_after = deadlines.bucket_of(values["breaks_at"], self.now)
         if integration := entry.connection.get("integration_id"):
             judged.integrations[integration] = entry.connection.get("integration_name")
-        judged.new[position] = ()
+        judged.new_rows[position] = ()
         if not self.options.dry_run:
             record_id = uuid.UUID(int=first_id + position)
-            judged.fingerprints[position] = self.row_maker.fingerprints(
+            judged.fingerprints[position] = self.row_maker.fingerprint_rows(
                 record_id, fingerprints_of(auth, self.fingerprint_key)
             )
             sealed = rows.seal_auth(record_id, auth, self.seal)
-            judged.new[position] = self.row_maker.row(
+            judged.new_rows[position] = self.row_maker.row(
                 {name: auth[name] for name in schema.PLAIN_FIELDS if name in auth},
                 entry.connection,
                 values,
@@ -230,8 +276,8 @@ class Judge:
             )
 
 
-def has_masks(entry):
-    """Whether an entry has a mask where a value belongs, which keeps what is stored."""
+def has_masks(entry: Entry) -> bool:
+    """Whether an entry has a mask instead of a value: masks keep what is stored."""
     if entry.auth_extra is MASKED or entry.connection_extra is MASKED:
         return True
     for value in (entry.auth or {}).values():
@@ -240,21 +286,18 @@ def has_masks(entry):
     return False
 
 
-# What is looked up of a stored record: its connection columns first.
+# What is looked up of stored records; the columns around the auth object come first.
 OTHER_COLUMNS = ("id", "content_digest", "binned_at", "created_at", "updated_at")
-StoredRow = namedtuple(
-    "Stored",
-    (*schema.CONNECTION_COLUMNS, *OTHER_COLUMNS, "has_extra"),
-)
+StoredRow = namedtuple("StoredRow", (*schema.CONNECTION_COLUMNS, *OTHER_COLUMNS, "has_extra"))
 
 
 class _StoredRecords:
-    """The stored records that a piece may mean, without their sealed columns."""
+    """The stored records that the entries of a piece may mean, without their sealed columns."""
 
     HAS_EXTRA = ExpressionWrapper(Q(extra__isnull=False), output_field=BooleanField())
 
-    def __init__(self, entries, digests, begun, scope):
-        self.started_at = begun
+    def __init__(self, entries, digests, started_at, scope):
+        self.started_at = started_at
         stored = ConnectionAuth.all_objects.values_list(
             *schema.CONNECTION_COLUMNS, *OTHER_COLUMNS, self.HAS_EXTRA
         )
@@ -272,23 +315,26 @@ class _StoredRecords:
             for row in map(StoredRow._make, inside.filter(content_digest__any_of=digests)):
                 self.by_digest.setdefault(row.content_digest, []).append(row)
 
-    def find(self, entry, digest, moved):
-        """The row that an entry means: by id, else by equal content in the place that it names."""
+    def find(self, entry, digest, hidden):
+        """The row that an entry means: by id, else by equal content in the place that it names.
+
+        Those in `hidden` are not found by their content.
+        """
         connection_id = entry.connection.get("connection_id")
         if connection_id is not None:
             return self.by_id.get(connection_id)
         found = self.by_digest.get(digest, ())
-        found = [row for row in found if row.id not in moved and self._matches(row, entry)]
+        found = [row for row in found if row.id not in hidden and self._matches(row, entry)]
         return min(found, key=lambda row: row.binned_at is not None, default=None)
 
     def _matches(self, row, entry):
         """Whether a row of equal content is where an entry without an id belongs.
 
-        An auth object on its own names neither integration nor environment, and means any. But
-        what this run has written counts only where it is the same in all: otherwise it would
-        depend on how far apart two entries are whether the second one finds the first.
+        An auth object on its own names neither integration nor environment, and matches any. But
+        what this import has written matches only where both are the same: otherwise the distance
+        between two entries would decide whether the second one finds the first.
         """
-        # Content that is all the identity of a record stays, whatever is written around it.
+        # Of a record without an id an import changes only what surrounds the content.
         since = row.updated_at if row.connection_id else row.created_at
         if not entry.connection and since < self.started_at:
             return True

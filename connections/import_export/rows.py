@@ -76,7 +76,7 @@ class RowMaker:
                     made[place] = convert(value) if convert else value
         return tuple(made)
 
-    def fingerprints(self, record_id, found):
+    def fingerprint_rows(self, record_id, found):
         """The tuples for the fingerprints `(field, number)` of a record."""
         pk = record_id.hex if self.is_sqlite else record_id
         return [(pk, field, number) for field, number in found]

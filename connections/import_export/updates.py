@@ -77,7 +77,7 @@ class RecordUpdates:
         rows.insert_fingerprints(
             fingerprint
             for pk, (auth, _unreadable) in self.opened_auths.items()
-            for fingerprint in self.judge.row_maker.fingerprints(
+            for fingerprint in self.judge.row_maker.fingerprint_rows(
                 pk, fingerprints_of(auth, self.judge.fingerprint_key)
             )
         )

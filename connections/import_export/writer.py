@@ -40,7 +40,7 @@ class Writer:
         try:
             with self._batch() as batch:
                 for task, judged in group:
-                    batch.write(task[0], judged)
+                    batch.write(task.index, judged)
         except CONFLICTS:
             for task, _ in group:
                 self._retry(task)
@@ -54,7 +54,7 @@ class Writer:
             try:
                 with self._batch() as batch:
                     judged = self.judge.judge(task, replaced)
-                    batch.write(task[0], judged)
+                    batch.write(task.index, judged)
                 break
             except CONFLICTS as error:
                 if attempt == MAX_TRIES:
@@ -91,7 +91,7 @@ class Writer:
                 replace(issue, record=verdict.record, line=verdict.line, file=verdict.file)
                 for issue in verdict.issues
             ]
-            self.result.count(verdict)
+            self.result.count_verdict(verdict)
             if self.on_verdict:
                 self.on_verdict(verdict)
 
@@ -115,7 +115,7 @@ class Batch:
         duplicates = self._find_duplicates(index, judged)
         postponed = {}
         for position in duplicates:
-            judged.new.pop(position, None)
+            judged.new_rows.pop(position, None)
             judged.fingerprints.pop(position, None)
             if position in judged.differing:
                 postponed[position] = judged.differing.pop(position)
@@ -133,13 +133,13 @@ class Batch:
             verdict = judged.verdicts[position]
             verdict.action = "unchanged"
             if not verdict.has_issue("duplicate"):
-                _, path = judged.numbers.get(position, (0, ""))
+                _, path = judged.duplicates.get(position, (0, ""))
                 verdict.add_issue("duplicate", path)
         self._remember(index, judged)
 
     def insert_new(self):
         """Insert the new records of all pieces together: the more, the less an index costs."""
-        new = [row for judged in self.pieces for row in judged.new.values()]
+        new = [row for judged in self.pieces for row in judged.new_rows.values()]
         if new:
             rows.insert(new)
         fingerprints = [made for judged in self.pieces for made in judged.fingerprints.values()]
@@ -152,7 +152,7 @@ class Batch:
         That is None where the first one is in an earlier piece, and was accepted.
         """
         duplicates, firsts = {}, {}
-        for position in sorted({*judged.numbers, *judged.identities}):
+        for position in sorted({*judged.duplicates, *judged.identities}):
             if judged.is_rejected(position):
                 continue
             hashes = list(_entry_hashes(index, judged, position))
@@ -205,7 +205,7 @@ class Batch:
     def _check_found_by_content(self, judged):
         """What was found by content that the run has replaced since is new after all."""
         replaced = {}
-        for position, pk in judged.found.items():
+        for position, pk in judged.found_by_content.items():
             number = _record_hash(pk)
             if number in self.writer.replaced:
                 replaced[pk] = -1
@@ -231,8 +231,8 @@ def _entry_hashes(index, judged, position):
     That is its number among the duplicates of its source, and its identity, which equal content
     shares however it is spelled, in this source or in another.
     """
-    if position in judged.numbers:
-        yield hash((index, judged.numbers[position][0])) & UINT64_MAX
+    if position in judged.duplicates:
+        yield hash((index, judged.duplicates[position][0])) & UINT64_MAX
     if position in judged.identities:
         yield hash(judged.identities[position]) & UINT64_MAX
 
