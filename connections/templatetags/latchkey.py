@@ -1,4 +1,4 @@
-"""Filters for templates: moments (Django's own fail on the years 1 and 9999), names, odd text."""
+"""Template filters. Those for datetimes take the years 1 and 9999, on which Django's own fail."""
 
 import json
 
@@ -15,17 +15,17 @@ from connections.lib.text import printable_on_page
 POLICY_LABELS = {name: label for name, label, _help in CONFLICT_POLICIES}
 
 register = template.Library()
-register.filter("ago", wording.relative_time)
+register.filter("datetime", wording.format_datetime)
 register.filter("duration", wording.duration)
-register.filter("exact", wording.format_datetime)
 register.filter("issue_location", wording.issue_location)
 register.filter("issue_message", wording.issue_message)
-register.filter("visible", printable_on_page)
-register.filter("within", wording.mid_sentence)
+register.filter("mid_sentence", wording.mid_sentence)
+register.filter("printable", printable_on_page)
+register.filter("relative_time", wording.relative_time)
 register.filter("bucket_label", lambda name: STATUS_LABELS.get(name, name))
 register.filter("run_state", runs.state)
 register.filter("policy", lambda name: POLICY_LABELS.get(name, name))
-# What the buttons over a list show beside their words.
+# The icons of the buttons over a list.
 ACTION_ICONS = {
     "pause": "pause",
     "resume": "play",
@@ -46,11 +46,11 @@ def run_state_label(run):
 
 @register.filter
 def as_json(value):
-    """JSON for a data attribute, where it is escaped as any text."""
+    """JSON for a data attribute, where it is escaped like any text."""
     return json.dumps(value, cls=DjangoJSONEncoder)
 
 
 @register.filter
 def preserve_line_endings(text):
-    """Text to the last sign: a browser reads CRLF as LF, where it is not spelled out."""
+    """Escaped text whose carriage returns are entities: browsers read a plain CRLF as LF."""
     return mark_safe(escape(text).replace("\r", "&#13;"))  # noqa: S308 (it is escaped)
