@@ -19,7 +19,7 @@ TABLE = AccessEvent._meta.db_table
 protect = import_module("connections.migrations.0001_initial").protect_audit_log
 
 
-def test_an_entry_says_who_what_when_and_from_where():
+def test_an_entry_records_who_what_when_and_from_where():
     connection_ = ConnectionAuth.objects.create(name="CRM\nEU", access_token="secret-7f3a")
     request = RequestFactory().post("/", REMOTE_ADDR="192.0.2.7")
     request.user = User(username="alice")
@@ -47,12 +47,12 @@ def test_an_entry_says_who_what_when_and_from_where():
     )
 
 
-def test_without_a_request_it_is_the_account_that_runs_the_command(monkeypatch):
+def test_without_a_request_the_user_is_the_account_that_runs_the_command(monkeypatch):
     monkeypatch.setattr("getpass.getuser", lambda: "backup")
     assert log.log_event("export").user == "command: backup"
 
 
-def test_a_request_under_way_is_known_deep_inside_it():
+def test_the_current_request_is_the_default():
     request = RequestFactory().get("/", REMOTE_ADDR="192.0.2.8")
     request.user = AnonymousUser()
     entry = log.middleware(lambda request: log.log_event("login_failed"))(request)
@@ -67,21 +67,21 @@ def test_each_entry_is_bound_to_the_one_before():
         assert entry.mac == log.compute_mac(entry, stored_keys.audit_key())
 
 
-def test_words_that_the_log_does_not_know_are_refused():
+def test_unknown_actions_and_results_are_refused():
     for words in ({"action": "peek"}, {"action": "export", "result": "perhaps"}):
         with pytest.raises(ValueError, match="knows no"):
             log.log_event(**words)
     assert not AccessEvent.objects.exists()
 
 
-def test_an_entry_that_can_not_be_written_is_an_error(monkeypatch):
+def test_an_entry_that_cannot_be_written_raises_an_error(monkeypatch):
     log.log_event("export")
     monkeypatch.setattr(AccessEvent, "save", lambda self: (_ for _ in ()).throw(DatabaseError))
     with pytest.raises(DatabaseError):
         log.log_event("export")
 
 
-def test_names_are_written_so_that_none_can_forge_a_line():
+def test_names_are_escaped_so_that_none_can_forge_a_line():
     entry = log.log_event("export", user="a\x1b[2J\x00\u202eb", reason="one\ntwo")
     assert entry.user == r"a\u001b[2J\u0000\u202eb"
     assert "\n" not in entry.reason
@@ -128,7 +128,7 @@ def test_postgresql_refuses_to_empty_the_log():
     assert AccessEvent.objects.exists()
 
 
-def test_an_entry_is_a_line_of_json_too(django_capture_on_commit_callbacks):
+def test_an_entry_is_also_a_line_of_json(django_capture_on_commit_callbacks):
     out = io.StringIO()
     log.log_to(out)
     try:
@@ -139,7 +139,7 @@ def test_an_entry_is_a_line_of_json_too(django_capture_on_commit_callbacks):
     assert json.loads(out.getvalue()) == {"event": "audit", **entry.as_dict()}
 
 
-def test_what_is_rolled_back_is_not_logged(django_capture_on_commit_callbacks):
+def test_a_transaction_that_is_rolled_back_logs_nothing(django_capture_on_commit_callbacks):
     with django_capture_on_commit_callbacks() as callbacks, transaction.atomic():
         log.log_event("export")
         transaction.set_rollback(True)

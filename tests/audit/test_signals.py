@@ -1,4 +1,4 @@
-"""What is audited wherever it happens, and that no entry holds a value."""
+"""Which actions have entries in the audit log, and that no entry holds a value."""
 
 import json
 import signal
@@ -25,7 +25,7 @@ def account(monkeypatch):
 
 
 def latest(**expected):
-    """The newest entry, of which `expected` has to be so."""
+    """The newest entry, which must have these values."""
     shown = AccessEvent.objects.order_by("-id")[0].as_dict()
     assert {name: shown[name] for name in expected} == expected
     return shown
@@ -50,12 +50,12 @@ def test_logins(client, admin_user):
     latest(action="logout", user="admin")
 
 
-def test_a_password_that_is_typed_as_the_name_is_not_written(client):
+def test_a_password_typed_as_the_user_name_is_not_logged(client):
     client.login(username=SECRET, password="x")
     assert SECRET not in json.dumps(latest(action="login_failed", user="", result="failed"))
 
 
-def test_changes_of_a_user_by_whatever_way():
+def test_changes_of_a_user():
     user = User.objects.create_user("bob", password=SECRET)
     latest(action="add", record_type="user", record_name="bob", user=ME)
     user.set_password(f"{SECRET}-2")
@@ -142,7 +142,7 @@ def test_changes_of_an_integration(admin_client):
     latest(action="delete", record_type="integration", record_name="HubSpot", user="admin")
 
 
-def test_an_import_is_an_entry_at_its_start_and_one_with_its_counts(tmp_path):
+def test_an_import_has_an_entry_at_its_start_and_one_with_its_counts(tmp_path):
     path = tmp_path / "crm.json"
     path.write_text(json.dumps([FULL_AUTH, {"name": "Second"}, 7]))
     before = newest()
@@ -182,7 +182,7 @@ call_command("import_connections", FILE)
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
-def test_an_import_that_is_killed_has_left_its_start(stores, vendor, tmp_path):
+def test_an_import_that_is_killed_leaves_its_first_entry(stores, vendor, tmp_path):
     store = stores.make(vendor)
     path = write(tmp_path / "crm.json", [FULL_AUTH])
     script = KILLED.replace("FILE", repr(str(path)))
@@ -192,7 +192,7 @@ def test_an_import_that_is_killed_has_left_its_start(stores, vendor, tmp_path):
     assert store.fetch(asked) == [("started",)]
 
 
-def test_a_dry_run_is_none_and_a_refused_file_a_failed_one():
+def test_a_dry_run_has_no_entry_and_a_refused_file_a_failed_one():
     before = newest()
     import_text([FULL_AUTH], dry_run=True)
     assert not count_after(before)
@@ -203,14 +203,14 @@ def test_a_dry_run_is_none_and_a_refused_file_a_failed_one():
     latest(action="import", count=0, result="failed")
 
 
-def test_an_import_that_breaks_off_is_written_too(monkeypatch):
+def test_an_import_that_raises_an_error_has_a_failed_entry(monkeypatch):
     monkeypatch.setattr("connections.import_export.writer.Writer.write", lambda *args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         import_text([FULL_AUTH])
     latest(action="import", count=0, result="failed")
 
 
-def test_an_import_in_the_browser_is_of_its_user(admin_user, monkeypatch):
+def test_an_import_in_the_browser_names_its_user(admin_user, monkeypatch):
     monkeypatch.setattr(runs, "launch", lambda run: None)
     run = chunks.store_upload(_Upload([FULL_AUTH]), admin_user)
     import_job.confirm(run, importer.ImportOptions())
@@ -228,18 +228,18 @@ def test_an_import_of_integrations():
     assert shown["reason"] == "1 created, 0 updated, 0 unchanged, 1 refused: kinds.json"
 
 
-def test_an_export_is_one_entry_before_anything_is_opened(admin_client):
+def test_an_export_has_its_entry_before_anything_is_opened(admin_client):
     make(name="CRM", access_token=SECRET)
     prove_present(admin_client)
     before = newest()
     form = {"shape": "auth", "naming": "camel", "format": "json", "secrets": "include"}
-    admin_client.post(reverse("admin:connections_export"), form)  # nobody reads the answer
+    admin_client.post(reverse("admin:connections_export"), form)  # without reading the response
     assert count_after(before) == 1
     shown = latest(action="export", user="admin", count=1, address="127.0.0.1")
     assert shown["reason"] == "auth, camel, json, secrets: include"
 
 
-def test_an_export_of_the_command_line(tmp_path, capsys):
+def test_an_export_on_the_command_line(tmp_path, capsys):
     make(name="CRM", access_token=SECRET)
     call_command("export_connections", "-o", str(tmp_path / "out.json"), "--secrets", "mask")
     latest(action="export", user=ME, count=1, reason="auth, camel, json, secrets: mask")

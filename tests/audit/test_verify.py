@@ -1,4 +1,4 @@
-"""Whatever is done to the audit log behind its back is found, and named."""
+"""Every change to the audit log behind its back is found and named."""
 
 import json
 import random
@@ -35,7 +35,7 @@ def log():
 
 
 def rows(**conditions):
-    """Entries that can be changed, as somebody with the database at hand can."""
+    """Entries that can be changed, as somebody with access to the database can."""
     return QuerySet(AccessEvent).filter(**conditions)
 
 
@@ -46,7 +46,7 @@ def head():
 
 
 def named(anchor=None):
-    """The numbers of the entries that are found to be bad."""
+    """The numbers of the entries that verify() finds to be bad."""
     faults = verify.verify(verify.VerifyResult(), anchor)
     return {n for fault in faults for n in range(fault["entry"], fault["until"] + 1)}
 
@@ -62,7 +62,7 @@ def named(anchor=None):
         "count = 'many'",
     ],
 )
-def test_an_entry_with_what_no_program_would_write_is_named(log, change):
+def test_an_entry_with_values_that_no_program_would_write_is_named(log, change):
     if connection.vendor != "sqlite" and change != "mac = 'é'":
         pytest.skip("PostgreSQL does not take that.")
     with connection.cursor() as cursor:
@@ -95,7 +95,7 @@ def edit(chance):
 
 
 def delete(chance):
-    """Some entries, anywhere but at the end."""
+    """Remove some entries, anywhere but at the end."""
     numbers = set(chance.sample(range(1, SIZE), chance.randint(1, 3)))
     rows(id__in=numbers).delete()
     return numbers
@@ -110,7 +110,7 @@ def swap(chance):
 
 
 def insert(chance):
-    """A copy of an entry at the end, or in the place of one that is removed."""
+    """Put a copy of an entry at the end, or in the place of one that is removed."""
     copy = rows().get(id=chance.randint(2, SIZE))
     place = chance.choice([SIZE + 1, copy.id - 1])
     rows(id=place).delete()
@@ -126,18 +126,18 @@ def cut(chance):
 
 
 def cut_and_go_on(chance):
-    """The entries from one on are removed, and new ones written in the right way."""
+    """Remove the last entries and write new ones in the regular way."""
     first = chance.randint(1, SIZE)
     rows(id__gte=first).delete()
     for _ in range(first, SIZE + 2):
         audit_log.log_event("export", user="mallory")
-    return {SIZE}  # up to which entry, only the anchor can tell
+    return {SIZE}  # only the anchor shows up to which entry
 
 
 WAYS = (edit, edit, delete, swap, insert, cut, cut_and_go_on)
 
 
-def test_tamperings_of_all_kinds_are_found_and_named(log):
+def test_every_kind_of_tampering_is_found_and_named(log):
     chance = random.Random(4)
     for _ in range(TAMPERINGS):
         way = chance.choice(WAYS)
@@ -148,27 +148,27 @@ def test_tamperings_of_all_kinds_are_found_and_named(log):
     assert named(log) == set()
 
 
-def test_a_tail_that_is_cut_off_needs_an_anchor(log):
+def test_an_end_that_is_cut_off_is_found_with_an_anchor(log):
     rows(id__gt=SIZE - 3).delete()
     assert named() == set()
     assert named(log) == {SIZE - 2, SIZE - 1, SIZE}
 
 
-def test_a_log_that_is_emptied_is_found_without_one(log):
+def test_an_emptied_log_is_found_without_an_anchor(log):
     rows().delete()
     assert named() == {1}
 
 
-def test_entries_put_back_after_others_were_written_do_not_link(log):
-    kept = list(rows(id=SIZE))
+def test_entries_restored_after_others_were_written_do_not_link(log):
+    removed = list(rows(id=SIZE))
     rows(id__gte=SIZE - 1).delete()
     audit_log.log_event("export", user="mallory")
-    kept[0]._state.adding = True
-    kept[0].save()
+    removed[0]._state.adding = True
+    removed[0].save()
     assert named() == {SIZE}
 
 
-def test_a_lost_key_is_said_and_none_is_made(log):
+def test_a_lost_key_is_reported_and_no_new_one_is_made(log):
     StoredKey.objects.filter(name="audit").delete()
     with pytest.raises(CommandError, match="key of the audit log is gone") as caught:
         command()
@@ -180,7 +180,7 @@ def test_a_lost_key_is_said_and_none_is_made(log):
 
 
 def command(*arguments):
-    """`(exit status, what is printed, what is said on stderr)`."""
+    """Run verify_audit; return its exit status, stdout and stderr."""
     out, err, status = StringIO(), StringIO(), 0
     try:
         call_command("verify_audit", *map(str, arguments), stdout=out, stderr=err)
@@ -189,7 +189,7 @@ def command(*arguments):
     return status, out.getvalue(), err.getvalue()
 
 
-def test_the_command_says_that_all_is_well(log):
+def test_the_command_reports_a_sound_log(log):
     assert command() == (0, f"{SIZE} entries: whole, and as it was written.\n", "")
     status, out, _ = command("--json")
     result = json.loads(out)
@@ -197,7 +197,7 @@ def test_the_command_says_that_all_is_well(log):
     assert (status, result) == (0, {"checked": SIZE, "head": log, "bad": [], "bad_count": 0})
 
 
-def test_the_command_names_what_is_bad(log):
+def test_the_command_names_bad_entries(log):
     rows(id=3).update(user="mallory")
     rows(id__in=(7, 8)).delete()
     status, out, err = command()
@@ -212,7 +212,7 @@ def test_the_command_names_what_is_bad(log):
     assert (status, bad) == (1, [(3, 3, "edited"), (7, 8, "missing")])
 
 
-def test_an_anchor_is_printed_kept_and_compared(log, tmp_path):
+def test_an_anchor_is_printed_stored_and_compared(log, tmp_path):
     anchor = tmp_path / "anchor.json"
     anchor.write_text(command("--head")[1])
     audit_log.log_event("export")
@@ -222,14 +222,14 @@ def test_an_anchor_is_printed_kept_and_compared(log, tmp_path):
     assert (status, err) == (1, f"Entry {SIZE}: Cut off from the end. [cut]\n")
 
 
-def test_there_is_no_anchor_of_a_bad_log(log):
+def test_a_bad_log_has_no_anchor(log):
     rows(id=3).update(user="mallory")
     status, out, _ = command("--head")
     assert (status, out) == (1, "")
 
 
 @pytest.mark.parametrize("content", [None, "", "[]", "7", '{"entry": "1", "mac": "x"}'])
-def test_an_anchor_that_is_none_is_refused(tmp_path, content):
+def test_a_malformed_anchor_is_refused(tmp_path, content):
     anchor = tmp_path / "anchor.json"
     if content is not None:
         anchor.write_text(content)
@@ -238,7 +238,7 @@ def test_an_anchor_that_is_none_is_refused(tmp_path, content):
     assert caught.value.returncode == 2
 
 
-# Many at once
+# Concurrent writers
 
 WRITE = """
 import threading
@@ -255,7 +255,7 @@ for thread in threads: thread.join()
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
-def test_writers_at_once_never_fork_the_chain(stores, vendor):
+def test_concurrent_writers_never_fork_the_chain(stores, vendor):
     store = stores.make(vendor)
     before = store.run("verify_audit", "--json").json["checked"]
     each = 20

@@ -1,4 +1,4 @@
-"""dumpdata writes sealed values as they are; loaddata brings a whole store back, and all opens."""
+"""dumpdata writes sealed values as they are; loaddata restores a whole database that opens."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from tests.support.stores import VENDORS, write
     r"manage\.py (dumpdata .*?) -o \S+$", (BASE_DIR / "docs/security.md").read_text(), re.M
 )
 
-# Everything that is sealed: values in use, in the bin, of former versions, an upload that waits.
+# Everything that is sealed: values in use, in the bin, of former versions, a waiting upload.
 FILL = """
 from django.contrib.auth.models import Group, Permission, User
 from connections.encryption import keyring
@@ -50,7 +50,7 @@ print(json.dumps({
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
-def test_a_whole_store_comes_back_and_opens(stores, vendor, tmp_path):
+def test_a_whole_database_is_restored_and_opens(stores, vendor, tmp_path):
     first, second = stores.make(vendor), stores.empty(vendor)
     for token in (f"{SECRET}-old", f"{SECRET}-new"):
         auth = {**FULL_AUTH, "token": token}
@@ -83,8 +83,8 @@ def test_a_whole_store_comes_back_and_opens(stores, vendor, tmp_path):
     assert again.verdicts["unchanged"] == 2
 
 
-def test_it_is_no_way_around_the_keys(stores, tmp_path):
-    """Loaded into a store whose keys are others, values stay closed; nothing is opened for it."""
+def test_loading_into_another_store_does_not_open_values(stores, tmp_path):
+    """Values loaded into a store with other keys stay closed."""
     first, second = stores.make(), stores.empty()
     path = write(tmp_path / "given.json", [{"id": "c-1", "auth": {"token": SECRET}}])
     assert first.imports(path).code == 0

@@ -1,4 +1,4 @@
-"""Sealed fields: nothing is opened on the way in, nothing shows, nothing opens elsewhere."""
+"""Sealed fields: saving opens nothing, nothing is shown, and nothing opens in another place."""
 
 import copy
 import json
@@ -38,7 +38,7 @@ def opened(monkeypatch):
 # What is sealed
 
 
-def test_the_sealed_columns_are_the_sealed_fields_and_the_unknown_keys():
+def test_sealed_fields_and_unknown_keys_are_sealed_columns():
     assert set(SEALED_COLUMNS) == {*schema.SEALED_FIELDS, "extra"}
 
 
@@ -72,11 +72,11 @@ def test_loading_listing_and_counting_open_nothing(opened):
     assert opened == []
 
 
-# Nothing shows
+# Representations
 
 
 @pytest.mark.parametrize("field", ["access_token", "meta"])
-def test_no_form_of_a_sealed_value_shows_its_content(field, opened):
+def test_no_representation_of_a_sealed_value_shows_its_content(field, opened):
     record = load(stored(**{field: SECRET if field == "access_token" else {"a": SECRET}}))
     sealed = getattr(record, field)
     opened.clear()
@@ -102,7 +102,7 @@ def test_copies_open_like_the_original():
     assert sealed != SECRET
 
 
-def test_dumpdata_and_loaddata_carry_the_sealed_form():
+def test_dumpdata_and_loaddata_move_values_sealed():
     record = stored(access_token=SECRET, meta={"a": [1]})
     text = serializers.serialize("json", [record])
     ConnectionAuth.all_objects.all().delete()
@@ -134,19 +134,19 @@ def test_none_is_null_and_blank_is_not():
 
 
 @pytest.mark.parametrize("value", [b"bytes", 5, 1.5, True, ["a"], {"a": 1}, object()])
-def test_what_is_no_text_is_refused(value):
+def test_only_texts_are_accepted(value):
     with pytest.raises(SealError) as raised:
         ConnectionAuth(access_token=value)
     assert str(raised.value) != "bytes"
 
 
 @pytest.mark.parametrize("value", [object(), {"a": {1, 2}}, float("nan"), {"a": float("inf")}])
-def test_what_is_no_json_is_refused(value):
+def test_only_json_values_are_accepted(value):
     with pytest.raises(SealError):
         ConnectionAuth(meta=value)
 
 
-def test_half_surrogates_are_refused_without_the_value_in_the_error():
+def test_lone_surrogates_are_refused_in_an_error_without_the_value():
     for assign in ({"access_token": f"{SECRET}\ud800"}, {"meta": {"a": f"{SECRET}\ud800"}}):
         with pytest.raises(SealError) as raised:
             ConnectionAuth(**assign)
@@ -190,7 +190,7 @@ def test_the_spelling_of_an_id_does_not_matter():
         assert record.access_token.binding == f"{number}/access_token"
 
 
-def test_what_values_returns_is_bound_to_nothing_until_told():
+def test_results_of_values_are_unbound_until_bound_to():
     record = stored()
     sealed = ConnectionAuth.objects.values_list("access_token", flat=True).get()
     with pytest.raises(SealError):
@@ -200,7 +200,7 @@ def test_what_values_returns_is_bound_to_nothing_until_told():
         sealed.bound_to(uuid.uuid4()).reveal()
 
 
-# What does not open
+# Values that do not open
 
 
 @pytest.mark.parametrize("field", ["access_token", "meta"])
@@ -216,7 +216,7 @@ def test_what_values_returns_is_bound_to_nothing_until_told():
         lambda token: Fernet(KEY).encrypt(b"\xff\n\xff").decode(),
     ],
 )
-def test_what_is_damaged_fails_on_reveal_only(field, damage):
+def test_a_damaged_value_fails_only_when_it_is_revealed(field, damage):
     good = stored(access_token=SECRET, meta={"a": 1})
     record = write_raw(good, damage(raw(good, field)), field)
     str(record), repr(getattr(record, field)), record.size if hasattr(record, "size") else None
@@ -235,14 +235,14 @@ def test_what_is_damaged_fails_on_reveal_only(field, damage):
 
 
 @pytest.mark.parametrize("inside", [b"no json", b"", b"\xff"])
-def test_what_was_sealed_but_is_no_json_fails_with_a_seal_error(inside):
+def test_sealed_bytes_that_are_not_json_raise_a_seal_error(inside):
     record = stored(meta={"a": 1})
     token = Fernet(KEY).encrypt(f"{record.pk}/meta\n".encode() + inside).decode()
     with pytest.raises(SealError):
         write_raw(record, token, "meta").meta.reveal()
 
 
-def test_a_missing_key_fails_with_a_seal_error_and_its_return_brings_the_value_back():
+def test_a_value_does_not_open_without_its_key_and_opens_again_with_it():
     keys = [ring.generate_key(), KEY]
     with override_settings(FERNET_KEYS=keys):
         loaded = load(stored())
@@ -263,7 +263,7 @@ def test_any_fernet_library_opens_a_value():
     assert settings.FERNET_USE_HKDF is False
 
 
-def test_older_keys_still_open_and_the_newest_seals():
+def test_older_keys_open_and_the_newest_seals():
     old = stored()
     new_key = ring.generate_key()
     with override_settings(FERNET_KEYS=[new_key, KEY]):
@@ -289,7 +289,7 @@ def test_bad_keys_are_refused_at_the_first_seal_and_open(keys):
     assert load(record).access_token.reveal() == SECRET
 
 
-def test_changed_keys_count_at_once():
+def test_changed_keys_take_effect_at_once():
     record = stored()
     other = ring.generate_key()
     with override_settings(FERNET_KEYS=[other, KEY]):
@@ -299,17 +299,17 @@ def test_changed_keys_count_at_once():
     assert load(record).access_token.reveal() == SECRET
 
 
-def test_the_package_s_own_keys_are_never_used():
+def test_keys_of_the_package_are_never_used():
     field = ConnectionAuth._meta.get_field("access_token")
     for name in ("keys", "fernet_keys", "fernet"):
         with pytest.raises(NotImplementedError):
             getattr(field, name)
 
 
-# What a token tells without being opened
+# What a token shows without being opened
 
 
-def test_age_size_and_origin_are_told_without_opening(opened):
+def test_age_size_and_origin_are_known_without_opening(opened):
     sealed = load(stored(access_token="x" * 1000)).access_token
     opened.clear()
     assert abs(sealed.size - 1000) <= 16

@@ -60,7 +60,7 @@ def test_the_secret_key_is_never_a_fallback(settings):
         keyring.seal("value", "record/field")
 
 
-def test_a_missing_secret_key_is_a_sentence_too(settings):
+def test_a_missing_secret_key_is_refused_in_a_sentence(settings):
     settings.SECRET_KEY = ""
     with pytest.raises(ring.KeyringError, match="SECRET_KEY is not set"):
         stored_keys.require_keys()
@@ -83,7 +83,7 @@ def test_keys_that_did_not_seal_the_store_are_refused(db, settings):
         ConnectionAuth(access_token="never stored")
 
 
-def test_the_proof_is_made_once_and_shows_nothing(db, settings):
+def test_the_proof_is_stored_once_and_sealed(db, settings):
     StoredKey.objects.all().delete()
     keys = [ring.generate_key(), ring.generate_key()]
     for settings.FERNET_KEYS in (keys, keys[::-1]):
@@ -125,7 +125,7 @@ def test_a_token_opens_only_in_its_place(db):
 
 
 @pytest.mark.parametrize("token", ["", "gAAAA", "x" * 120, "é", None, 5])
-def test_what_is_no_token_does_not_open(db, token):
+def test_malformed_tokens_do_not_open(db, token):
     with pytest.raises(ring.SealError):
         keyring.unseal(token, "record/field")
     assert not keyring.is_authentic(token)

@@ -1,4 +1,4 @@
-"""What a query may do with a sealed column: write it whole, ask if it is set, and no more."""
+"""A query may write a sealed column whole and ask whether it is set, and nothing else."""
 
 import pytest
 from django.core.exceptions import FieldError
@@ -94,7 +94,7 @@ def test_comparing_with_a_value_is_refused():
             list(ConnectionAuth.objects.exclude(**condition))
 
 
-def test_whether_a_field_is_set_can_be_asked():
+def test_a_query_can_ask_whether_a_field_is_set():
     stored(access_token="a"), stored(token="")
     for condition in ({"access_token": None}, {"access_token__isnull": True}):
         assert ConnectionAuth.objects.filter(**condition).count() == 1
@@ -110,6 +110,6 @@ def test_sealed_columns_are_text_and_no_form_field():
     assert isinstance(ConnectionAuth._meta.get_field("meta"), SealedJSONField)
 
 
-def test_functions_over_a_sealed_column_see_the_token_only():
+def test_functions_over_a_sealed_column_see_only_the_token():
     record = stored()
     assert ConnectionAuth.objects.annotate(n=Length("access_token")).get().n == len(raw(record))

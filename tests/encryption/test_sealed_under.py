@@ -1,4 +1,4 @@
-"""Each row says which key it is sealed under; lists and checks ask that and open nothing."""
+"""Each record stores the id of the key it is sealed under, which lists and checks read."""
 
 import io
 
@@ -29,7 +29,7 @@ def keys(settings, db):
     return settings
 
 
-def test_a_row_knows_its_key(keys):
+def test_a_record_stores_the_id_of_its_key(keys):
     new, old = ring.key_ids()
     under = dict(ConnectionAuth.objects.values_list("name", "sealed_under"))
     assert under == {FULL_AUTH["name"]: old, "nothing sealed": None}
@@ -57,7 +57,7 @@ def test_the_list_filters_by_key_without_opening(keys, admin_client, monkeypatch
     assert (listed("1"), listed("0")) == (0, 3)
 
 
-def test_a_key_that_was_taken_away_too_early_is_a_filter(keys, admin_client):
+def test_records_under_a_key_that_was_removed_too_early_can_be_filtered(keys, admin_client):
     url = reverse("admin:connections_connectionauth_changelist")
     assert "A missing key" not in admin_client.get(url).content.decode()
     StoredKey.objects.all().delete()
@@ -68,7 +68,7 @@ def test_a_key_that_was_taken_away_too_early_is_a_filter(keys, admin_client):
 
 
 @pytest.mark.parametrize("asked", ["old", "missing"])
-def test_the_index_answers_it(keys, asked):
+def test_the_query_uses_the_index(keys, asked):
     """No list may read a million rows to offer a filter."""
     queryset = ConnectionAuth.all_objects.order_by()
     queryset = queryset.under_old_key() if asked == "old" else queryset.under_missing_key()
@@ -77,7 +77,7 @@ def test_the_index_answers_it(keys, asked):
         assert "connection_sealed_under" in plan and "SCAN" not in plan, plan
 
 
-def test_a_change_of_plain_fields_keeps_what_a_rotation_noted(keys):
+def test_a_change_of_plain_fields_keeps_the_key_id_that_a_rotation_stored(keys):
     record = ConnectionAuth.objects.get(connection_id="conn-0")  # with tokens of before
     call_command("rotate_keys", stdout=io.StringIO())
     record.api_url = "https://api.hubspot.example/v2"
@@ -85,7 +85,7 @@ def test_a_change_of_plain_fields_keeps_what_a_rotation_noted(keys):
     assert ConnectionAuth.objects.get(pk=record.pk).sealed_under == ring.key_ids()[0]
 
 
-def test_demo_records_know_their_key(keys):
+def test_demo_records_store_the_id_of_their_key(keys):
     ConnectionAuth.all_objects.all().delete()
     call_command("seed_demo", "--count", "30", stdout=io.StringIO(), stderr=io.StringIO())
     sealed = ConnectionAuth.objects.exclude(sealed_under=None)
@@ -93,7 +93,7 @@ def test_demo_records_know_their_key(keys):
     assert sealed.count() > 20
 
 
-def test_a_swapped_order_is_a_warning(keys):
+def test_keys_in_the_wrong_order_give_a_warning(keys):
     call_command("rotate_keys", stdout=io.StringIO())
     assert check_order_of_keys(None) == []
     keys.FERNET_KEYS = [OLD, NEW]
@@ -104,7 +104,7 @@ def test_a_swapped_order_is_a_warning(keys):
 
 
 @pytest.mark.parametrize("sealed_under_first", [2, 3])
-def test_only_where_most_are_under_another_key(keys, sealed_under_first):
+def test_the_warning_needs_most_records_under_another_key(keys, sealed_under_first):
     for number in range(sealed_under_first):
         make(token=f"{SECRET}-{number}")
     assert bool(check_order_of_keys(None)) is (sealed_under_first < 3)

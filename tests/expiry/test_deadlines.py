@@ -76,19 +76,19 @@ def test_the_first_rule_that_gives_a_moment_counts(auth, issued_at, expected, so
 
 
 @pytest.mark.parametrize("seconds", [0, -1, -0.5])
-def test_a_lifetime_of_nothing_derives_nothing(seconds):
+def test_a_lifetime_that_is_not_positive_gives_no_deadline(seconds):
     assert derive({"expires_in": seconds, "token": TOKEN}, ISSUED).expiry_source == "jwt"
     assert derive({"expires_in": seconds}).access_expires_at is None
     assert derive({"refresh_token_expires_in": seconds}, ISSUED).refresh_expires_at is None
 
 
-def test_a_lifetime_may_have_fractions_and_ends_with_the_calendar():
+def test_a_lifetime_may_have_fractions_and_stops_at_year_9999():
     assert derive({"expires_in": 0.5}, ISSUED).access_expires_at - ISSUED == timedelta(seconds=0.5)
     assert derive({"expires_in": 1e11}, ISSUED).access_expires_at <= MAX_DATETIME
     assert derive({"expires_in": 1e11}, MAX_DATETIME).access_expires_at == MAX_DATETIME
 
 
-def test_a_certificate_is_the_last_resort_and_the_first_in_the_text_counts():
+def test_a_certificate_is_used_last_and_only_the_first_in_the_text_counts():
     first, second = certificate(DATE), certificate(DATE + HOUR)
     private = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"
     for pem in (first + second, private + first + second, "text\n" + first.replace("\n", "\r\n")):
@@ -105,12 +105,12 @@ def test_a_certificate_is_the_last_resort_and_the_first_in_the_text_counts():
         "-----BEGIN CERTIFICATE-----\nrubbish\n-----END CERTIFICATE-----",
         "-----END CERTIFICATE-----\n-----BEGIN CERTIFICATE-----",
         "-----BEGIN CERTIFICATE-----ü-----END CERTIFICATE-----",
-        "-----BEGIN CERTIFICATE-----" * 4800,  # no time is lost on this
+        "-----BEGIN CERTIFICATE-----" * 4800,  # must not take quadratic time
         object(),
         None,
     ],
 )
-def test_a_pem_without_a_certificate_derives_nothing(pem):
+def test_a_pem_without_a_certificate_gives_no_deadline(pem):
     assert derive({"pem": pem}).access_expires_at is None
 
 
@@ -139,7 +139,7 @@ def test_a_pem_without_a_certificate_derives_nothing(pem):
         jwt({"exp": EXP}).removeprefix("ey"),
     ],
 )
-def test_what_is_no_jwt_with_an_exp_derives_nothing(token):
+def test_a_token_that_is_not_a_jwt_with_an_exp_gives_no_deadline(token):
     assert derive({"access_token": token}).access_expires_at is None
 
 
@@ -170,7 +170,7 @@ CLIENT = {"client_id": "a", "client_secret": "b", "token_url": "https://c.exampl
     ("auth", "expected"),
     [
         ({"refresh_token": "r"}, True),
-        ({"refresh_token": object()}, True),  # stored, but does not open
+        ({"refresh_token": object()}, True),  # does not open
         ({"refresh_token": ""}, False),
         ({"refresh_token": " \n"}, False),
         ({**CLIENT, "refresh_token": ""}, False),
@@ -185,7 +185,7 @@ CLIENT = {"client_id": "a", "client_secret": "b", "token_url": "https://c.exampl
         ({}, False),
     ],
 )
-def test_what_a_machine_can_renew(auth, expected):
+def test_which_credentials_are_renewable(auth, expected):
     assert is_renewable(auth) is expected
     assert derive(auth).renewable is expected
 
@@ -212,7 +212,7 @@ def test_what_a_machine_can_renew(auth, expected):
         ({**CLIENT, "expiry_date": DATE}, None),
     ],
 )
-def test_the_moment_from_which_only_a_person_helps(auth, expected):
+def test_the_moment_from_which_a_person_is_needed(auth, expected):
     assert derive(auth).breaks_at == expected
 
 
@@ -238,7 +238,7 @@ def test_buckets_are_exclusive_and_end_on_their_edge(distance, bucket):
     assert bucket_of(RECEIVED + distance, RECEIVED) == bucket
 
 
-def test_the_ends_of_time_and_no_end_have_a_bucket():
+def test_extreme_dates_and_no_end_have_a_bucket():
     assert bucket_of(None, RECEIVED) == "no_end"
     assert bucket_of(datetime(1, 1, 1, tzinfo=timezone.utc), RECEIVED) == "broken"
     assert bucket_of(datetime.max.replace(tzinfo=timezone.utc), RECEIVED) == "later"

@@ -1,4 +1,4 @@
-"""What tokens and certificates say about themselves, kept beside them when they are stored."""
+"""Facts of tokens and certificates, and that they are stored with them."""
 
 from datetime import timedelta
 
@@ -16,16 +16,16 @@ HEAD = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImRlbW8tMiIsInR5cCI6IkpXVCJ9"  # RS256, demo
 EXP = int(NOW.timestamp())
 CLAIMS = {"iat": EXP - 60, "exp": EXP, "sub": SECRET, "email": "ada@example.com", "jti": SECRET}
 TOKEN = jwt(CLAIMS, head=HEAD)
-TOLD = {"alg": "RS256", "kid": "demo-2", "typ": "JWT", "iat": EXP - 60, "exp": EXP}
+FACTS = {"alg": "RS256", "kid": "demo-2", "typ": "JWT", "iat": EXP - 60, "exp": EXP}
 
 
-def test_of_a_jwt_its_header_and_its_times_and_no_other_claim():
-    assert facts_of({"access_token": TOKEN}) == {"access_token": TOLD}
+def test_facts_of_a_jwt_are_its_header_and_times_and_no_other_claim():
+    assert facts_of({"access_token": TOKEN}) == {"access_token": FACTS}
 
 
-def test_of_a_certificate_whose_it_is_and_how_long_it_is_valid():
-    told = facts_of({"pem": certificate(NOW) + certificate(NOW + timedelta(days=1))})["pem"]
-    assert told == {
+def test_facts_of_a_certificate_are_its_names_and_validity():
+    facts = facts_of({"pem": certificate(NOW) + certificate(NOW + timedelta(days=1))})["pem"]
+    assert facts == {
         "not_before": (NOW - timedelta(days=30)).isoformat(),
         "not_after": NOW.isoformat(),
         "serial": "01",
@@ -51,18 +51,18 @@ def encoded(header):
         ["alg"],
     ],
 )
-def test_what_of_a_header_is_odd_or_not_asked_for_is_left_out(header):
+def test_odd_or_unknown_header_parameters_are_left_out(header):
     assert facts_of({"token": f"ey.{encoded({})}.x"}) == {}
     found = facts_of({"token": jwt({"exp": EXP}, head="ey" + encoded(header)[2:])})
     assert found == {"token": {"exp": EXP}}
 
 
 @pytest.mark.parametrize("auth", [{}, {"access_token": SECRET, "pem": SECRET}, {"token": "ey.."}])
-def test_what_says_nothing_has_none(auth):
+def test_other_values_have_no_facts(auth):
     assert facts_of(auth) == {}
 
 
-def test_a_value_that_does_not_open_says_nothing():
+def test_a_value_that_does_not_open_has_no_facts():
     closed = {name: Sealed("gAAAAgarbage", name, "x") for name in ("access_token", "pem")}
     assert facts_of(closed) == {}
 
@@ -70,7 +70,7 @@ def test_a_value_that_does_not_open_says_nothing():
 @pytest.mark.parametrize(
     "seconds", [True, None, "1", float("nan"), float("inf"), 10**30, -(10**30)]
 )
-def test_what_is_no_moment(seconds):
+def test_what_is_not_a_numeric_date(seconds):
     assert token_facts.parse_numeric_date(seconds) is None
 
 
@@ -83,16 +83,16 @@ def imported(auth):
 
 
 @pytest.mark.django_db
-def test_an_import_and_a_save_keep_the_same_facts():
-    assert imported({"accessToken": TOKEN}).facts == {"access_token": TOLD}
+def test_an_import_and_a_save_store_the_same_facts():
+    assert imported({"accessToken": TOKEN}).facts == {"access_token": FACTS}
     changed = imported({"accessToken": TOKEN, "refreshToken": TOKEN})
-    assert changed.facts == {"access_token": TOLD, "refresh_token": TOLD}
-    assert make(access_token=TOKEN).facts == {"access_token": TOLD}
+    assert changed.facts == {"access_token": FACTS, "refresh_token": FACTS}
+    assert make(access_token=TOKEN).facts == {"access_token": FACTS}
     assert imported({"accessToken": SECRET, "refreshToken": SECRET}).facts is None
 
 
 @pytest.mark.django_db
-def test_each_token_and_certificate_is_read_once(monkeypatch):
+def test_an_import_reads_a_certificate_once(monkeypatch):
     read, facts_of, load = [], token_facts.facts_of, token_facts.x509.load_pem_x509_certificate
     monkeypatch.setattr(token_facts, "facts_of", lambda auth: read.append(auth) or facts_of(auth))
     monkeypatch.setattr(
@@ -103,7 +103,7 @@ def test_each_token_and_certificate_is_read_once(monkeypatch):
 
 
 @pytest.mark.django_db
-def test_the_page_tells_them_and_no_other_claim(admin_client):
+def test_the_page_shows_facts_and_no_other_claim(admin_client):
     made = make(access_token=TOKEN, pem=certificate(NOW))
     url = reverse("admin:connections_connectionauth_change", args=[made.pk])
     content = admin_client.get(url).content.decode()
@@ -122,7 +122,7 @@ def test_the_page_tells_them_and_no_other_claim(admin_client):
 
 
 @pytest.mark.django_db
-def test_the_time_line_begins_where_the_token_or_certificate_says(admin_client):
+def test_the_timeline_begins_when_the_token_or_certificate_does(admin_client):
     for fields, begins in (
         ({"access_token": TOKEN}, "Tue 24 Nov 2026, 09:03"),
         ({"pem": certificate(NOW)}, "Sun 25 Oct 2026, 09:04"),
