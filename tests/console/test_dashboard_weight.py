@@ -12,14 +12,15 @@ from django.utils import timezone
 from connections.audit import log
 from connections.models import ConnectionAuth, DailyCount, ImportRun, Integration, UserScope
 from connections.records import counts
+from tests.support.module_store import module_store
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.xdist_group("dashboard_weight")]
 
 QUERIES, BYTES = 12, 60 * 1024
 SCOPE = {"environments": ["Production", "Staging"], "integrations": []}
 
 
-@pytest.fixture
+@module_store
 def store():
     """Something behind every number: 2,000 records in 14 integrations."""
     chance, now = random.Random(3), timezone.now()

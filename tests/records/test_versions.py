@@ -18,7 +18,7 @@ from connections.models import (
     former_version,
 )
 from tests.support.helpers import FULL_AUTH, SECRET, export_text, import_text, make, member_of
-from tests.support.record_form import spoil
+from tests.support.record_form import save, spoil
 
 pytestmark = pytest.mark.django_db
 NEW = "synth-SECRET-new-9d2e"
@@ -42,14 +42,6 @@ def page(record, what="versions"):
     return reverse(f"admin:connections_connectionauth_{what}", args=[record.pk])
 
 
-def edit(client, record, **data):
-    """Save the record's form with some other values."""
-    form = client.get(page(record, "change")).context["adminform"].form
-    sent = {name: form[name].value() for name in form.fields}
-    sent = {name: value for name, value in sent.items() if value not in (None, False)}
-    return client.post(page(record, "change"), {**sent, **data})
-
-
 def put_back(client, record, number, version=None):
     held = FormerVersion.objects.get(record=record, version=number)
     record.refresh_from_db(fields=["version"])
@@ -59,7 +51,7 @@ def put_back(client, record, number, version=None):
 
 def test_an_edit_keeps_what_it_replaces_sealed(operator):
     record = full_record()
-    edit(operator, record, access_token=NEW, app_id="app-2")
+    save(operator, record, access_token=NEW, app_id="app-2")
     held = FormerVersion.objects.get()
     assert (held.version, held.replaced_by.username, held.run) == (1, "Operator", None)
     assert held.fields == ["access_token", "app_id"]
@@ -69,14 +61,14 @@ def test_an_edit_keeps_what_it_replaces_sealed(operator):
 
 
 def test_saving_what_is_not_different_keeps_nothing(operator):
-    edit(operator, full_record())
+    save(operator, full_record())
     assert not FormerVersion.objects.exists()
 
 
 def test_putting_an_edit_back_restores_every_byte(operator):
     record = full_record(updated_at="2026-01-01T00:00:00Z", environment="Sandbox", x_new={"a": 1})
     before = whole()
-    edit(operator, record, access_token=NEW, name="Other", environment="", pem="x")
+    save(operator, record, access_token=NEW, name="Other", environment="", pem="x")
     assert whole() != before
     said = put_back(operator, record, 1).content.decode()
     assert whole() == before
@@ -114,7 +106,7 @@ def test_a_preview_keeps_nothing():
 
 def test_putting_back_can_itself_be_undone(operator):
     record = full_record()
-    edit(operator, record, access_token=NEW)
+    save(operator, record, access_token=NEW)
     edited = whole()
     put_back(operator, record, 1)
     put_back(operator, record, 2)
@@ -125,7 +117,7 @@ def test_versions_before_and_after_changes_around_the_auth_object_come_back_whol
     record = full_record()
     states = [whole()]
     for change in ({"environment": "Sandbox"}, {"access_token": NEW}, {"environment": "Test"}):
-        edit(operator, record, **change)
+        save(operator, record, **change)
         states.append(whole())
     for number in (3, 1, 2):
         put_back(operator, record, number)
@@ -134,7 +126,7 @@ def test_versions_before_and_after_changes_around_the_auth_object_come_back_whol
 
 def test_the_derived_columns_follow(operator):
     record = make(name="A", token=SECRET, expiry_date=timezone.now() + timedelta(days=3))
-    edit(operator, record, expiry_date="2031-01-01T00:00:00Z")
+    save(operator, record, expiry_date="2031-01-01T00:00:00Z")
     record.refresh_from_db()
     assert record.bucket() == "later"
     put_back(operator, record, 1)
@@ -145,7 +137,7 @@ def test_the_derived_columns_follow(operator):
 def test_the_list_says_when_by_whom_and_which_fields(operator):
     record = full_record()
     run = store_upload(FakeSource(), User.objects.create_user("ada"))
-    edit(operator, record, access_token=NEW)
+    save(operator, record, access_token=NEW)
     import_text(
         [{"id": "c-1", "integrationType": "hubspot", "auth": {**FULL_AUTH, "appId": "2"}}],
         run_id=run.pk,
@@ -169,14 +161,14 @@ class FakeSource:
 
 def test_listing_opens_nothing(operator, monkeypatch):
     record = full_record()
-    edit(operator, record, access_token=NEW)
+    save(operator, record, access_token=NEW)
     monkeypatch.setattr("connections.encryption.keyring.unseal", None)
     assert operator.get(page(record)).status_code == 200
 
 
 def test_a_conflict_is_shown_and_nothing_is_put_back(operator):
     record = full_record()
-    edit(operator, record, access_token=NEW)
+    save(operator, record, access_token=NEW)
     edited = whole()
     said = put_back(operator, record, 1, version=1).content.decode()
     assert "changed by somebody else meanwhile" in said
@@ -185,7 +177,7 @@ def test_a_conflict_is_shown_and_nothing_is_put_back(operator):
 
 def test_what_is_kept_of_another_record_is_not_put_back_here(operator):
     record, other = full_record(), make(name="Other", key=SECRET)
-    edit(operator, other, key=NEW)
+    save(operator, other, key=NEW)
     held = FormerVersion.objects.get(record=other)
     said = operator.post(page(record), {"former_version": held.pk, "version": 1}, follow=True)
     assert "not kept any more" in said.content.decode()
@@ -196,7 +188,7 @@ def test_what_is_kept_of_another_record_is_not_put_back_here(operator):
 @pytest.mark.parametrize("group", ["Viewer", "Auditor"])
 def test_who_may_not_change_may_look_and_puts_nothing_back(operator, group):
     record = full_record()
-    edit(operator, record, access_token=NEW)
+    save(operator, record, access_token=NEW)
     client, edited = member_of(group), whole()
     assert "Put back" not in client.get(page(record)).content.decode()
     assert put_back(client, record, 1).status_code == 403
@@ -207,7 +199,7 @@ def test_a_value_that_does_not_open_comes_back_closed(operator):
     record, foreign = make(name="A", key=SECRET), make(name="B", key=SECRET).key.token
     spoil(record, "key", token=foreign)
     record.refresh_from_db()
-    edit(operator, record, key=NEW)
+    save(operator, record, key=NEW)
     put_back(operator, record, 1)
     record.refresh_from_db()
     assert record.key.token == foreign
@@ -216,7 +208,7 @@ def test_a_value_that_does_not_open_comes_back_closed(operator):
 
 def test_an_integration_that_is_gone_is_made_again(operator):
     record = full_record()
-    edit(operator, record, integration="")
+    save(operator, record, integration="")
     Integration.objects.all().delete()
     put_back(operator, record, 1)
     assert ConnectionAuth.objects.get().integration_id == "hubspot"
@@ -224,7 +216,7 @@ def test_an_integration_that_is_gone_is_made_again(operator):
 
 def test_content_that_another_record_holds_by_now_is_not_doubled(operator):
     record = make(name="A", key=SECRET)
-    edit(operator, record, key=NEW)
+    save(operator, record, key=NEW)
     make(name="A", key=SECRET)
     said = put_back(operator, record, 1).content.decode()
     assert "holds exactly that" in said
@@ -255,7 +247,7 @@ def test_a_version_outside_the_scope_of_who_asks_is_not_put_back(operator, moved
 
 def test_after_a_week_it_is_forgotten(operator):
     record = full_record()
-    edit(operator, record, access_token=NEW)
+    save(operator, record, access_token=NEW)
     FormerVersion.objects.update(replaced_at=timezone.now() - FormerVersion.RETENTION)
     assert not former_version.former_versions_of(record)
     assert "not kept any more" in put_back(operator, record, 1).content.decode()
@@ -266,7 +258,7 @@ def test_after_a_week_it_is_forgotten(operator):
 
 def test_it_is_in_the_audit_log_and_in_the_history(operator):
     record = full_record()
-    edit(operator, record, access_token=NEW)
+    save(operator, record, access_token=NEW)
     put_back(operator, record, 1)
     event = AccessEvent.objects.get(action="undo")
     assert (event.fields, event.user) == (["access_token"], "Operator")
@@ -277,7 +269,7 @@ def test_it_is_in_the_audit_log_and_in_the_history(operator):
 
 def test_the_next_import_does_not_take_over_what_a_person_put_back(operator):
     record = full_record(updated_at="2026-01-01T00:00:00Z")
-    edit(operator, record, access_token=NEW)
+    save(operator, record, access_token=NEW)
     put_back(operator, record, 1)
     result, verdicts = import_text(
         [{"id": "c-1", "updated_at": "2026-02-01T00:00:00Z", "auth": {"token": NEW}}]

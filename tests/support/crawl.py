@@ -160,7 +160,7 @@ def stored_text():
 
 
 class Forms(HTMLParser):
-    """The forms that a page posts to itself: dicts in `found`, one for each way to send one."""
+    """The forms that a page posts to itself: in `found`, a list of dicts, one for each button."""
 
     def __init__(self, text, url):
         super().__init__()
@@ -198,18 +198,19 @@ class Forms(HTMLParser):
             self.select = None
         if tag == "form" and self.data is not None:
             if self.is_sent:
-                self.found += [{**self.data, **way} for way in self.ways]
+                self.found.append([{**self.data, **way} for way in self.ways])
             self.data = None
 
 
 def bodies(html, url):
-    """What to post to a page: nothing; each of its forms as it is, invalid, and out of date."""
+    """What to post to a page: nothing; each of its forms by each button, invalid, out of date."""
     yield {}
-    for form in Forms(html, url).found:
+    for form, *other_buttons in Forms(html, url).found:
         typed = {name: text for name, text in TYPED.items() if name in form}
         if "text" in form:  # a file to import
             typed["text"] = json.dumps([{"id": "c", "auth": AUTH}])
-        yield {**form, **typed, "reason": "OPS-1: they ask", "post": "yes"}
+        for sent in (form, *other_buttons):
+            yield {**sent, **typed, "reason": "OPS-1: they ask", "post": "yes"}
         if typed:
             wrong = {name: "\x00 wrong" for name, value in form.items() if value == ""}
             broken = {name: f"{text}\x00{{" for name, text in typed.items()}
