@@ -25,22 +25,30 @@ urlpatterns = [
         "import/<uuid:pk>/progress/", imports.import_progress, name="connections_import_progress"
     ),
     path("import/<uuid:pk>/report/", imports.import_report, name="connections_import_report"),
-    path("import/integrations/", integrations.import_page, name="connections_import_integrations"),
+    path(
+        "import/integrations/",
+        integrations.import_integrations_page,
+        name="connections_import_integrations",
+    ),
     path("export/", exports.export, name="connections_export"),
-    path("views/", saved_views.views_page, name="connections_views"),
-    path("changes/", changes.history, name="connections_changes"),
+    path("views/", saved_views.saved_views_page, name="connections_views"),
+    path("changes/", changes.change_history, name="connections_changes"),
     path("changes/<uuid:pk>/", changes.change_run, name="connections_change_run"),
-    path("changes/<uuid:pk>/progress/", changes.progress, name="connections_change_progress"),
-    path("find-secret/", find_secret.find_page, name="connections_find_secret"),
-    path("find-secret/shared/", find_secret.shared_page, name="connections_shared_secrets"),
+    path(
+        "changes/<uuid:pk>/progress/", changes.change_progress, name="connections_change_progress"
+    ),
+    path("find-secret/", find_secret.find_secret_page, name="connections_find_secret"),
+    path(
+        "find-secret/shared/", find_secret.shared_secrets_page, name="connections_shared_secrets"
+    ),
     path(
         "connections/connectionauth/<uuid:pk>/versions/",
-        versions.versions,
+        versions.versions_page,
         name="connections_connectionauth_versions",
     ),
     path(
         "connections/connectionauth/<uuid:pk>/reveal/<str:field>/",
-        reveal.reveal,
+        reveal.reveal_page,
         name="connections_connectionauth_reveal",
     ),
     path("audit/", audit.audit_page, name="connections_audit"),

@@ -91,10 +91,10 @@ def test_pages_go_on_where_the_one_before_ended(auditor):
     for _ in range(70):
         log.log_event("export", user="alice")
     first = auditor.get(PAGE, {"user": "alice"})
-    second = auditor.get(f"{PAGE}?{first.context['older']}")
+    second = auditor.get(f"{PAGE}?{first.context['older_query']}")
     assert (len(numbers(first)), len(numbers(second))) == (50, 20)
     assert numbers(first)[-1] == numbers(second)[0] + 1
-    assert not second.context["older"]
+    assert not second.context["older_query"]
 
 
 def test_a_page_takes_few_queries(auditor, django_assert_max_num_queries):

@@ -195,7 +195,7 @@ def test_former_versions_outside_are_not_looked_through(limited):
 
 
 def test_of_very_many_places_some_are_shown(custodian, monkeypatch):
-    monkeypatch.setattr(find_secret, "MAX_PLACES_SHOWN", 2)
+    monkeypatch.setattr(find_secret, "MAX_HOLDERS_SHOWN", 2)
     for number in range(5):
         make(name=f"R{number}", key=SECRET)
     content = text(ask(custodian))

@@ -1,8 +1,8 @@
-"""The console's own pages: forms and responses around the rooms that do the work."""
+"""The console's own pages. A view checks permission, calls the code that works, and renders."""
 
 from django.contrib import admin
 
 
 def context_for(request, title, **context):
-    """The context of a page: what the frame of the admin needs, its title, and its own."""
+    """The context of a page: that of every admin page, a title, and its own."""
     return {**admin.site.each_context(request), "title": title, **context}

@@ -1,4 +1,4 @@
-"""The audit log: a page to filter it, and the same rows as CSV."""
+"""The audit log: a page that filters it, and an export of the filtered entries as CSV."""
 
 import csv
 from datetime import date, datetime, time
@@ -21,7 +21,7 @@ from connections.models import AccessEvent
 PAGE_SIZE = 50
 SHORT_INPUT = forms.TextInput({"size": 12})
 DATE_INPUT = forms.DateInput({"type": "date"})
-# Any that a time zone can't push out of the calendar.
+# Whatever the time zone, these are within the years that datetime has.
 DATE_VALIDATORS = [MinValueValidator(date(1970, 1, 1)), MaxValueValidator(date(9998, 12, 31))]
 
 
@@ -49,20 +49,22 @@ class FilterForm(forms.Form):
     before = forms.IntegerField(required=False, min_value=1, max_value=2**63 - 1)  # the next page
 
     def entries(self):
-        """The entries asked for, newest first; none where the question makes no sense."""
+        """The entries that pass the filter, newest first; none where it is not valid."""
         entries = AccessEvent.objects.order_by("-id")
         if not self.is_valid():
             return entries.none()
-        asked = self.cleaned_data
+        wanted = self.cleaned_data
         for name in ("user", "action", "result"):
-            if asked[name]:
-                entries = entries.filter(**{name: asked[name]})
-        if asked["record"]:
-            entries = entries.filter(Q(record_id=asked["record"]) | Q(record_name=asked["record"]))
-        if asked["since"]:
-            entries = entries.filter(at__gte=_local_datetime(asked["since"], time.min))
-        if asked["until"]:
-            entries = entries.filter(at__lte=_local_datetime(asked["until"], time.max))
+            if wanted[name]:
+                entries = entries.filter(**{name: wanted[name]})
+        if wanted["record"]:
+            entries = entries.filter(
+                Q(record_id=wanted["record"]) | Q(record_name=wanted["record"])
+            )
+        if wanted["since"]:
+            entries = entries.filter(at__gte=_local_datetime(wanted["since"], time.min))
+        if wanted["until"]:
+            entries = entries.filter(at__lte=_local_datetime(wanted["until"], time.max))
         return entries
 
 
@@ -77,26 +79,26 @@ def _require_permission(user):
 
 @require_safe
 def audit_page(request):
-    """The log, newest first; a page goes on before the last entry of the one before it."""
+    """The log, newest first. The next page starts before the last entry of this one."""
     _require_permission(request.user)
     form = FilterForm(request.GET)
     entries = form.entries()
     if form.is_valid() and form.cleaned_data["before"]:
         entries = entries.filter(id__lt=form.cleaned_data["before"])
-    found = list(entries[: PAGE_SIZE + 1])
-    asked = request.GET.copy()
-    asked.pop("before", None)
-    newest = asked.urlencode()
-    if len(found) > PAGE_SIZE:
-        asked["before"] = found[PAGE_SIZE - 1].id
+    entries = list(entries[: PAGE_SIZE + 1])
+    params = request.GET.copy()
+    params.pop("before", None)
+    filter_query = params.urlencode()
+    if len(entries) > PAGE_SIZE:
+        params["before"] = entries[PAGE_SIZE - 1].id
     context = context_for(
         request,
         _("Audit log"),
         form=form,
-        entries=found[:PAGE_SIZE],
-        last=found[:PAGE_SIZE][-1] if found else None,
-        newest=newest,
-        older=asked.urlencode() if "before" in asked else "",
+        entries=entries[:PAGE_SIZE],
+        last=entries[:PAGE_SIZE][-1] if entries else None,
+        filter_query=filter_query,
+        older_query=params.urlencode() if "before" in params else "",
         is_first="before" not in request.GET,
     )
     return TemplateResponse(request, "connections/audit/audit.html", context)
@@ -104,7 +106,7 @@ def audit_page(request):
 
 @require_safe
 def audit_export(request):
-    """What the filter of the page finds, as CSV. Audited like any export."""
+    """The entries that pass the filter, as CSV. Audited like any export."""
     _require_permission(request.user)
     entries = FilterForm(request.GET).entries()
     log.log_event("export", request=request, record="audit log", count=entries.count())

@@ -1,4 +1,4 @@
-"""The bin: what was deleted, until when it can come back, and purging it now."""
+"""The recycle bin: what is in it, restoring a record, and purging one before its time."""
 
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
@@ -20,7 +20,7 @@ from connections.records import recycle_bin
 
 
 def _get_binned(user):
-    """The records in the bin, for those who may look and delete."""
+    """The records in the bin, for users who may view and delete connections."""
     if not user.has_perms(
         ["connections.view_connectionauth", "connections.delete_connectionauth"]
     ):
@@ -30,7 +30,7 @@ def _get_binned(user):
 
 @require_safe
 def bin_page(request):
-    """What is in the bin: since when, by whom, and for how long still."""
+    """The records in the bin: who deleted them when, and when they are purged."""
     records = _get_binned(request.user).defer_sealed().select_related("binned_by", "integration")
     page = Paginator(records.order_by("-binned_at", "pk"), 50).get_page(request.GET.get("page"))
     now = timezone.now()
@@ -63,7 +63,7 @@ def restore(request, pk):
 )
 @reauthentication_required()
 def purge(request, pk):
-    """Asks, then deletes for good."""
+    """GET asks for confirmation, POST deletes the record for good."""
     binned = _get_binned(request.user)
     record = get_object_or_404(binned.defer_sealed(), pk=pk)
     if request.method == "GET":
@@ -71,6 +71,6 @@ def purge(request, pk):
         return TemplateResponse(request, "connections/bin/purge.html", context)
     if not recycle_bin.purge(binned.filter(pk=pk)):
         raise Http404
-    said = format_html(_("<b>Purged {}.</b> It is gone for good."), str(record))
-    messages.success(request, said)
+    text = format_html(_("<b>Purged {}.</b> It is gone for good."), str(record))
+    messages.success(request, text)
     return redirect("admin:connections_bin")

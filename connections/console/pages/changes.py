@@ -1,4 +1,4 @@
-"""Changes of many connections: what one would do, how far it is, what it did, and undoing it."""
+"""Bulk changes: preview and confirm one, follow it, see its result, undo it; past changes."""
 
 from django import forms
 from django.contrib import messages
@@ -34,14 +34,13 @@ class IntegrationForm(forms.Form):
 
 
 def prepare(request, action, records):
-    """What an action of the list answers: the page that says what it would do."""
-    return redirect(
-        "admin:connections_change_run", bulk_change.prepare(request.user, action, records).pk
-    )
+    """The response to an action of the list: the page that previews it."""
+    run = bulk_change.prepare(request.user, action, records)
+    return redirect("admin:connections_change_run", run.pk)
 
 
 def _get_own_run(request, pk):
-    """A change of who asks; others are not there."""
+    """A run of the user's own; 404 for those of others."""
     if not request.user.has_perm("connections.view_connectionauth"):
         raise PermissionDenied
     run = get_object_or_404(ChangeRun.objects.unexpired().filter(user=request.user), pk=pk)
@@ -53,7 +52,7 @@ def _get_own_run(request, pk):
 
 @require_http_methods(["GET", "POST"])
 def change_run(request, pk):
-    """Check what would happen, confirm, watch it, see what happened, undo it."""
+    """The page of a run, whatever its state: preview, progress or result."""
     run = _get_own_run(request, pk)
     if request.method == "POST":
         return _handle_post(request, run)
@@ -65,8 +64,8 @@ def change_run(request, pk):
 
 
 def _handle_post(request, run):
-    """What the buttons ask for; where that is too late, the page says so."""
-    here = redirect("admin:connections_change_run", run.pk)
+    """Do what the button asks for. If it is too late for that, the page shows why."""
+    run_redirect = redirect("admin:connections_change_run", run.pk)
     if "undo" in request.POST:
         if run.can_be_undone:
             undo.undo(run, request.user, time_limit=undo.REQUEST_TIME_LIMIT)
@@ -81,18 +80,18 @@ def _handle_post(request, run):
         runs.resume(run)
     elif run.status == Status.UPLOADED:
         if "value" in request.POST and action_of(run).needs_value:
-            return _set_value(request, run, here)
+            return _set_value(request, run, run_redirect)
         if "confirm" in request.POST and run.result:
             _start(request, run)
-    return here
+    return run_redirect
 
 
-def _set_value(request, run, here):
+def _set_value(request, run, run_redirect):
     form = _value_form(request, run, request.POST)
     if not form.is_valid():
         return _check_page(request, run, form)
     bulk_change.preview(run, form.cleaned_data["value"])
-    return here
+    return run_redirect
 
 
 def _start(request, run):
@@ -128,7 +127,7 @@ def _check_page(request, run, form=None):
     )
 
 
-@does_not_extend_session  # without JavaScript it loads itself anew
+@does_not_extend_session  # without JavaScript the page reloads itself
 def _running_page(request, run):
     return _render(request, run, "running", progress=_get_progress(run))
 
@@ -150,7 +149,7 @@ def _render(request, run, template, **context):
 
 
 def _get_progress(run):
-    """How far a run is, as numbers and in words: for its page and for progress.js."""
+    """The progress of a run as numbers and in words, for its page and for progress.js."""
     result = run.result
     until = run.heartbeat_at if runs.is_interrupted(run) else timezone.now()
     return {
@@ -171,20 +170,20 @@ def _get_progress(run):
 
 @require_safe
 @does_not_extend_session
-def progress(request, pk):
-    """How far a change is, as JSON. Asked for each second: nothing else is done here."""
+def change_progress(request, pk):
+    """The progress of a run as JSON. progress.js requests it every second, so it does no more."""
     run = _get_own_run(request, pk)
     return JsonResponse(_get_progress(run) if run.started_at else {"state": run.status})
 
 
 @require_safe
-def history(request):
-    """Who changed many at once, when, and with which result."""
+def change_history(request):
+    """Bulk changes that were started: by whom, when, and their results."""
     if not request.user.has_perm("connections.view_connectionauth"):
         raise PermissionDenied
-    begun = ChangeRun.objects.visible_to(request.user).exclude(status=Status.UPLOADED)
-    begun = begun.select_related("user").order_by("-started_at", "pk")
-    page = Paginator(begun, 50).get_page(request.GET.get("page"))
+    started = ChangeRun.objects.visible_to(request.user).exclude(status=Status.UPLOADED)
+    started = started.select_related("user").order_by("-started_at", "pk")
+    page = Paginator(started, 50).get_page(request.GET.get("page"))
     rows = [
         (
             run,

@@ -1,4 +1,4 @@
-"""The page that asks how to export, and the file that it sends."""
+"""The page with the options of an export, and the exported file."""
 
 import time
 
@@ -18,11 +18,11 @@ from connections.console.pages import context_for
 from connections.import_export import exporter
 from connections.models import ConnectionAuth, scope_of
 
-# What was chosen, in the session of who is asked for presence meanwhile, and in the address back.
+# The posted form, in the session while the user reauthenticates; and the URL parameter on return.
 SELECTION_KEY = "export"
-# More than a page of ids, and than any filter.
+# Longer than the ids of a full page, and than any filter.
 MAX_SELECTION_LENGTH = 10_000
-PERMISSION_CHECK_SECONDS = 1  # second: whether it may go on
+PERMISSION_CHECK_SECONDS = 1
 
 
 class ExportForm(forms.Form):
@@ -71,7 +71,7 @@ class ExportForm(forms.Form):
 
 
 def get_selection(request, query, ids):
-    """The queryset of an export: records by id, or all that a list's filter shows."""
+    """The queryset of an export: the records with these ids, or those that the list shows."""
     visible = ConnectionAuth.objects.visible_to(request.user)
     if ids:
         try:
@@ -83,13 +83,13 @@ def get_selection(request, query, ids):
 
 
 def export_page(request, query="", ids=()):
-    """The form that asks how to export; actions of the list lead here too."""
+    """The page with the options; an action of the list responds with it, too."""
     ids = ",".join(ids)
     form = ExportForm(user=request.user, initial={"query": query, "ids": ids})
-    return _export_response(request, form, query, ids)
+    return _render(request, form, query, ids)
 
 
-def _export_response(request, form, query, ids):
+def _render(request, form, query, ids):
     queryset = get_selection(request, query, ids)
     context = context_for(
         request,
@@ -104,19 +104,19 @@ def _export_response(request, form, query, ids):
 
 @require_http_methods(["GET", "POST"])
 def export(request):
-    """GET asks how (the query string is a filter of the list); POST sends the file."""
+    """GET shows the options (the query string is one of the list), POST sends the file."""
     if not request.user.has_perm("connections.view_connectionauth"):
         raise PermissionDenied
     if request.method == "GET":
         if SELECTION_KEY in request.GET:
-            kept = request.session.get(SELECTION_KEY, {"query": "", "ids": ""})
-            form = ExportForm(user=request.user, initial=kept)
-            return _export_response(request, form, kept["query"], kept["ids"])
+            selection = request.session.get(SELECTION_KEY, {"query": "", "ids": ""})
+            form = ExportForm(user=request.user, initial=selection)
+            return _render(request, form, selection["query"], selection["ids"])
         return export_page(request, query=request.GET.urlencode())
     form = ExportForm(request.POST, user=request.user)
     query, ids = request.POST.get("query", ""), request.POST.get("ids", "")
     if not form.is_valid():
-        return _export_response(request, form, query, ids)
+        return _render(request, form, query, ids)
     if form.cleaned_data["secrets"] == "include" and not reauthentication.is_reauthenticated(
         request
     ):
@@ -128,22 +128,22 @@ def export(request):
         **{name: form.cleaned_data[name] for name in ("shape", "naming", "format", "secrets")}
     )
     records = get_selection(request, query, ids)
-    pieces = exporter.stream(records, options, exporter.ExportTally(), request=request)
-    pieces = _recheck_permissions(pieces, request.user, options)
-    kind = "application/x-ndjson" if options.format == "ndjson" else "application/json"
-    response = StreamingHttpResponse(pieces, content_type=kind)
+    chunks = exporter.stream(records, options, exporter.ExportTally(), request=request)
+    chunks = _recheck_permissions(chunks, request.user, options)
+    content_type = "application/x-ndjson" if options.format == "ndjson" else "application/json"
+    response = StreamingHttpResponse(chunks, content_type=content_type)
     name = f"connections-{timezone.now():%Y-%m-%d}.{options.format}"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
 
 
-def _recheck_permissions(pieces, user, options):
-    """Break off where somebody may do it no more: who reads slowly has much time."""
-    scope, asked = scope_of(user), time.monotonic()
-    for piece in pieces:
-        yield piece
-        if time.monotonic() - asked >= PERMISSION_CHECK_SECONDS:
-            user, asked = StaffBackend().get_user(user.pk), time.monotonic()
+def _recheck_permissions(chunks, user, options):
+    """Stop the download when the user loses the permission: a slow client may take long."""
+    scope, checked_at = scope_of(user), time.monotonic()
+    for chunk in chunks:
+        yield chunk
+        if time.monotonic() - checked_at >= PERMISSION_CHECK_SECONDS:
+            user, checked_at = StaffBackend().get_user(user.pk), time.monotonic()
             if (
                 not user
                 or not user.has_perms(_required_permissions(options))

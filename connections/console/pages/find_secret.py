@@ -1,6 +1,6 @@
-"""Find a leaked secret, and see which secrets are shared; neither page shows one.
+"""Find a leaked secret, and see which secrets are shared. Neither page shows a secret.
 
-Both are for who may reveal secrets: to others they would answer guesses.
+Both are only for users who may reveal secrets: they could be used to try guesses.
 """
 
 from django import forms
@@ -16,8 +16,8 @@ from connections.encryption.digests import SECRET_FIELDS
 from connections.json_format import schema
 from connections.records import secret_search, shared_secrets
 
-MAX_PLACES_SHOWN = 200  # places of each kind
-MAX_FORMER_OPENED = 10_000  # former versions: what a person waits for
+MAX_HOLDERS_SHOWN = 200  # now, and as many in former versions
+MAX_FORMER_OPENED = 10_000  # former versions, in the time that a user waits
 PAGE_SIZE = 25
 
 
@@ -25,7 +25,7 @@ class SecretForm(forms.Form):
     secret = forms.CharField(
         strip=False,
         label=_("The secret"),
-        # What was typed is never sent back.
+        # What was typed is not sent back to the browser.
         widget=WriteOnlyTextarea(
             {"rows": 4, "spellcheck": "false", "autocomplete": "off", "data-exact": ""}
         ),
@@ -37,7 +37,7 @@ class SecretForm(forms.Form):
         secret = self.cleaned_data["secret"]
         try:
             secret.encode()
-        except UnicodeEncodeError:  # its `object` is the secret: do not chain it
+        except UnicodeEncodeError:  # its `object` is the secret, so it is not chained
             raise forms.ValidationError(_("This is no text that could be stored.")) from None
         if not secret.strip():
             raise forms.ValidationError(self.fields["secret"].error_messages["required"])
@@ -61,32 +61,38 @@ def _require_permission(user):
 
 
 @require_http_methods(["GET", "POST"])
-def find_page(request):
-    """Asks for a secret; a POST answers where it is, on a page that holds nothing of it."""
+def find_secret_page(request):
+    """GET asks for a secret, POST shows where it is stored, without the secret."""
     _require_permission(request.user)
     form = SecretForm(request.POST if request.method == "POST" else None)
-    kept = secret_search.searchable_former_versions(request.user)[: MAX_FORMER_OPENED + 1].count()
-    may_open_former = kept <= MAX_FORMER_OPENED
+    searchable = secret_search.searchable_former_versions(request.user)
+    former_count = searchable[: MAX_FORMER_OPENED + 1].count()
+    may_open_former = former_count <= MAX_FORMER_OPENED
     context = context_for(
-        request, _("Find a secret"), form=form, kept=kept, may_open_former=may_open_former
+        request,
+        _("Find a secret"),
+        form=form,
+        former_count=former_count,
+        may_open_former=may_open_former,
     )
     if form.is_valid():
         former = form.cleaned_data["former"] and may_open_former
         found = secret_search.search(form.cleaned_data["secret"], user=request.user, former=former)
         context |= {
             "found": found,
-            "holders": found.holders[:MAX_PLACES_SHOWN],
-            "former": found.former[:MAX_PLACES_SHOWN],
-            "hidden": sum(
-                max(0, len(all_) - MAX_PLACES_SHOWN) for all_ in (found.holders, found.former)
+            "holders": found.holders[:MAX_HOLDERS_SHOWN],
+            "former_holders": found.former[:MAX_HOLDERS_SHOWN],
+            "hidden_count": sum(
+                max(0, len(holders) - MAX_HOLDERS_SHOWN)
+                for holders in (found.holders, found.former)
             ),
         }
     return TemplateResponse(request, "connections/find_secret/find_secret.html", context)
 
 
 @require_safe
-def shared_page(request):
-    """Which secrets several connections hold: how many do, and in which fields."""
+def shared_secrets_page(request):
+    """The secrets that several connections have: how many, and in which fields."""
     _require_permission(request.user)
     form = FieldForm(request.GET)
     field = form.cleaned_data["field"] if form.is_valid() else ""

@@ -8,7 +8,7 @@ from django.views.decorators.http import require_safe
 from connections.console.labels import EXPIRY_SOURCES, STATUS_LABELS
 from connections.console.pages import context_for
 
-# Each with the badges that it explains, keys of LABELS.
+# Keys of STATUS_LABELS, and what they mean.
 STATUS_MEANINGS = (
     (["broken"], gettext_lazy("It has stopped working, and only a person can mend it.")),
     (
@@ -58,7 +58,7 @@ GLOSSARY = (
 
 @require_safe
 def help_page(request):
-    """For everybody who is signed in: it tells nothing of what is stored."""
+    """For every signed-in user: nothing on it depends on what is stored."""
     meanings = [
         ([(name, STATUS_LABELS[name]) for name in names], text) for names, text in STATUS_MEANINGS
     ]

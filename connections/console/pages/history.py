@@ -11,7 +11,7 @@ PAGE_SIZE = 25
 
 
 def history_page(request, record):
-    """What became of a record that the user may see, newest first."""
+    """The history of a record that the user may see, newest first."""
     page = Paginator(history.queryset(record), PAGE_SIZE).get_page(request.GET.get("page"))
     context = context_for(
         request,

@@ -1,4 +1,4 @@
-"""Pages of an import: upload, check, watch, see what happened, look back."""
+"""Imports: upload and check a file, confirm, follow the run, see its result; past imports."""
 
 import json
 from itertools import chain
@@ -28,10 +28,8 @@ from connections.jobs import chunks, import_job, runs, undo
 from connections.json_format.issues import Issue
 from connections.models import ImportRun, Integration
 
-EMPTY_RESULT = import_job.ImportReport().partial_result(
-    0
-)  # of a run that has not said how far it is
-RUNNING_TITLES = {  # titles, beside "Importing"
+EMPTY_RESULT = import_job.ImportReport().partial_result(0)  # of a run without a report so far
+RUNNING_TITLES = {  # of a run that is not simply "Importing"
     "waiting": gettext_lazy("Import waiting"),
     "interrupted": gettext_lazy("Import interrupted"),
 }
@@ -44,7 +42,7 @@ def require_import_permission(user):
 
 @require_http_methods(["GET", "POST"])
 def import_page(request):
-    """Choose a file or paste JSON; what comes in is sealed at once."""
+    """GET asks for a file or pasted JSON, POST stores it sealed."""
     require_import_permission(request.user)
     form = UploadForm(request.POST or None, request.FILES or None)
     if request.method == "POST" and form.is_valid():
@@ -63,14 +61,14 @@ def import_page(request):
 
 
 def get_own_run(request, pk):
-    """A run of who asks, or one of the command line that has ended."""
+    """A run of the user's own, or one of the command line that has ended."""
     require_import_permission(request.user)
     run = get_object_or_404(
         ImportRun.objects.unexpired().visible_to(request.user),
         Q(user=request.user) | Q(user=None),
         pk=pk,
     )
-    if run.user_id is None and runs.abandon(run):  # it was killed; what it stored can be undone
+    if run.user_id is None and runs.abandon(run):  # the command was killed; its work can be undone
         run.refresh_from_db()
     if not _is_viewable(run, request.user):
         raise Http404
@@ -78,38 +76,38 @@ def get_own_run(request, pk):
 
 
 def _is_viewable(run, user):
-    """A command says itself how far it is; what became of it has a page."""
+    """Whether a run has a page for a user. A command prints its own progress."""
     if run.user_id is None:
         return bool(run.finished_at) or runs.is_interrupted(run)
     return run.user_id == user.pk
 
 
-def build_options(data, user, **more):
-    """importing.Options from what a person ticked."""
+def build_options(data, user, **overrides):
+    """The ImportOptions of a form's data."""
     policy = data.get("on_conflict", "update")
     return importer.ImportOptions(
         on_conflict=policy if policy in importer.CONFLICT_POLICIES else "update",
         allow_older="allow_older" in data,
         atomic="atomic" in data,
         **import_permissions(user),
-        **more,
+        **overrides,
     )
 
 
 @require_http_methods(["GET", "POST"])
 def import_run(request, pk):
-    """Check what would happen, confirm, watch it, and see what happened."""
+    """The page of a run, whatever its state: check, progress or result."""
     run = get_own_run(request, pk)
     if run.finished_at:
-        return _undo(request, run) if "undo" in request.POST else _import_done(request, run)
+        return _undo(request, run) if "undo" in request.POST else _done_page(request, run)
     if request.method == "POST":
         return _handle_post(request, run)
     if run.status == ImportRun.Status.RUNNING:
-        return _import_running(request, run)
-    return _import_check(request, run)
+        return _running_page(request, run)
+    return _check_page(request, run)
 
 
-def _import_check(request, run):
+def _check_page(request, run):
     options = build_options(request.GET, request.user, dry_run=True)
     preview = import_job.ImportReport()
     result = importer.run_import([chunks.ChunkSource(run)], options, on_verdict=preview.add)
@@ -129,15 +127,15 @@ def _import_check(request, run):
         options=options,
         policies=CONFLICT_POLICIES,
         bucket_labels=STATUS_LABELS,
-        to_store=result.created + result.updated,
+        store_count=result.created + result.updated,
         hidden_refusals=max(0, result.rejected - len(preview.verdicts_by_action["rejected"])),
         running=running_import(request.user),
     )
     return TemplateResponse(request, "connections/imports/check.html", context)
 
 
-@does_not_extend_session  # without JavaScript it loads itself anew
-def _import_running(request, run):
+@does_not_extend_session  # without JavaScript the page reloads itself
+def _running_page(request, run):
     context = context_for(
         request,
         RUNNING_TITLES.get(runs.state(run), _("Importing")),
@@ -146,12 +144,12 @@ def _import_running(request, run):
         result=run.result or EMPTY_RESULT,
         refused=_stored_issues(run),
         progress=get_progress(run),
-        can_tell=runs.can_report_progress(run),
+        can_report_progress=runs.can_report_progress(run),
     )
     return TemplateResponse(request, "connections/imports/running.html", context)
 
 
-def _import_done(request, run):
+def _done_page(request, run):
     result = run.result or EMPTY_RESULT
     errors = _errors(_stored_issues(run))
     context = context_for(
@@ -176,7 +174,7 @@ def _may_undo(user):
 
 
 def _undo(request, run):
-    """As much as fits into a request; its button goes on with the rest."""
+    """Undo as much as fits into a request; the button continues."""
     if not _may_undo(request.user):
         raise PermissionDenied
     if run.can_be_undone:
@@ -193,41 +191,41 @@ def _errors(issues):
 
 
 def _handle_post(request, run):
-    """What the buttons of a run's pages ask for; where that is too late, its page says so."""
+    """Do what the button asks for. If it is too late for that, the page shows why."""
     was_confirmed = run.status == ImportRun.Status.RUNNING
-    here = redirect("admin:connections_import_run", run.pk)
+    run_redirect = redirect("admin:connections_import_run", run.pk)
     if "discard" in request.POST:
         if not runs.discard(run) or was_confirmed:
-            return here
+            return run_redirect
         messages.success(request, _("The upload is thrown away. Nothing was stored."))
         return redirect("admin:connections_import")
     if "cancel" in request.POST:
         runs.cancel(run)
-        return here
+        return run_redirect
     try:
         if "continue" in request.POST:
             runs.resume(run)
         else:
             import_job.confirm(run, build_options(request.POST, request.user))
-    except runs.AlreadyRunning:  # the page says which one it waits for
+    except runs.AlreadyRunning:  # the page names the other run
         chosen = {
             name: request.POST[name] for name in import_job.STORED_OPTIONS if name in request.POST
         }
-        here["Location"] += f"?{urlencode(chosen)}"
+        run_redirect["Location"] += f"?{urlencode(chosen)}"
     except runs.CannotStart:
         messages.error(
             request, _("The import could not be started. Nothing is stored; try again.")
         )
-    return here
+    return run_redirect
 
 
 def running_import(user):
-    """The import of a person that is under way (or interrupted), or None."""
+    """The import of a user that is running or interrupted, or None."""
     return ImportRun.objects.filter(user=user, status=ImportRun.Status.RUNNING).first()
 
 
 def get_progress(run):
-    """How far a run is, as numbers and in words: for its page and for the script on it."""
+    """The progress of a run as numbers and in words, for its page and for progress.js."""
     so_far = run.result or EMPTY_RESULT
     state, is_interrupted = runs.state(run), runs.is_interrupted(run)
     until = run.heartbeat_at if is_interrupted else timezone.now()
@@ -286,7 +284,7 @@ def get_progress(run):
 @require_safe
 @does_not_extend_session
 def import_progress(request, pk):
-    """How far a run is, as JSON. Asked for each second: nothing else is done here."""
+    """The progress of a run as JSON. progress.js requests it every second, so it does no more."""
     run = get_own_run(request, pk)
     if run.status == ImportRun.Status.UPLOADED:
         raise Http404
@@ -295,13 +293,13 @@ def import_progress(request, pk):
 
 @require_safe
 def import_history(request):
-    """Who imported what, when, and with which result."""
+    """Imports that were started: by whom, when, and their results."""
     require_import_permission(request.user)
     confirmed = (
         ImportRun.objects.visible_to(request.user)
         .exclude(status=ImportRun.Status.UPLOADED)
         .select_related("user")
-        .defer("result")  # with up to 20,000 issues
+        .defer("result")  # it may hold 20,000 issues
         .annotate(
             **{name: F(f"result__{name}") for name in (*importer.VERDICT_ACTIONS, "warnings")}
         )
@@ -315,7 +313,7 @@ def import_history(request):
 
 @require_safe
 def import_report(request, pk):
-    """Every issue of the upload, as NDJSON: what `import_connections --report` writes."""
+    """Every issue as NDJSON, as `import_connections --report` writes it."""
     run = get_own_run(request, pk)
     if run.status != ImportRun.Status.UPLOADED:
         lines = [json.dumps(issue.as_json()) + "\n" for issue in _stored_issues(run)]

@@ -1,4 +1,4 @@
-"""The page that takes the API's list of integrations."""
+"""The page that imports the API's list of integrations."""
 
 from django.core.exceptions import PermissionDenied
 from django.template.response import TemplateResponse
@@ -13,12 +13,12 @@ from connections.models import scope_of
 
 
 @require_http_methods(["GET", "POST"])
-def import_page(request):
-    """Take the API's list of integrations."""
+def import_integrations_page(request):
+    """GET asks for a file, POST imports it."""
     for permission in ("add_integration", "change_integration"):
         if not request.user.has_perm(f"connections.{permission}"):
             raise PermissionDenied
-    if scope_of(request.user).is_limited:  # integrations are everybody's
+    if scope_of(request.user).is_limited:  # integrations are shared by all
         raise PermissionDenied
     form = UploadForm(request.POST or None, request.FILES or None)
     result = None

@@ -1,4 +1,4 @@
-"""The page about the keys: which there are, what they seal, and how to bring in a new one."""
+"""The page about the encryption keys: which there are, how they are used, how to add one."""
 
 from django.core.exceptions import PermissionDenied
 from django.template.response import TemplateResponse
@@ -11,7 +11,7 @@ from connections.console.pages import context_for
 
 @require_safe
 def keys_page(request):
-    """Names of keys and counts; keys themselves are on no page."""
+    """Names of keys and counts. No page shows a key."""
     if not keys.may_view(request.user):
         raise PermissionDenied
     context = context_for(request, _("Encryption keys"), usage=keys.get_usage(request.user))

@@ -1,4 +1,4 @@
-"""The page that asks why a sealed value is to be seen, and the one that shows it, once."""
+"""The page that asks for the reason of a reveal, and the page that shows the value once."""
 
 import logging
 
@@ -28,9 +28,9 @@ from connections.records import reveal as records_reveal
 
 logger = logging.getLogger(__name__)
 
-REVEAL_SECONDS = 30  # seconds
+REVEAL_SECONDS = 30
 MAX_REASON_LENGTH = 200
-# In the session: the form that may be sent, and once only.
+# In the session: the field and nonce of the form that may be sent.
 FORM_SESSION_KEY = "reveal"
 
 
@@ -51,46 +51,46 @@ class ReasonForm(forms.Form):
     nonce = forms.CharField(widget=forms.HiddenInput)
 
 
-# Not with ATOMIC_REQUESTS either: the audit entry is committed before anything is opened.
+# Even with ATOMIC_REQUESTS: the audit entry is committed before anything is opened.
 @transaction.non_atomic_requests
 @require_http_methods(["GET", "POST"])
 @permission_required(
     ["connections.view_connectionauth", "connections.reveal_secrets"], raise_exception=True
 )
 @reauthentication_required()
-def reveal(request, pk, field):
-    """GET asks why; POST shows the value. Going back to what it showed, or reloading it, asks."""
+def reveal_page(request, pk, field):
+    """GET asks for a reason, POST shows the value. Going back or reloading asks again."""
     record = get_object_or_404(ConnectionAuth.objects.visible_to(request.user), pk=pk)
     if field not in SEALED_COLUMNS or getattr(record, field) is None:
         raise Http404
-    place, label = f"{pk}/{field}", field_label(field)
+    target = f"{pk}/{field}"
     if request.method == "GET":
-        once = get_random_string(16)
-        request.session[FORM_SESSION_KEY] = [place, once]
-        form = ReasonForm(initial={"nonce": once})
+        nonce = get_random_string(16)
+        request.session[FORM_SESSION_KEY] = [target, nonce]
+        form = ReasonForm(initial={"nonce": nonce})
         return _render(request, "reveal", record, field, form=form)
-    once = request.POST.get("nonce")
-    if request.session.get(FORM_SESSION_KEY) != [place, once]:
+    nonce = request.POST.get("nonce")
+    if request.session.get(FORM_SESSION_KEY) != [target, nonce]:
         return _ask_again(request, pk, field)
     form = ReasonForm(request.POST)
     if not form.is_valid():
         return _render(request, "reveal", record, field, form=form)
     reason = form.cleaned_data["reason"]
-    # Of two requests at once both find the form in the session; one is first here.
-    taken = f"reveal/{once}"
-    if not cache.add(taken, True, settings.SESSION_COOKIE_AGE):
+    # Two requests at the same time both find the form in the session; only one adds this key.
+    used_key = f"reveal/{nonce}"
+    if not cache.add(used_key, True, settings.SESSION_COOKIE_AGE):
         return _ask_again(request, pk, field)
     try:
         value = records_reveal.reveal(record, field, request=request, reason=reason)
     except records_reveal.NotAudited:
         logger.exception("Nothing was revealed.")
-        cache.delete(taken)
+        cache.delete(used_key)
         return render(request, "503_reveal.html", status=503)
     except SealError:
         messages.error(
             request,
             _("%s does not open: no key that we have fits, or it was changed behind the console.")
-            % label,
+            % field_label(field),
         )
         return redirect("admin:connections_connectionauth_change", pk)
     del request.session[FORM_SESSION_KEY]

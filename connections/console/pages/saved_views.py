@@ -1,4 +1,4 @@
-"""Views of the list: a filter is given a name, shared, renamed, deleted."""
+"""Saved views of the list: filters with a name, which can be shared, renamed and deleted."""
 
 from django import forms
 from django.contrib import messages
@@ -21,7 +21,7 @@ from connections.models.saved_view import SHARE_PERMISSION
 
 
 class ViewForm(forms.ModelForm):
-    """A new view where its instance has a query and no key; otherwise another name for one."""
+    """Names a new view, whose instance has a query and no key, or renames a stored one."""
 
     class Meta:
         model = SavedView
@@ -60,18 +60,18 @@ class ViewForm(forms.ModelForm):
 
 
 @require_http_methods(["GET", "POST"])
-def views_page(request):
-    """GET asks for a name for the filter of the query string, and lists the views.
+def saved_views_page(request):
+    """GET asks for a name for the query string of the list, and lists the saved views.
 
-    POST saves one, or renames or deletes the one whose key is in `view`.
+    POST saves a view, or renames or deletes the one whose key is in `view`.
     """
     if not request.user.has_perm("connections.view_connectionauth"):
         raise PermissionDenied
     form = None
     if request.method == "POST":
-        done, form = _handle_post(request)
-        if done:
-            return done
+        response, form = _handle_post(request)
+        if response:
+            return response
     return TemplateResponse(
         request, "connections/saved_views/saved_views.html", _context(request, form)
     )
@@ -79,7 +79,7 @@ def views_page(request):
 
 @transaction.atomic
 def _handle_post(request):
-    """A response, or None and the form that says why there is none."""
+    """A response and the form; the response is None where the form is not valid."""
     if "view" not in request.POST:
         view = SavedView(user=request.user, query=_get_list_query(request))
         form = ViewForm(request.POST, user=request.user, instance=view)
@@ -101,13 +101,13 @@ def _save(request, form, action):
     if form.changed_data or action == "add":
         log.log_event(action, request=request, record=view, fields=form.changed_data)
     messages.success(request, format_html(_("<b>Saved the view {}.</b>"), str(view)))
-    to = redirect("admin:connections_connectionauth_changelist")
-    to["Location"] += f"?{view.query}"
-    return to
+    response = redirect("admin:connections_connectionauth_changelist")
+    response["Location"] += f"?{view.query}"
+    return response
 
 
 def _get_editable_view(request, key):
-    """A view that who asks may change; everything else is not there."""
+    """A view that the user may change; 404 for any other."""
     for view in SavedView.objects.available_to(request.user):
         if str(view.pk) == key and view.is_editable_by(request.user):
             return view
@@ -123,16 +123,21 @@ def _get_list_query(request):
 
 def _context(request, form):
     query = _get_list_query(request)
-    new = ViewForm(user=request.user) if form is None or form.instance.pk else form
+    new_form = ViewForm(user=request.user) if form is None or form.instance.pk else form
     rows = []
     for view in SavedView.objects.available_to(request.user):
         is_posted = form is not None and form.instance.pk == view.pk
-        change = None
+        view_form = None
         if is_posted:
-            change = form
+            view_form = form
         elif view.is_editable_by(request.user):
-            change = ViewForm(user=request.user, instance=view, prefix=str(view.pk))
-        rows.append((view, describe_query(view.query), change))
+            view_form = ViewForm(user=request.user, instance=view, prefix=str(view.pk))
+        rows.append((view, describe_query(view.query), view_form))
     return context_for(
-        request, _("Views"), form=new, query=query, words=describe_query(query), rows=rows
+        request,
+        _("Views"),
+        form=new_form,
+        query=query,
+        filter_labels=describe_query(query),
+        rows=rows,
     )

@@ -21,7 +21,7 @@ from connections.records import versions as records_versions
 
 
 @require_http_methods(["GET", "POST"])
-def versions(request, pk):
+def versions_page(request, pk):
     """GET lists the former versions of a record, POST restores one of them."""
     if not request.user.has_perm("connections.view_connectionauth"):
         raise PermissionDenied
