@@ -1,11 +1,16 @@
-"""Exports: a queryset in, a stream of the API's JSON out, some records at a time."""
+"""Exports: the JSON of a queryset as a stream of text, some records at a time."""
 
 import errno
 import json
 import os
 import secrets
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import TextIO
+
+from django.db.models import QuerySet
+from django.http import HttpRequest
 
 from connections.audit import log
 from connections.encryption.fields import IsToken, Sealed
@@ -22,9 +27,9 @@ SHAPES = ("auth", "connection")
 NAMINGS = ("camel", "snake")
 FORMATS = ("json", "ndjson")
 SECRET_MODES = ("include", "mask", "omit")
-BATCH_SIZE = 500  # records that are read and written as one text
+BATCH_SIZE = 500  # records that are read together and become one piece of text
 ARRAY_FIELDS = {"emails", "other_auth_info"}
-FULLY_MASKED_KINDS = {"secret", "state", "pem", "object"}  # kinds whose masks tell nothing of them
+FULLY_MASKED_KINDS = {"secret", "state", "pem", "object"}  # their masks are always the same
 
 
 @dataclass(frozen=True)
@@ -40,22 +45,29 @@ class ExportOptions:
 
 @dataclass
 class ExportTally:
-    """Counts what an export wrote, and names the records that it had to leave out."""
+    """How many records an export wrote, and which it left out because a value does not open."""
 
     exported: int = 0
-    left_out: list = field(default_factory=list)  # (connection id or id, field names)
+    # The connection id (or else the id) and the names of the fields.
+    left_out: list[tuple[str, list[str]]] = field(default_factory=list)
 
 
-def stream(queryset, options, tally, jobs=1, request=None):
-    """The text of the export as an iterator of pieces; `tally` is filled on the way.
+def stream(
+    queryset: QuerySet,
+    options: ExportOptions,
+    tally: ExportTally,
+    jobs: int = 1,
+    request: HttpRequest | None = None,
+) -> Iterator[str]:
+    """The text of the export in pieces, in the order of the ids; `tally` is filled on the way.
 
-    A record with a value that does not open is left out (unless secrets are omitted). `jobs`
-    processes read, open and write the text; its order is that of the ids. The export is audited
-    at once, before anything is opened; `request` says whose it is (see audit.record).
+    A record with a value that does not open is left out, unless secrets are omitted. `jobs`
+    processes read and open the records and make the text. The export is audited at once, before
+    anything is opened, as one of the user of `request`.
     """
     count = queryset.count()
-    chosen = (options.shape, options.naming, options.format, f"secrets: {options.secrets}")
-    log.log_event("export", request=request, count=count, reason=", ".join(chosen))
+    reason = (options.shape, options.naming, options.format, f"secrets: {options.secrets}")
+    log.log_event("export", request=request, count=count, reason=", ".join(reason))
     return _iter_text(queryset, options, tally, lib_processes.worker_count(jobs, count))
 
 
@@ -79,7 +91,7 @@ def _iter_text(queryset, options, tally, processes):
 
 
 class _RangeWriter:
-    """Writes the JSON of a range of records. Opens values; stores nothing."""
+    """Makes the JSON of a range of records. Opens values; stores nothing."""
 
     def __init__(self, queryset, options, separator):
         self.options, self.separator = options, separator
@@ -92,28 +104,26 @@ class _RangeWriter:
         }
         plain = (*schema.CONNECTION_COLUMNS, *schema.PLAIN_FIELDS)
         self.columns = ("id", "unreadable_fields", *plain, *self.sealed)
-        # Of what is masked whole, only whether it is there.
-        asked = [IsToken(name) if name in self.masks else name for name in self.columns]
-        self.rows, self.converters = (
-            queryset.values_list(*asked),
-            rows.from_db_converters(self.columns),
-        )
+        # A fully masked column is not read: only whether it is set.
+        selected = [IsToken(name) if name in self.masks else name for name in self.columns]
+        self.queryset = queryset.values_list(*selected)
+        self.converters = rows.from_db_converters(self.columns)
         self.encode = json.JSONEncoder(
             ensure_ascii=options.ascii, allow_nan=False, separators=(", ", ": ")
         ).encode
 
     def write(self, ids):
-        """The text for a range of ids, how many are in it, and what does not open.
+        """The text of a range of ids, how many records are in it, and which do not open.
 
-        That is a list of `(id, name, names of fields)`.
+        The latter as a list of `(id, name, names of fields)`.
         """
         texts, unreadable = [], []
-        for row in database.fetch_raw(database.filter_id_range(self.rows, *ids)):
+        for row in database.fetch_raw(database.filter_id_range(self.queryset, *ids)):
             values = self._values(row)
-            sealed, faults = self._open(values)
-            if faults:
+            sealed, closed = self._open(values)
+            if closed:
                 name = values["connection_id"] or str(values["id"])
-                unreadable.append((values["id"], name, faults))
+                unreadable.append((values["id"], name, closed))
             elif written := self._serialize(values, sealed):
                 texts.append(self.encode(written))
             elif self.options.secrets == "omit":
@@ -128,25 +138,26 @@ class _RangeWriter:
         return dict(zip(self.columns, row, strict=True))
 
     def _open(self, values):
-        """The sealed values that are set, opened or masked, and the names of the bad ones.
+        """The sealed values that are set, opened or masked, and the names of the others.
 
-        What is masked whole is not opened: there, what is no token or known not to open is bad.
+        A fully masked value is not opened: it counts as one that does not open where it is not a
+        token, or is known not to open.
         """
-        opened, faults = {}, []
+        opened, closed = {}, []
         for name in self.sealed:
             if values[name] is None:
                 continue
             if name in self.masks:
                 opened[name] = self.masks[name]
                 if not values[name] or name in (values["unreadable_fields"] or ()):
-                    faults.append(name)
+                    closed.append(name)
                 continue
             try:
                 is_json = rows.SEALED_MODEL_FIELDS[name].is_json
                 opened[name] = Sealed(values[name], name, str(values["id"]), is_json).reveal()
             except SealError:
-                faults.append(name)
-        return opened, faults
+                closed.append(name)
+        return opened, closed
 
     def _serialize(self, values, sealed):
         """The dict to write; empty where an auth object is asked for and the record has none."""
@@ -163,7 +174,7 @@ class _RangeWriter:
         return serialize.connection_json(values, written, extra.get("connection"), naming)
 
 
-def left_out_messages(tally):
+def left_out_messages(tally: ExportTally) -> list[str]:
     """A line of text for each record that was left out, for standard error: it holds no value."""
     return [
         f"{printable(name)}: {MESSAGES['unreadable']} ({', '.join(fields)})"
@@ -172,11 +183,14 @@ def left_out_messages(tally):
 
 
 @contextmanager
-def atomic_file(path, overwrite):
-    """A text file that appears, 0600, only when it is complete. Raises FileExistsError."""
+def atomic_file(path: str, overwrite: bool) -> Iterator[TextIO]:
+    """A text file, to be written, that appears only when it is complete, with mode 0600.
+
+    Raises FileExistsError where it exists and is not to be overwritten.
+    """
     folder, name = os.path.split(os.path.abspath(path))
     if os.path.lexists(path) and not os.path.isfile(path):
-        raise OSError(errno.EINVAL, "It is no regular file", path)
+        raise OSError(errno.EINVAL, "It is not a regular file", path)
     if not overwrite and os.path.lexists(path):
         raise FileExistsError(path)
     partial = os.path.join(folder, f".{name[:100]}.{secrets.token_hex(6)}.part")
@@ -189,7 +203,7 @@ def atomic_file(path, overwrite):
         if overwrite:
             os.replace(partial, path)
         else:
-            os.link(partial, path)  # fails where the name was taken meanwhile
+            os.link(partial, path)  # raises FileExistsError where the name is taken by now
     finally:
         with suppress(FileNotFoundError):
             os.unlink(partial)

@@ -7,9 +7,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from itertools import islice
-from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
@@ -18,7 +17,8 @@ from uuid_utils import uuid7
 
 from connections.audit import log
 from connections.import_export.duplicates import Duplicates
-from connections.import_export.judge import ImportOptions, Judge, ScannedSource, Task, Verdict
+from connections.import_export.judge import ImportOptions, Judge, ScannedSource, Task
+from connections.import_export.results import ImportResult, Verdict
 from connections.import_export.writer import Writer
 from connections.json_format.issues import FileRefused, Issue
 from connections.json_format.stream.reader import scan
@@ -28,59 +28,6 @@ from connections.lib import processes as lib_processes
 
 PIECES_PER_TRANSACTION = 16
 CONFLICT_POLICIES = ("update", "replace", "skip", "fail")
-VERDICT_ACTIONS = ("created", "updated", "unchanged", "skipped", "rejected")
-
-
-@dataclass
-class ImportResult:
-    """The outcome of an import; `read` is the sum of the five verdicts, `seconds` wall time."""
-
-    created: int = 0
-    updated: int = 0
-    unchanged: int = 0
-    skipped: int = 0
-    rejected: int = 0
-    warnings: int = 0
-    dry_run: bool = False
-    seconds: float = 0.0
-    cancelled: bool = False
-    error: Issue | None = None
-
-    @property
-    def read(self) -> int:
-        return sum(getattr(self, action) for action in VERDICT_ACTIONS)
-
-    def count_verdict(self, verdict: Verdict) -> None:
-        setattr(self, verdict.action, getattr(self, verdict.action) + 1)
-        self.warnings += sum(issue.level == "warning" for issue in verdict.issues)
-
-    def mark_rolled_back(self) -> None:
-        """Count the records that were stored, and are rolled back, as skipped."""
-        self.skipped += self.created + self.updated
-        self.created = self.updated = 0
-
-    def fail(self, error: Issue, atomic: bool) -> None:
-        """End the import half way: the error says whether anything that it stored stays."""
-        if atomic:
-            self.mark_rolled_back()
-        stays = (self.created or self.updated) and not self.dry_run
-        outcome = "changes_kept" if stays else "nothing_stored"
-        self.error = replace(error, params={**error.params, "outcome": outcome})
-
-    def as_json(self) -> dict[str, Any]:
-        """The result object that `--json` prints (docs/json-format.md)."""
-        written = {"read": self.read, **asdict(self), "seconds": round(self.seconds, 3)}
-        del written["error"]
-        if not self.cancelled:
-            del written["cancelled"]
-        if self.error:
-            written["error"] = {"code": self.error.code, "message": self.error.message}
-        return written
-
-    def as_stored(self, issues: list[dict[str, Any]]) -> dict[str, Any]:
-        """The JSON that a run stores, with some issues (each from Issue.as_stored)."""
-        error = {"error": self.error.as_stored()} if self.error else {}
-        return {**self.as_json(), **error, "issues": issues}
 
 
 class Cancelled(Exception):

@@ -8,7 +8,7 @@ import uuid
 from collections import namedtuple
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.db.models import BooleanField, ExpressionWrapper, Q
 
@@ -19,10 +19,10 @@ from connections.expiry.deadlines import derived_columns
 from connections.import_export import rows
 from connections.import_export.duplicates import Duplicates
 from connections.import_export.merge import auth_for_new_record
+from connections.import_export.results import Verdict
 from connections.json_format import entry as json_format_entry
 from connections.json_format import schema
 from connections.json_format.entry import Entry
-from connections.json_format.issues import Issue
 from connections.json_format.serialize import equal_when_serialized
 from connections.json_format.stream.layout import Layout, Piece
 from connections.json_format.stream.reader import read_piece
@@ -66,32 +66,6 @@ class Task(NamedTuple):
     index: int
     piece: Piece
     first_id: int
-
-
-@dataclass
-class Verdict:
-    """What happened, or would happen, to one entry."""
-
-    record: int  # the number of the entry in its file, from 0
-    line: int | None
-    file: str
-    action: str = ""
-    issues: list[Issue] = field(default_factory=list)
-    # Names of the fields that change, as the API spells them.
-    fields: list[str] = field(default_factory=list)
-    name: str = ""
-    integration: str = ""
-    bucket_before: str = ""
-    bucket_after: str = ""
-
-    def __reduce__(self):  # many pass between processes: this is the short form
-        return Verdict, tuple(vars(self).values())
-
-    def add_issue(self, key: str, path: str = "", **params: Any) -> None:
-        self.issues.append(Issue(key, path, params))
-
-    def has_issue(self, code: str) -> bool:
-        return any(issue.code == code for issue in self.issues)
 
 
 @dataclass

@@ -1,25 +1,29 @@
-"""What an entry of a file would change on a stored record, and what forbids it."""
+"""What an entry of a file changes on a stored record, and what forbids it."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from connections.json_format import dates, schema
+from connections.json_format.entry import Entry
 from connections.json_format.schema import CREDENTIAL_FIELDS
 from connections.json_format.serialize import equal_when_serialized
 from connections.json_format.urls import changed_endpoints
-from connections.json_format.values import MASKED
+from connections.json_format.values import MASKED, Masked
+from connections.models import ConnectionAuth
 
 
 @dataclass
 class MergeResult:
-    """The outcome: `changes` maps attributes to new values (None clears)."""
+    """What a merge changes, and the opened auth objects (names to values) before and after."""
 
-    changes: dict = field(default_factory=dict)
-    auth: dict = field(default_factory=dict)  # the whole auth object afterwards, opened
-    former: dict = field(default_factory=dict)  # what it was before
-    unreadable: list = field(default_factory=list)  # what still does not open afterwards
-    keeps_secret: bool = False
+    changes: dict[str, Any] = field(default_factory=dict)  # attribute -> new value; None clears
+    auth: dict[str, Any] = field(default_factory=dict)
+    previous_auth: dict[str, Any] = field(default_factory=dict)
+    unreadable: list[str] = field(default_factory=list)  # fields that still do not open
+    keeps_secret: bool = False  # a stored credential stays
 
-    def set(self, name, value):
+    def set(self, name: str, value: Any) -> None:
+        """Change a field of the auth object."""
         self.changes[name] = value
         if value is None:
             self.auth.pop(name, None)
@@ -29,10 +33,10 @@ class MergeResult:
             self.unreadable.remove(name)
 
 
-def auth_for_new_record(entry):
-    """The auth object (with `extra`) of an entry that nothing stored belongs to.
+def auth_for_new_record(entry: Entry) -> dict[str, Any]:
+    """The auth object (with `extra`) of an entry for which no record is stored.
 
-    Masked values have nothing to keep: they become issues of the entry.
+    Masks have nothing to keep there: each adds an issue to the entry.
     """
     auth = {}
     for name, value in (entry.auth or {}).items():
@@ -48,20 +52,23 @@ def auth_for_new_record(entry):
     return auth
 
 
-def combine_extra(auth_extra, connection_extra):
-    """The stored form of unknown keys: `{"auth": {...}, "connection": {...}}`, or {}."""
+def combine_extra(
+    auth_extra: dict[str, Any] | Masked, connection_extra: dict[str, Any] | Masked
+) -> dict[str, Any]:
+    """The stored form of unknown keys: `{"auth": {...}, "connection": {...}}`, either optional."""
     parts = {"auth": auth_extra, "connection": connection_extra}
     return {name: part for name, part in parts.items() if part and part is not MASKED}
 
 
-def merge(record, entry, *, replace):
-    """Lay an entry over a stored record (opened here). Returns a Merge; adds issues to the entry.
+def merge(record: ConnectionAuth, entry: Entry, *, replace: bool) -> MergeResult:
+    """Merge an entry into a stored record, which is opened and not changed.
 
-    `replace`: exactly the entry. Otherwise plain fields become the entry's and sealed fields
-    that it lacks stay. Masked values keep what is stored, in both.
+    With `replace` the record becomes exactly the entry. Otherwise plain fields become those of
+    the entry, and sealed fields that it lacks stay. Masks keep what is stored, in both; one that
+    has nothing to keep adds an issue to the entry.
     """
     auth, unreadable = record.open_auth()
-    outcome = MergeResult(auth=dict(auth), former=auth, unreadable=list(unreadable))
+    outcome = MergeResult(auth=dict(auth), previous_auth=auth, unreadable=list(unreadable))
     if entry.auth is not None:
         for name in schema.PLAIN_FIELDS:
             if not equal_when_serialized(entry.auth.get(name), auth.get(name)):
@@ -70,7 +77,7 @@ def merge(record, entry, *, replace):
             _merge_sealed(outcome, entry, name, auth, unreadable, replace)
     _merge_extra(outcome, entry, auth, unreadable, replace)
     if entry.connection.get("connection_id") is None:
-        return outcome  # what is found by its content keeps what surrounds it
+        return outcome  # a record that was found by its content keeps what surrounds that
     for column in schema.CONNECTION_COLUMNS:
         value = entry.connection.get(column)
         if not equal_when_serialized(value, getattr(record, column)):
@@ -102,7 +109,7 @@ def _merge_sealed(outcome, entry, name, auth, unreadable, replace):
 
 
 def _fill_masked_items(items, stored):
-    """Masked items among new ones keep what is stored at their place. None where nothing is."""
+    """The items, with stored ones at the places of masks. None where as many are not stored."""
     if not isinstance(stored, list) or len(stored) != len(items):
         return None
     return [old if new is MASKED else new for new, old in zip(items, stored, strict=True)]
@@ -122,24 +129,24 @@ def _merge_extra(outcome, entry, auth, unreadable, replace):
         elif replace and is_given[part]:
             wanted.pop(part, None)
     if "extra" in unreadable:
-        # What does not open can't be kept beside something new: the file's mends it.
+        # What does not open can't be merged with anything: unknown keys of the file replace it.
         if combine_extra(entry.auth_extra, entry.connection_extra) or replace:
             outcome.set("extra", wanted or None)
     elif not equal_when_serialized(wanted or None, stored or None):
         outcome.set("extra", wanted or None)
 
 
-def check_endpoints(record, entry, outcome):
-    """Refuse (an issue) a new host for an endpoint while a stored secret is kept."""
+def check_endpoints(record: ConnectionAuth, entry: Entry, outcome: MergeResult) -> None:
+    """Add an issue for each endpoint that gets another host while a stored secret is kept."""
     if outcome.keeps_secret:
         for name in changed_endpoints(record, outcome.changes):
             entry.add_issue("endpoint_changed", entry.paths.get(name, name))
 
 
-def check_age(record, entry):
-    """Refuse (an issue) data that is older than what is stored or was changed here."""
+def check_age(record: ConnectionAuth, entry: Entry) -> None:
+    """Add an issue where the entry is older than the record, or than a change made here."""
     updated_at = entry.connection.get("source_updated_at")
-    known = [moment for moment in (record.source_updated_at, record.locally_changed_at) if moment]
-    # To the millisecond, as it is written: a record's own export is never older than itself.
-    if updated_at and known and dates.iso(updated_at) < dates.iso(max(known)):
+    stored = [moment for moment in (record.source_updated_at, record.locally_changed_at) if moment]
+    # To the millisecond, as dates are exported: an export is never older than its record.
+    if updated_at and stored and dates.iso(updated_at) < dates.iso(max(stored)):
         entry.add_issue("older", entry.paths.get("updated_at", "updated_at"))

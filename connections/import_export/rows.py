@@ -1,14 +1,16 @@
-"""Records as database rows, read, made and stored without instances of the model.
+"""Records as database rows, read and written without instances of the model.
 
-54 columns through the ORM cost several times what sealing does. This is the way of an import, of
-an export and of a rotation of keys; everything else goes through the model.
+54 columns through the ORM cost several times what sealing does. Imports, exports and key rotations
+use these rows; everything else goes through the model.
 """
 
 import json
 import uuid
-from datetime import timezone
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timezone
 from functools import lru_cache
 from operator import attrgetter, itemgetter
+from typing import Any
 
 from django.db import connection, models
 from django.db.models.fields import NOT_PROVIDED
@@ -28,10 +30,12 @@ DEFAULT_ROW = tuple(
 SEALED_MODEL_FIELDS = {field.name: field for field in FIELDS if isinstance(field, SealedTextField)}
 
 
-def seal_auth(record_id, auth, seal):
-    """The sealed columns (name to token) of an opened auth object (with `extra`).
+def seal_auth(
+    record_id: uuid.UUID, auth: Mapping[str, Any], seal: Callable[[str, str], str]
+) -> dict[str, str]:
+    """The tokens of the sealed columns of an opened auth object (with `extra`), by name.
 
-    `seal` is a keyring.sealer().
+    `seal` comes from keyring.sealer().
     """
     record = str(record_id)
     return {
@@ -42,10 +46,10 @@ def seal_auth(record_id, auth, seal):
 
 
 def _to_db_converters():
-    """What makes of the value of a field, by its class, what the driver takes."""
+    """Functions that convert a value to what the driver takes, by the class of the field."""
     kinds = {models.JSONField: _dump_json}
     if database.is_sqlite():
-        # What the backend writes, see adapt_datetimefield_value: naive, in UTC.
+        # As the backend's adapt_datetimefield_value: naive, in UTC.
         kinds[models.DateTimeField] = _utc_text
         kinds[models.UUIDField] = lambda value: value.hex
         kinds[models.FloatField] = float
@@ -53,40 +57,44 @@ def _to_db_converters():
 
 
 class RowMaker:
-    """Makes the tuples to insert for records; `common` is what all of them have."""
+    """Makes rows to insert; `common` maps attributes to the values that all rows have."""
 
-    def __init__(self, common):
+    def __init__(self, common: Mapping[str, Any]) -> None:
         self.is_sqlite = database.is_sqlite()
         kinds = _to_db_converters()
-        # Where each value goes, and what makes of it what the driver takes (None: as it is).
-        self.places = {f.attname: (n, kinds.get(type(f))) for n, f in enumerate(FIELDS)}
+        # By attribute: the position in the row, and the converter (None: as it is).
+        self.positions = {f.attname: (n, kinds.get(type(f))) for n, f in enumerate(FIELDS)}
         self.common = DEFAULT_ROW
         self.common = self.row(common)
 
-    def row(self, *parts):
-        """The tuple of a record: mappings of attribute names to values of any Python type.
+    def row(self, *parts: Mapping[str, Any]) -> tuple[Any, ...]:
+        """The row of a record, from mappings of attributes to Python values.
 
-        What is in none of them (or None) is what all have, or the default of its field.
+        An attribute that none of them has (or has as None) gets the common value, or its default.
         """
-        made, places = list(self.common), self.places
+        row, positions = list(self.common), self.positions
         for part in parts:
             for name, value in part.items():
                 if value is not None:
-                    place, convert = places[name]
-                    made[place] = convert(value) if convert else value
-        return tuple(made)
+                    position, convert = positions[name]
+                    row[position] = convert(value) if convert else value
+        return tuple(row)
 
-    def fingerprint_rows(self, record_id, found):
-        """The tuples for the fingerprints `(field, number)` of a record."""
+    def fingerprint_rows(
+        self, record_id: uuid.UUID, fingerprints: Iterable[tuple[str, int]]
+    ) -> list[tuple[Any, str, int]]:
+        """The rows of the fingerprints `(field, number)` of a record."""
         pk = record_id.hex if self.is_sqlite else record_id
-        return [(pk, field, number) for field, number in found]
+        return [(pk, field, number) for field, number in fingerprints]
 
 
-def from_db_converters(names):
-    """What makes of what the driver gives what the model would: `(position, converter)` of those
-    names (of attributes) that need one. Sealed columns stay tokens.
+def from_db_converters(names: Iterable[str]) -> list[tuple[int, Callable[[Any], Any]]]:
+    """Functions that convert what the driver returns to what the model would have.
+
+    Pairs of a position in `names` (of attributes) and a function, for those that need one. Sealed
+    columns stay tokens.
     """
-    kinds = {models.JSONField: _loads}
+    kinds = {models.JSONField: _load_json}
     if database.is_sqlite():
         kinds[models.DateTimeField] = _as_utc
         kinds[models.UUIDField] = uuid.UUID
@@ -94,12 +102,12 @@ def from_db_converters(names):
     return [(n, needed[name]) for n, name in enumerate(names) if name in needed]
 
 
-def _as_utc(moment):
+def _as_utc(moment: datetime) -> datetime:
     return moment.replace(tzinfo=timezone.utc)
 
 
 @lru_cache(maxsize=1024)
-def _loads(text):
+def _load_json(text):
     return json.loads(text)
 
 
@@ -126,11 +134,11 @@ CONNECTION_ID_INDEX, IDENTITY_DIGEST_INDEX = (
 )
 
 
-def insert(rows):
-    """Insert rows. Raises IntegrityError where one is there already: then none is stored.
+def insert(rows: Iterable[tuple[Any, ...]]) -> None:
+    """Insert rows of RowMaker. Raises IntegrityError, and inserts none, where one exists.
 
-    They go in in one order, whatever the file's: two imports of the same records wait for each
-    other and don't end in a deadlock.
+    They are inserted in one order, whatever that of the file: two imports of the same records
+    wait for each other and don't deadlock.
     """
     rows = sorted(
         rows,
@@ -139,7 +147,7 @@ def insert(rows):
             values[IDENTITY_DIGEST_INDEX] or "",
         ),
     )
-    # A NULL costs the driver half a microsecond, and half of the columns are.
+    # A NULL costs the driver half a microsecond, and half of the columns are NULL.
     used = [n for n, column in enumerate(zip(*rows, strict=True)) if _any_set(column)]
     _insert(TABLE, [COLUMNS[n] for n in used], map(itemgetter(*used), rows))
 
@@ -148,24 +156,25 @@ def _any_set(values):
     return any(value is not None for value in values)
 
 
-def insert_fingerprints(rows):
-    """Insert fingerprints of many records, in the order of their index."""
+def insert_fingerprints(rows: Iterable[tuple[Any, str, int]]) -> None:
+    """Insert the fingerprints of many records, in the order of their index."""
     rows = sorted(rows, key=lambda values: values[2])
     _insert(FINGERPRINT_TABLE, ("record_id", "field", "number"), rows)
 
 
-def update(records, names):
-    """Write attributes of stored records (instances), all of them `names`, as they are now.
+def update(records: Iterable[ConnectionAuth], names: Iterable[str]) -> None:
+    """Write these attributes of stored records, the same for all, as they are on the instances.
 
-    The caller has locked the records, derived what is derived, and counted their versions.
+    The caller has locked the records, and has set their derived columns and versions.
     """
-    chosen = [field for field in FIELDS if field.attname in names]
+    names = {*names}
+    fields = [field for field in FIELDS if field.attname in names]
     kinds = {
         **_to_db_converters(),
         **dict.fromkeys(map(type, SEALED_MODEL_FIELDS.values()), attrgetter("token")),
     }
     key = kinds.get(models.UUIDField, _as_it_is)
-    getters = [(field.attname, kinds.get(type(field), _as_it_is)) for field in chosen]
+    getters = [(field.attname, kinds.get(type(field), _as_it_is)) for field in fields]
     rows = (
         [
             *(
@@ -176,7 +185,7 @@ def update(records, names):
         ]
         for record in records
     )
-    sets = ", ".join(f'"{field.column}" = %s' for field in chosen)
+    sets = ", ".join(f'"{field.column}" = %s' for field in fields)
     with connection.cursor() as cursor:
         cursor.executemany(f'UPDATE "{TABLE}" SET {sets} WHERE "id" = %s', rows)  # noqa: S608
 
@@ -186,7 +195,7 @@ def _as_it_is(value):
 
 
 def _insert(table, columns, rows):
-    into = f'"{table}" ({", ".join(columns)})'  # names of our own
+    into = f'"{table}" ({", ".join(columns)})'  # our own names
     with connection.cursor() as cursor:
         if database.is_postgresql():
             copy_in = cursor.copy(f"COPY {into} FROM STDIN")

@@ -1,15 +1,20 @@
 """What an import changes on stored records."""
 
+from uuid import UUID
+
 from django.utils import timezone
 
 from connections.encryption.digests import fingerprints_of
 from connections.import_export import rows
-from connections.import_export.judge import has_masks
+from connections.import_export.judge import Judge, has_masks
 from connections.import_export.merge import check_age, check_endpoints, merge
+from connections.import_export.results import Verdict
 from connections.json_format import schema
+from connections.json_format.entry import Entry
 from connections.models import (
     DERIVED_COLUMNS,
     SEALED_COLUMNS,
+    ConnectionAuth,
     FormerVersion,
     SecretFingerprint,
     credential_dates,
@@ -26,7 +31,7 @@ class RecordMoved(Exception):
     `replaced` says whose content the run itself has replaced (see Judge.judge).
     """
 
-    def __init__(self, replaced=None):
+    def __init__(self, replaced: dict[UUID, int] | None = None) -> None:
         super().__init__()
         self.replaced = replaced or {}
 
@@ -34,7 +39,7 @@ class RecordMoved(Exception):
 class RecordUpdates:
     """Changes of some stored records, which are locked: judged one by one, written together."""
 
-    def __init__(self, judge):
+    def __init__(self, judge: Judge) -> None:
         self.judge, self.options, self.now = judge, judge.options, judge.now
         self.records = {}  # id -> record, with its new values
         self.names = set()  # attributes that are new on any of them
@@ -42,7 +47,7 @@ class RecordUpdates:
         self.opened_auths = {}  # of records with new secrets: id -> what open_auth() returns
         self.integrations = {}  # that the records name: type -> name
 
-    def add(self, verdict, entry, record):
+    def add(self, verdict: Verdict, entry: Entry, record: ConnectionAuth) -> None:
         """Judge what an entry changes on its record, and set that on the record if it may.
 
         A preview sets the attributes, so that the verdict is right, and keeps nothing to write.
@@ -69,7 +74,7 @@ class RecordUpdates:
             )
             verdict.bucket_after = record.bucket(self.now)
 
-    def store(self):
+    def store(self) -> None:
         """Write the records, their former versions and their fingerprints."""
         FormerVersion.objects.bulk_create(self.former_versions)
         rows.update(self.records.values(), {*self.names, *ALWAYS_UPDATED_COLUMNS})
@@ -102,7 +107,7 @@ class RecordUpdates:
         is_whole = self.options.on_conflict == "replace" and entry.auth is not None
         if is_whole and not has_masks(entry):
             return True
-        return record.matches_digest(outcome.former, self.judge.digest_key)
+        return record.matches_digest(outcome.previous_auth, self.judge.digest_key)
 
     def _apply(self, record, outcome, keep_digest):
         changes = dict(outcome.changes)
@@ -111,7 +116,7 @@ class RecordUpdates:
                 build_former_version(
                     record,
                     changes,
-                    outcome.former,
+                    outcome.previous_auth,
                     by=self.options.user_id,
                     run=self.options.run_id,
                 )

@@ -1,5 +1,6 @@
 """What an import writes: judged pieces, some of them in each short transaction."""
 
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain
@@ -8,6 +9,8 @@ from django.db import IntegrityError, OperationalError, transaction
 
 from connections.import_export import rows
 from connections.import_export.duplicates import UINT64_MAX, Uint64Set
+from connections.import_export.judge import Judge, JudgedPiece, Task
+from connections.import_export.results import ImportResult, Verdict
 from connections.import_export.updates import RecordMoved, RecordUpdates
 from connections.lib import database
 from connections.models import ConnectionAuth, Integration
@@ -20,7 +23,13 @@ MAX_TRIES = 5
 class Writer:
     """Writes judged pieces, and keeps what outlives a transaction."""
 
-    def __init__(self, judge, result, on_verdict, one_by_one):
+    def __init__(
+        self,
+        judge: Judge,
+        result: ImportResult,
+        on_verdict: Callable[[Verdict], object] | None,
+        one_by_one: bool,
+    ) -> None:
         self.judge, self.options = judge, judge.options
         self.result, self.on_verdict = result, on_verdict
         self.one_by_one = one_by_one  # each piece is written before the next one is judged
@@ -32,7 +41,7 @@ class Writer:
         # that content is new after all.
         self.replaced = Uint64Set()
 
-    def write(self, group):
+    def write(self, group: list[tuple[Task, JudgedPiece]]) -> None:
         """Write a list of `(task, JudgedPiece)` in one transaction.
 
         Where another import was faster, the pieces are judged again, here and one by one.
@@ -99,14 +108,14 @@ class Writer:
 class Batch:
     """What one transaction of a Writer writes; discarded where that is rolled back."""
 
-    def __init__(self, writer):
+    def __init__(self, writer: Writer) -> None:
         self.writer, self.judge, self.options = writer, writer.judge, writer.options
         self.pieces = []
         # As those of the Writer. `replaced` maps to the position of the entry in its piece; -1
         # where that is an earlier piece.
         self.accepted, self.replaced = set(), {}
 
-    def write(self, index, judged):
+    def write(self, index: int, judged: JudgedPiece) -> None:
         """Write the changes of a piece of the source `index`; insert_new() writes what is new.
 
         An entry that the file held before is a duplicate.
@@ -137,7 +146,7 @@ class Batch:
                 verdict.add_issue("duplicate", path)
         self._remember(index, judged)
 
-    def insert_new(self):
+    def insert_new(self) -> None:
         """Insert the new records of all pieces together: the more, the less an index costs."""
         new = [row for judged in self.pieces for row in judged.new_rows.values()]
         if new:
@@ -241,6 +250,6 @@ def _record_hash(pk):
     return pk.int & UINT64_MAX  # the random part of a UUID
 
 
-def integration_title(kind):
+def integration_title(kind: str) -> str:
     """A name to start with for an integration of which only the type is known."""
     return kind.replace("_", " ").replace("-", " ").capitalize()

@@ -11,7 +11,8 @@ from django.utils import timezone
 
 from connections.accounts.permissions import import_permissions, reload_user
 from connections.import_export import importer
-from connections.import_export.importer import ImportOptions, ImportResult
+from connections.import_export.importer import ImportOptions
+from connections.import_export.results import VERDICT_ACTIONS, ImportResult
 from connections.jobs import cleanup, runs
 from connections.jobs.chunks import ChunkSource
 from connections.json_format.issues import Issue
@@ -29,7 +30,7 @@ class ImportReport:
     """Collects verdicts: counts, the first of each action for a page, and the issues to report."""
 
     def __init__(self):
-        self.verdicts_by_action = {action: [] for action in importer.VERDICT_ACTIONS}
+        self.verdicts_by_action = {action: [] for action in VERDICT_ACTIONS}
         self.issues = []  # as stored in the result of a run
         self.action_counts, self.level_counts = Counter(), Counter()
         self.warnings = {}  # (key, path, params) -> [the first issue of them, their number]

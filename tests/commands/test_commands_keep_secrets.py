@@ -54,7 +54,7 @@ from allauth.mfa.totp.internal.auth import TOTP
 from django.contrib.auth.models import User
 from connections.encryption import keyring, ring
 from connections.import_export import importer
-from connections.jobs import bulk_change, runs
+from connections.jobs import bulk_change, chunks, import_job, runs
 from connections.records import recycle_bin
 from connections.models import ConnectionAuth
 from connections.json_format.stream.sources import SpooledSource
@@ -74,8 +74,8 @@ changed = bulk_change.prepare(user, "pause", ConnectionAuth.objects.filter(conne
 bulk_change.start(changed)
 source = SpooledSource("file.json", keyring.seal_bytes, keyring.unseal_bytes)
 source.write(given["file"].encode())
-upload = runs.store_upload(source, user)
-runs.confirm(upload, importer.ImportOptions())
+upload = chunks.store_upload(source, user)
+import_job.confirm(upload, importer.ImportOptions())
 odd = keyring.seal(given["values"]["token"], f"{record.pk}/meta")
 print(json.dumps({"change": str(changed.pk), "upload": str(upload.pk), "odd": odd}))
 """

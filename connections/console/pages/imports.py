@@ -23,7 +23,7 @@ from connections.console.fields import UploadForm
 from connections.console.labels import CONFLICT_POLICIES, STATUS_LABELS
 from connections.console.pages import context_for
 from connections.console.uploads import MAX_UPLOAD
-from connections.import_export import importer
+from connections.import_export import importer, results
 from connections.jobs import chunks, import_job, runs, undo
 from connections.json_format.issues import Issue
 from connections.models import ImportRun, Integration
@@ -266,7 +266,7 @@ def get_progress(run):
             "elapsed": wording.duration(elapsed),
             **{
                 name: wording.format_number(so_far[name])
-                for name in (*importer.VERDICT_ACTIONS, "warnings")
+                for name in (*results.VERDICT_ACTIONS, "warnings")
             },
         },
         "refused": [
@@ -301,7 +301,7 @@ def import_history(request):
         .select_related("user")
         .defer("result")  # it may hold 20,000 issues
         .annotate(
-            **{name: F(f"result__{name}") for name in (*importer.VERDICT_ACTIONS, "warnings")}
+            **{name: F(f"result__{name}") for name in (*results.VERDICT_ACTIONS, "warnings")}
         )
         .order_by("-started_at", "pk")
     )
