@@ -35,7 +35,7 @@ class Installation:
         for part in PARTS:
             source = BASE_DIR / part
             if source.is_dir():
-                shutil.copytree(source, path / part, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(source, path / part)  # __pycache__ too: it compiles nothing then
             else:
                 shutil.copy(source, path / part)
 
