@@ -90,8 +90,9 @@ def _key_table(fields: Mapping[str, tuple[str, str]], prefix: str = "") -> KeyTa
     }
 
 
-AUTH_KEYS = _key_table({name: (name, kind) for name, kind in AUTH_FIELDS.items()})
-NESTED_AUTH_KEYS = _key_table({name: (name, kind) for name, kind in AUTH_FIELDS.items()}, "auth.")
+_auth_fields = {name: (name, kind) for name, kind in AUTH_FIELDS.items()}
+AUTH_KEYS = _key_table(_auth_fields)
+NESTED_AUTH_KEYS = _key_table(_auth_fields, "auth.")
 CONNECTION_KEYS = _key_table({**CONNECTION_FIELDS, "auth": ("auth", "auth")})
 
 
