@@ -52,7 +52,7 @@ FILL = """
 import json, sys
 from allauth.mfa.totp.internal.auth import TOTP
 from django.contrib.auth.models import User
-from connections.encryption import keyring, ring
+from connections.encryption import keyring
 from connections.import_export import importer
 from connections.jobs import bulk_change, chunks, import_job, runs
 from connections.records import recycle_bin
@@ -148,6 +148,7 @@ class Place:
             "reset_mfa": [["ada"], ["nobody"]],
             "seed_demo": [[], ["--clear"]],
             "take_snapshot": [[], ["--json"]],
+            "cleanup": [[], ["--json"]],
             # Of Django's own, those that read everything or say much.
             "dumpdata": [["--all"], ["--all", "-o", written / "dump.json"]],
             "migrate": [["-v", "3"]],

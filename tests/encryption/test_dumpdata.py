@@ -18,7 +18,7 @@ FILL = """
 from django.contrib.auth.models import Group, Permission, User
 from connections.encryption import keyring
 from connections.import_export import importer
-from connections.jobs import runs
+from connections.jobs import chunks
 from connections.records import recycle_bin
 from connections.models import ConnectionAuth, UserScope
 from connections.json_format.stream.sources import SpooledSource
@@ -29,12 +29,12 @@ UserScope.objects.create(user=user, environments=["Production"])
 recycle_bin.move(ConnectionAuth.objects.filter(connection_id="c-1"), user)
 source = SpooledSource("file.json", keyring.seal_bytes, keyring.unseal_bytes)
 source.write(b'[{"token": "SECRET-upload"}]')
-runs.store_upload(source, user)
+chunks.store_upload(source, user)
 """
 OPEN = """
 import json
 from django.contrib.auth.models import User
-from connections.jobs import runs
+from connections.jobs import chunks
 from connections.models import ConnectionAuth, ImportRun, FormerVersion
 user = User.objects.get()
 (run,) = ImportRun.objects.filter(status="uploaded")
@@ -42,7 +42,7 @@ print(json.dumps({
     "auth": {r.connection_id: r.open_auth() for r in ConnectionAuth.all_objects.all()},
     "binned": [r.connection_id for r in ConnectionAuth.all_objects.binned()],
     "former": [held.content.reveal()["auth"]["token"] for held in FormerVersion.objects.all()],
-    "upload": b"".join(runs.ChunkSource(run).chunks()).decode(),
+    "upload": b"".join(chunks.ChunkSource(run).chunks()).decode(),
     "may": sorted(user.get_all_permissions()),
     "scope": user.scope.environments,
 }, default=str))
