@@ -1,4 +1,4 @@
-"""Second factors: TOTP, passkeys, recovery codes. What is secret about them is sealed."""
+"""Second factors: TOTP, passkeys, recovery codes. Their secrets are sealed."""
 
 from allauth.core import context
 from allauth.mfa.adapter import DefaultMFAAdapter
@@ -7,15 +7,17 @@ from allauth.mfa.totp.forms import ActivateTOTPForm as AllauthActivateTOTPForm
 from allauth.mfa.totp.internal.auth import SECRET_SESSION_KEY
 from allauth.mfa.webauthn import forms as webauthn
 from allauth.mfa.webauthn.internal.auth import parse_authentication_response
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from connections.audit import log
 from connections.encryption import keyring
 from connections.encryption.ring import SealError
 
-# Where an Authenticator keeps its sealed secret, in `data`. Of a passkey only what is public is
-# stored. The binding can't name the row: allauth seals before there is one.
+# The key in the `data` of an Authenticator that holds its sealed secret. A passkey has none: only
+# its public key is stored. The binding can't name the row: allauth seals before there is one.
 SECRET_DATA_KEYS = {
     Authenticator.Type.TOTP: "secret",
     Authenticator.Type.RECOVERY_CODES: "seed",
@@ -25,7 +27,7 @@ SECOND_FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
 
 
 class MFAAdapter(DefaultMFAAdapter):
-    """allauth's, with the keyring for what it stores."""
+    """allauth's adapter, which seals secrets with the keyring."""
 
     error_messages = {
         **DefaultMFAAdapter.error_messages,
@@ -37,7 +39,7 @@ class MFAAdapter(DefaultMFAAdapter):
     }
 
     def _get_user_identifier(self, user):
-        """allauth would take the e-mail address, with which nobody signs in here."""
+        """The user name, in the place of the e-mail address: nobody signs in with that."""
         return user.get_username()
 
     def encrypt(self, text):
@@ -55,7 +57,7 @@ class MFAAdapter(DefaultMFAAdapter):
 
 
 class ActivateTOTPForm(AllauthActivateTOTPForm):
-    """Keeps the new secret, until it is confirmed, sealed in the session too."""
+    """Seals the new secret also while it waits in the session for its confirmation."""
 
     def __init__(self, *args, **kwargs):
         session = context.request.session
@@ -67,13 +69,13 @@ class ActivateTOTPForm(AllauthActivateTOTPForm):
 
 
 class LogRefusalMixin:
-    """For a form that takes a passkey: what it refuses is in the audit log."""
+    """For a form that takes a passkey: writes an audit entry where it refuses one."""
 
     def clean_credential(self):
         try:
             return super().clean_credential()
         except ValidationError:
-            # At the sign-in the answer says itself whose it is: that is not to be believed.
+            # At the sign-in there is no user: what a refused passkey claims is not to be trusted.
             log.log_event(
                 "login_failed",
                 request=context.request,
@@ -89,12 +91,12 @@ class AuthenticatePasskeyForm(LogRefusalMixin, webauthn.AuthenticateWebAuthnForm
 
 
 class ReauthenticatePasskeyForm(LogRefusalMixin, webauthn.ReauthenticateWebAuthnForm):
-    """A proof of presence."""
+    """The reauthentication."""
 
 
 class _VerifiedPasskeyForm(webauthn.LoginWebAuthnForm):
     def clean_credential(self):
-        """allauth leaves it to what the challenge was made for, which may be a second step."""
+        """Require that the person was verified: allauth accepts a challenge without it."""
         answer = parse_authentication_response(self.cleaned_data["credential"])
         if not answer.response.authenticator_data.is_user_verified():
             raise MFAAdapter().validation_error("incorrect_code")
@@ -102,22 +104,22 @@ class _VerifiedPasskeyForm(webauthn.LoginWebAuthnForm):
 
 
 class LoginPasskeyForm(LogRefusalMixin, _VerifiedPasskeyForm):
-    """A passkey that signs in by itself, for which it asks for a fingerprint, a face or a PIN."""
+    """Signing in with a passkey alone, which has to verify the person (a fingerprint, a PIN)."""
 
 
-def authenticators_with_secret():
-    """The Authenticators that keep a sealed secret."""
+def authenticators_with_secret() -> QuerySet[Authenticator]:
+    """The authenticators that have a sealed secret."""
     return Authenticator.objects.filter(type__in=SECRET_DATA_KEYS).order_by("pk")
 
 
-def reset(user):
-    """Remove all second factors of a user; returns their names."""
-    own = Authenticator.objects.filter(user_id=user.pk)
-    names = [str(one) for one in own.order_by("pk")]
-    own.delete()
+def reset(user: User) -> list[str]:
+    """Remove all second factors of a user. Returns their names."""
+    authenticators = Authenticator.objects.filter(user_id=user.pk)
+    names = [str(authenticator) for authenticator in authenticators.order_by("pk")]
+    authenticators.delete()
     return names
 
 
-def has_second_factor(user):
-    """Whether a user has set up TOTP or a passkey; recovery codes alone are none."""
+def has_second_factor(user: User) -> bool:
+    """Whether a user has set up TOTP or a passkey; recovery codes alone do not count."""
     return Authenticator.objects.filter(user_id=user.pk, type__in=SECOND_FACTORS).exists()

@@ -1,54 +1,56 @@
-"""Proof that the person is there: a password, a code or a passkey within the last five minutes."""
+"""Reauthentication: a password, a code or a passkey within the last five minutes."""
 
+from collections.abc import Callable
 from functools import wraps
 from urllib.parse import urlencode
 
 from allauth.account.adapter import get_adapter
 from allauth.account.internal.flows.reauthentication import did_recently_reauthenticate
 from django.core.exceptions import PermissionDenied
-from django.http import HttpResponseRedirect
+from django.http import HttpRequest, HttpResponseRedirect
 
 
-def is_reauthenticated(request):
-    """Whether the person gave a proof within ACCOUNT_REAUTHENTICATION_TIMEOUT (300) seconds."""
-    # Whoever has nothing to prove it with counts as present for allauth.
-    has_way = request.user.has_usable_password() or bool(_methods(request))
-    return has_way and did_recently_reauthenticate(request)
+def is_reauthenticated(request: HttpRequest) -> bool:
+    """Whether the user did so within ACCOUNT_REAUTHENTICATION_TIMEOUT (300) seconds."""
+    # To allauth, a user who has no method to do it with counts as reauthenticated.
+    has_method = request.user.has_usable_password() or bool(_methods(request))
+    return has_method and did_recently_reauthenticate(request)
 
 
-def redirect_to_reauthentication(request, back):
-    """The redirect to the page that asks for a proof and then leads to the address `back` (GET).
+def redirect_to_reauthentication(request: HttpRequest, next_url: str) -> HttpResponseRedirect:
+    """Redirect to the page that reauthenticates the user and then redirects to `next_url`.
 
     Raises PermissionDenied where a user has neither a password nor a second factor.
     """
-    ways = _methods(request)
-    if not ways:
+    methods = _methods(request)
+    if not methods:
         raise PermissionDenied
-    return HttpResponseRedirect(f"{ways[0]['url']}?{urlencode({'next': back})}")
+    return HttpResponseRedirect(f"{methods[0]['url']}?{urlencode({'next': next_url})}")
 
 
-def reauthentication_required(back=None):
-    """Decorate a view that only runs where the person is_present().
+def reauthentication_required(get_next_url: Callable[..., str] | None = None):
+    """Decorate a view that only runs where is_reauthenticated().
 
-    Else nothing of the request is kept: the person is asked, and led on to `back`, a function of
-    what the view is called with that returns an address to GET. Without it, that is the address of
-    the request, which fits views that answer GET.
+    Otherwise nothing of the request is kept: the user reauthenticates and is redirected to
+    `get_next_url`, a function of the view's arguments. Without it, that is the URL of the request,
+    which fits views that answer GET.
 
         @require_POST
-        @presence_required(lambda request, pk: reverse("admin:connections_bin"))
+        @reauthentication_required(lambda request, pk: reverse("admin:connections_bin"))
         def purge(request, pk): ...
     """
 
     def decorate(view):
         @wraps(view)
-        def guarded(request, *args, **kwargs):
+        def wrapper(request, *args, **kwargs):
             if is_reauthenticated(request):
                 return view(request, *args, **kwargs)
-            if back:
-                return redirect_to_reauthentication(request, back(request, *args, **kwargs))
+            if get_next_url:
+                next_url = get_next_url(request, *args, **kwargs)
+                return redirect_to_reauthentication(request, next_url)
             return redirect_to_reauthentication(request, request.get_full_path())
 
-        return guarded
+        return wrapper
 
     return decorate
 

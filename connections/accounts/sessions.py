@@ -1,4 +1,4 @@
-"""When a session ends, and what comes before anything else in it."""
+"""When a session ends, and that a second factor is set up where REQUIRE_MFA asks for it."""
 
 import time
 from functools import wraps
@@ -18,10 +18,9 @@ from django.utils.translation import gettext as _
 
 from connections.accounts import mfa, reauthentication
 
-IDLE_TIMEOUT = 15 * 60  # seconds without a request of the person
-ABSOLUTE_TIMEOUT = 12 * 3600  # seconds since the login, whatever happens
-# Noting each request would write to the database each time: to half a minute is enough.
-LAST_SEEN_INTERVAL = 30
+IDLE_TIMEOUT = 15 * 60  # seconds without a request that the user made
+ABSOLUTE_TIMEOUT = 12 * 3600  # seconds since the login
+LAST_SEEN_INTERVAL = 30  # seconds; to store the time of each request would cost a write each
 
 STARTED_AT_KEY, LAST_SEEN_KEY = "session_began", "session_seen"
 
@@ -33,7 +32,7 @@ def start_session(request, **kwargs):
 
 @receiver(authenticator_added)
 def end_other_sessions(request, user, authenticator, **kwargs):
-    """Who sets up a second step ends their other sessions: a password alone began those."""
+    """End the other sessions of a user who sets up a second step: a password began those."""
     if authenticator.type not in mfa.SECOND_FACTORS:
         return
     others = Session.objects.filter(expire_date__gt=timezone.now())
@@ -43,44 +42,44 @@ def end_other_sessions(request, user, authenticator, **kwargs):
 
 
 def does_not_extend_session(view):
-    """Mark a view that pages ask by themselves: that keeps no session alive."""
+    """Decorate a view that pages request by themselves, which is no activity of the user."""
 
     @wraps(view)
-    def quiet(request, *args, **kwargs):
+    def wrapper(request, *args, **kwargs):
         request.is_background_request = True
         return view(request, *args, **kwargs)
 
-    return quiet
+    return wrapper
 
 
 def middleware(get_response):
-    """End sessions that are over, and let nobody past REQUIRE_MFA."""
+    """End sessions that have timed out, and enforce REQUIRE_MFA."""
 
-    def watch(request):
+    def session_middleware(request):
         if not request.user.is_authenticated:
             return get_response(request)
         now, session = time.time(), request.session
-        if over := _expiry_message(session, now):
+        if message := _expiry_message(session, now):
             logout(request)
-            messages.info(request, over)
+            messages.info(request, message)
             return get_response(request)
         if _must_set_up_mfa(request):
             return redirect("mfa_index")
         response = get_response(request)
-        is_over = LAST_SEEN_KEY not in session  # signed out just now
-        if not is_over and not getattr(request, "is_background_request", False):
+        is_signed_out = LAST_SEEN_KEY not in session
+        if not is_signed_out and not getattr(request, "is_background_request", False):
             if now - session[LAST_SEEN_KEY] >= LAST_SEEN_INTERVAL:
                 session[LAST_SEEN_KEY] = now
         return response
 
     def process_exception(request, exception):
-        """allauth's own pages ask for presence; it would keep what was posted in the session."""
+        """Redirect as our pages do: allauth would keep what was posted in the session."""
         if isinstance(exception, ReauthenticationRequired) and request.user.is_authenticated:
             return reauthentication.redirect_to_reauthentication(request, request.get_full_path())
         return None
 
-    watch.process_exception = process_exception
-    return watch
+    session_middleware.process_exception = process_exception
+    return session_middleware
 
 
 def _expiry_message(session, now):

@@ -1,4 +1,4 @@
-"""Who may sign in, and how often one may try: what is our own around django-allauth."""
+"""Who may sign in, and how often somebody may try: our adapter for django-allauth."""
 
 from allauth.account.adapter import DefaultAccountAdapter, get_adapter
 from allauth.account.forms import ChangePasswordForm as AllauthChangePasswordForm
@@ -13,10 +13,10 @@ from connections.audit import log
 
 
 class StaffBackend(ModelBackend):
-    """User name and password, for staff: others have no business here, nor a session."""
+    """User name and password, for staff only."""
 
     def get_user(self, user_id):
-        """With what they are limited to: every page asks for it."""
+        """With the scope, which every page needs."""
         user = User.objects.select_related("scope").filter(pk=user_id).first()
         return user if user and self.user_can_authenticate(user) else None
 
@@ -25,7 +25,7 @@ class StaffBackend(ModelBackend):
 
 
 class AccountAdapter(DefaultAccountAdapter):
-    """allauth's, for a console without sign-up and without e-mail."""
+    """allauth's adapter, for a console without sign-up and without e-mail."""
 
     error_messages = {
         **DefaultAccountAdapter.error_messages,
@@ -41,12 +41,12 @@ class AccountAdapter(DefaultAccountAdapter):
         return False
 
     def get_client_ip(self, request):
-        """The address that the limits count: of a client, not of a trusted proxy (middleware)."""
+        """The address for rate limits; project.middleware has replaced a trusted proxy's."""
         return request.META.get("REMOTE_ADDR") or "unknown"
 
     def _get_login_attempts_cache_key(self, request, **credentials):
-        """allauth has the host in here, port included, which whoever guesses can vary. It hashes
-        this without a key, and what is typed as a name may be a password.
+        """Without the host and port, which allauth includes and an attacker can vary; and hashed
+        with a key, since what is typed as a name may be a password.
         """
         return salted_hmac("password", credentials.get("username", "")).hexdigest()
 
@@ -54,18 +54,18 @@ class AccountAdapter(DefaultAccountAdapter):
         try:
             super().pre_authenticate(request, **credentials)
         except ValidationError:
-            known = User.objects.filter(username=credentials.get("username", "")).first()
+            user = User.objects.filter(username=credentials.get("username", "")).first()
             log.log_event(
                 "login_failed",
                 request=request,
-                user=known or "",
+                user=user or "",
                 reason="Too many tries",
                 result="refused",
             )
             raise
 
     def pre_login(self, request, user, **kwargs):
-        """A passkey does not pass by the backend."""
+        """Refuse others than staff also with a passkey, which does not use the backend."""
         if not user.is_staff:
             return self.respond_user_inactive(request, user)
         return super().pre_login(request, user, **kwargs)
@@ -82,9 +82,9 @@ class AccountAdapter(DefaultAccountAdapter):
 
 class ChangePasswordForm(AllauthChangePasswordForm):
     def clean_oldpassword(self):
-        """Compared as at a sign-in: counted, and in the audit log where it is wrong."""
-        given = self.cleaned_data["oldpassword"]
+        """Check the old password as a sign-in does: rate-limited, and audited if wrong."""
+        password = self.cleaned_data["oldpassword"]
         adapter = get_adapter()
-        if not adapter.reauthenticate(self.user, given):
+        if not adapter.reauthenticate(self.user, password):
             raise adapter.validation_error("enter_current_password")
-        return given
+        return password
