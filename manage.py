@@ -8,18 +8,16 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import ManagementUtility
 
 from connections.encryption import ring, stored_keys
-from connections.management.base import LatchkeyCommand
 
 
 class CommandLine(ManagementUtility):
-    """Django's, but without good keys a command is refused in one sentence."""
+    """Django's, which refuses a command without good keys in one sentence."""
 
     def fetch_command(self, subcommand):
         command = super().fetch_command(subcommand)
-        # Ours ask for themselves, each with the exit status that it promises.
-        if not (
-            isinstance(command, LatchkeyCommand) or stored_keys.may_run_without_keys(self.argv)
-        ):
+        # A LatchkeyCommand checks the keys itself, and ends with an exit status of its own.
+        checks_keys = getattr(command, "checks_keys", False)
+        if not (checks_keys or stored_keys.may_run_without_keys(self.argv)):
             stored_keys.require_keys()
         return command
 

@@ -2,8 +2,9 @@
 
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, connections, transaction
@@ -12,10 +13,11 @@ from django.utils import timezone
 from connections.accounts.permissions import import_permissions, reload_user
 from connections.import_export import importer
 from connections.import_export.importer import ImportOptions
-from connections.import_export.results import VERDICT_ACTIONS, ImportResult
+from connections.import_export.results import VERDICT_ACTIONS, ImportResult, Verdict
 from connections.jobs import cleanup, runs
 from connections.jobs.chunks import ChunkSource
 from connections.json_format.issues import Issue
+from connections.json_format.stream.sources import Source
 from connections.lib import processes
 from connections.models import ImportRun
 
@@ -36,7 +38,7 @@ class ImportReport:
         self.warnings = {}  # (key, path, params) -> [the first issue of them, their number]
         self.recent_errors = deque(maxlen=MAX_RECENT_ERRORS)
 
-    def add(self, verdict) -> None:
+    def add(self, verdict: Verdict) -> None:
         self.action_counts[verdict.action] += 1
         verdicts = self.verdicts_by_action[verdict.action]
         if len(verdicts) < MAX_SHOWN_VERDICTS:
@@ -93,8 +95,38 @@ def execute(pk: UUID | str, jobs: int = 1) -> ImportResult | None:
     return result
 
 
-def create_command_run(file_names: list[str]) -> ImportRun:
-    """Create the run of an import by the command, which can be undone by it."""
+def import_sources(
+    sources: list[Source],
+    options: ImportOptions,
+    *,
+    on_verdict: Callable[[Verdict], object],
+    on_progress: Callable[[int, int], object],
+    jobs: int = 1,
+) -> tuple[ImportResult, UUID | None]:
+    """Import sources for the command, as importer.run_import() does, as a run that can be undone.
+
+    Returns the result, and the id of the run: None where nothing was stored.
+    """
+    report = ImportReport()
+    run = None if options.dry_run else _create_command_run([source.name for source in sources])
+
+    def add_verdict(verdict):
+        if verdict.issues:  # the counts are those of the result
+            report.add(verdict)
+        on_verdict(verdict)
+
+    result = importer.run_import(
+        sources,
+        replace(options, run_id=run and run.pk),
+        on_verdict=add_verdict,
+        on_progress=on_progress,
+        jobs=jobs,
+    )
+    is_stored = run and _finish_command_run(run, result, options, report.issues)
+    return result, run.pk if is_stored else None
+
+
+def _create_command_run(file_names):
     cleanup.delete_expired()  # as in execute()
     now = timezone.now()
     return ImportRun.objects.create(
@@ -108,12 +140,8 @@ def create_command_run(file_names: list[str]) -> ImportRun:
     )
 
 
-def finish_command_run(
-    run: ImportRun, result: ImportResult, options: ImportOptions, issues: list[dict]
-) -> bool:
-    """Store the result of a command's run. Deletes the run and returns False where the import has
-    stored nothing.
-    """
+def _finish_command_run(run, result, options, issues):
+    """Store the result of a run. One that has stored nothing is deleted, and False returned."""
     if not (result.created or result.updated):
         run.delete()
         return False

@@ -19,6 +19,7 @@ from django.utils import timezone
 from connections.audit import log
 from connections.encryption.ring import SealError
 from connections.jobs import bulk_change
+from connections.jobs.runs import abandon
 from connections.models import (
     ChangeRun,
     ConnectionAuth,
@@ -62,6 +63,35 @@ def stored_counts(run: ImportRun) -> dict[str, int]:
         "created": ConnectionAuth.all_objects.filter(made_by_run=run.pk).count(),
         "updated": FormerVersion.objects.filter(run=run).values("record").distinct().count(),
     }
+
+
+def undo_import(pk: UUID) -> UndoResult | None:
+    """Undo the import of that id, for a command. Returns None where it can't be undone."""
+    run = ImportRun.objects.filter(pk=pk).first()
+    if run is None:
+        return None
+    if abandon(run):  # it was killed; what it has stored can be undone
+        run.refresh_from_db()
+    return undo(run) if run.can_be_undone else None
+
+
+def undoable_imports(limit: int) -> list[dict[str, Any]]:
+    """The imports that can be undone among the latest `limit`, newest first, as JSON objects."""
+    for run in ImportRun.objects.filter(status=ImportRun.Status.RUNNING, user=None):
+        abandon(run)  # a command that was killed has never printed its id
+    finished = ImportRun.objects.exclude(finished_at=None).select_related("user")
+    return [
+        {
+            "run": str(run.pk),
+            "finished_at": run.finished_at.isoformat(),
+            "user": run.user.get_username() if run.user else "",
+            "file": run.file_name,
+            **stored_counts(run),
+            "undone": run.undo_result is not None,
+        }
+        for run in finished.order_by("-finished_at")[:limit]
+        if run.can_be_undone
+    ]
 
 
 def undo(run: ImportRun, user=None, time_limit: float | None = None) -> UndoResult:

@@ -1,5 +1,6 @@
 """What our commands have in common: keys first, and failures as one sentence with an exit code."""
 
+import json
 import os
 import sys
 from argparse import ArgumentTypeError
@@ -8,10 +9,11 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, ProgrammingError
 from tqdm import tqdm
 
+from connections.audit import log
 from connections.encryption import ring, stored_keys
 from connections.lib.text import printable
 
-tqdm.monitor_interval = 0  # a thread of its own would forbid the commands to fork
+tqdm.monitor_interval = 0  # its thread would keep the commands from forking
 
 
 def positive_int(text):
@@ -22,7 +24,7 @@ def positive_int(text):
 
 
 def utf8_text(text):
-    """The type of an option that takes a text: bytes that are no UTF-8 are none."""
+    """The type of an option that takes text in UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -31,18 +33,19 @@ def utf8_text(text):
 
 
 class LatchkeyCommand(BaseCommand):
-    """Asks for good keys before it begins.
+    """Refuses to run without good keys.
 
-    To give up, raise CommandError with a sentence and `returncode=2`.
+    A command that can't do its work raises CommandError with one sentence and `returncode=2`.
     """
 
+    checks_keys = True  # manage.py does it for other commands
     requires_system_checks = []  # require_keys() says in one sentence what is wrong
-    failed = 2  # the exit code of "could not do it", usage errors included
+    failure_returncode = 2  # of a command that could not do its work, usage errors included
 
     def create_parser(self, *args, **kwargs):
         parser = super().create_parser(*args, **kwargs)
-        leave = parser.exit
-        parser.exit = lambda status=0, message=None: leave(status and self.failed, message)
+        leave, failure = parser.exit, self.failure_returncode
+        parser.exit = lambda status=0, message=None: leave(status and failure, message)
         return parser
 
     def execute(self, *args, **options):
@@ -50,14 +53,26 @@ class LatchkeyCommand(BaseCommand):
             stored_keys.require_keys()
             return super().execute(*args, **options)
         except ring.KeyringError as error:
-            raise CommandError(str(error), returncode=self.failed) from None
+            raise CommandError(str(error), returncode=self.failure_returncode) from None
         except (OperationalError, ProgrammingError) as error:
             first_line = printable(str(error).partition("\n")[0])
             raise CommandError(
                 f"The database can't be used ({first_line}); check DATABASE_URL and run "
                 "`python manage.py migrate`.",
-                returncode=self.failed,
+                returncode=self.failure_returncode,
             ) from None
-        except BrokenPipeError:  # whoever read our output has left, as `head` does
+        except BrokenPipeError:  # nobody reads the output any more, as after `| head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(self.failed)
+            sys.exit(self.failure_returncode)
+
+    def is_background(self, verbosity: int) -> bool:
+        """Whether the console has started this command, with `--verbosity 0`.
+
+        Its standard output is that of the server then, and takes the lines of the audit log.
+        """
+        if verbosity == 0:
+            log.log_to(sys.stdout)
+        return verbosity == 0
+
+    def print_result(self, as_json: bool, result: dict, sentence: str) -> None:
+        self.stdout.write(json.dumps(result) if as_json else sentence)

@@ -1,12 +1,10 @@
 """`manage.py change_connections`: do a change of many that was confirmed in the browser."""
 
-import json
 import sys
 import uuid
 
 from django.core.management.base import CommandError
 
-from connections.audit import log
 from connections.jobs import bulk_change
 from connections.management.base import LatchkeyCommand
 
@@ -23,23 +21,16 @@ class Command(LatchkeyCommand):
         parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
     def handle(self, *, run, verbosity, **options):
-        is_server = verbosity == 0  # standard output is that of the server, then
-        if is_server:
-            log.log_to(sys.stdout)
+        is_background = self.is_background(verbosity)
         result = bulk_change.execute(run)
         if result is None:
             raise CommandError("No confirmed change of that id waits.", returncode=2)
-        if not is_server:
-            self.print_result(result, options["json"])
+        if not is_background:
+            self.print_result(
+                options["json"],
+                result,
+                f"{result['changed']:,} changed, {result['already']:,} already so, "
+                f"{sum(result['refused'].values()):,} refused.",
+            )
         if result["refused"]:
             sys.exit(1)
-
-    def print_result(self, result, as_json):
-        refused = sum(result["refused"].values())
-        if as_json:
-            self.stdout.write(json.dumps(result))
-        else:
-            self.stdout.write(
-                f"{result['changed']:,} changed, {result['already']:,} already so, "
-                f"{refused:,} refused."
-            )

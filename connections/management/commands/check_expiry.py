@@ -36,7 +36,7 @@ class Command(LatchkeyCommand):
         "exits with 0 where none does, 1 where some break within the period, 2 where some are "
         "broken already, 3 where it could not tell. Opens no sealed value."
     )
-    failed = 3
+    failure_returncode = 3
 
     def add_arguments(self, parser):
         parser.add_argument(

@@ -1,9 +1,5 @@
 """`manage.py cleanup`: delete what has expired, for cron."""
 
-import json
-import sys
-
-from connections.audit import log
 from connections.jobs import cleanup
 from connections.management.base import LatchkeyCommand
 
@@ -19,13 +15,12 @@ class Command(LatchkeyCommand):
         parser.add_argument("--json", action="store_true", help="print the counts as JSON")
 
     def handle(self, *, verbosity, **options):
-        if verbosity == 0:  # started by the console: standard output is that of the server
-            log.log_to(sys.stdout)
+        is_background = self.is_background(verbosity)
         result = cleanup.delete_expired()
-        if options["json"]:
-            self.stdout.write(json.dumps(result.as_json()))
-        elif verbosity:
-            self.stdout.write(
+        if not is_background:
+            self.print_result(
+                options["json"],
+                result.as_json(),
                 f"Deleted: {result.purged:,} from the bin, {result.former_versions:,} former "
-                f"versions, {result.uploads:,} uploads. Ended: {result.ended:,} interrupted runs."
+                f"versions, {result.uploads:,} uploads. Ended: {result.ended:,} interrupted runs.",
             )

@@ -6,14 +6,13 @@ import os
 import sys
 import uuid
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import replace
 
 from django.core.management import CommandError
 from tqdm import tqdm
 
-from connections.audit import log
 from connections.encryption import keyring
 from connections.import_export import importer
+from connections.import_export.results import ImportResult
 from connections.jobs import import_job
 from connections.json_format import entry as json_format_entry
 from connections.json_format.issues import FileRefused
@@ -78,7 +77,7 @@ class Command(LatchkeyCommand):
     def handle(self, *, paths, report, run, **options):
         if bool(paths) == bool(run):
             raise CommandError("Name files to import, or --run ID, not both.", returncode=2)
-        self.shown, self.run, self.kept = 0, None, import_job.ImportReport()
+        self.shown_errors, self.report_file = 0, None
         if run:
             self.execute_run(run, options)
             return
@@ -91,17 +90,43 @@ class Command(LatchkeyCommand):
             ) from None
 
     def execute_run(self, pk, options):
-        """The console's own call: how to import was said in the browser."""
-        is_server = options["verbosity"] == 0  # standard output is that of the server, then
-        if is_server:
-            log.log_to(sys.stdout)
+        """Do an import that was confirmed in the browser, with the options chosen there."""
+        is_background = self.is_background(options["verbosity"])
         result = import_job.execute(pk, jobs=options["jobs"])
         if result is None:
             raise CommandError("No confirmed import of that id waits.", returncode=2)
-        if not is_server:
-            self.print_result(result, options["json"])
+        if not is_background:
+            self.finish(result, None, options["json"])
 
     def import_files(self, paths, report, options):
+        self.check_arguments(paths, report, options)
+        run_id = None
+        with ExitStack() as stack:
+            if report:
+                self.report_file = stack.enter_context(closing(_ReportFile(report)))
+            bar = stack.enter_context(tqdm(unit=" records", disable=None, file=sys.stderr))
+            try:
+                sources = _open_sources(paths)
+            except FileRefused as refusal:
+                result = ImportResult(dry_run=options["dry_run"], error=refusal.issue)
+            else:
+                result, run_id = import_job.import_sources(
+                    sources,
+                    _import_options(options),
+                    on_verdict=self.print_issues,
+                    on_progress=lambda done, total: _update_bar(bar, done, total),
+                    jobs=options["jobs"],
+                )
+            if self.report_file and result.error and result.error.file:
+                self.report_file.write(result.error)
+        error = self.report_file and self.report_file.error
+        if error:
+            self.stderr.write(f"--report: {error}. It is not whole.")
+        self.finish(result, run_id and str(run_id), options["json"])
+        if error:
+            sys.exit(1)
+
+    def check_arguments(self, paths, report, options):
         if paths.count("-") > 1:
             raise CommandError("Standard input can be read once only.", returncode=2)
         if report == "-":
@@ -110,88 +135,50 @@ class Command(LatchkeyCommand):
             raise CommandError("--report would overwrite a file to import.", returncode=2)
         for name in ("integration", "environment"):
             _check_default(name, options[name])
-        stdin = getattr(sys.stdin, "buffer", io.BytesIO())  # cron may close it
-        with ExitStack() as stack:
-            self.report = stack.enter_context(closing(_ReportFile(report))) if report else None
-            bar = stack.enter_context(tqdm(unit=" records", disable=None, file=sys.stderr))
-            try:
-                sources = [
-                    open_source(path, stdin, keyring.seal_bytes, keyring.unseal_bytes)
-                    for path in paths
-                ]
-            except FileRefused as refusal:
-                result = importer.ImportResult(dry_run=options["dry_run"], error=refusal.issue)
-            else:
-                chosen = _import_options(options)
-                run = (
-                    None
-                    if chosen.dry_run
-                    else import_job.create_command_run([source.name for source in sources])
-                )
-                result = importer.run_import(
-                    sources,
-                    replace(chosen, run_id=run and run.pk),
-                    on_verdict=self.print_issues,
-                    on_progress=lambda done, total: _update_bar(bar, done, total),
-                    jobs=options["jobs"],
-                )
-                if run and import_job.finish_command_run(run, result, chosen, self.kept.issues):
-                    self.run = str(run.pk)
-            if self.report and result.error and result.error.file:
-                self.report.write(result.error)
-        fault = self.report and self.report.fault
-        if fault:
-            self.stderr.write(f"--report: {fault}. It is not whole.")
-        self.print_result(result, options["json"])
-        if fault:
-            sys.exit(1)
 
     def print_issues(self, verdict):
-        if verdict.issues:
-            self.kept.add(verdict)
         for issue in verdict.issues:
-            if self.report:
-                self.report.write(issue)
+            if self.report_file:
+                self.report_file.write(issue)
             if issue.level == "error":
-                self.shown += 1
-                if self.shown <= MAX_SHOWN_ERRORS:
-                    place = f"record {issue.record}" + (
-                        f", line {issue.line}" if issue.line else ""
+                self.shown_errors += 1
+                if self.shown_errors <= MAX_SHOWN_ERRORS:
+                    line = f", line {issue.line}" if issue.line else ""
+                    path = f", {issue.path}" if issue.path else ""
+                    self.stderr.write(
+                        f"{printable(issue.file)}: record {issue.record}{line}{path}: "
+                        f"{issue.message} [{issue.code}]"
                     )
-                    place += f", {issue.path}" if issue.path else ""
-                    file = printable(issue.file)
-                    self.stderr.write(f"{file}: {place}: {issue.message} [{issue.code}]")
 
-    def print_result(self, result, as_json):
-        if self.shown > MAX_SHOWN_ERRORS:
-            self.stderr.write(
-                f"… and {self.shown - MAX_SHOWN_ERRORS} more; --report FILE names them all."
-            )
+    def finish(self, result, run_id, as_json):
+        """Print the result, and end with the exit status that goes with it."""
+        if self.shown_errors > MAX_SHOWN_ERRORS:
+            hidden = self.shown_errors - MAX_SHOWN_ERRORS
+            self.stderr.write(f"… and {hidden} more; --report FILE names them all.")
         if as_json:
-            run = {"run": self.run} if self.run else {}
+            run = {"run": run_id} if run_id else {}
             self.stdout.write(json.dumps({**result.as_json(), **run}))
-        elif not (result.error and not result.read):
+        elif result.read or not result.error:
             would = "would be " if result.dry_run else ""
+            undo = f" `undo_import {run_id}` takes it back." if run_id else ""
             self.stdout.write(
                 f"Read {result.read} in {result.seconds:.1f} s: {result.created} {would}created, "
                 f"{result.updated} {would}updated, {result.unchanged} unchanged, "
                 f"{result.skipped} skipped, {result.rejected} refused; "
-                f"{result.warnings} warnings."
-                + (f" `undo_import {self.run}` takes it back." if self.run else "")
+                f"{result.warnings} warnings.{undo}"
             )
         if result.error:
-            raise CommandError(
-                result.error.message,
-                returncode=1 if _stored_some(result) else 2,
-            )
+            # A file that changed while it was read: what came before is stored.
+            stored_some = result.error.params.get("outcome") == "changes_kept"
+            raise CommandError(result.error.message, returncode=1 if stored_some else 2)
         if result.rejected:
             sys.exit(1)
 
 
-def _stored_some(result):
-    """A run that stopped half way (its file changed) has stored what came before."""
-    is_whole = result.error.code == "nothing_stored" or result.dry_run
-    return not is_whole and bool(result.created or result.updated)
+def _open_sources(paths):
+    """The sources of some paths. Raises FileRefused."""
+    stdin = getattr(sys.stdin, "buffer", io.BytesIO())  # cron may close it
+    return [open_source(path, stdin, keyring.seal_bytes, keyring.unseal_bytes) for path in paths]
 
 
 def _import_options(options):
@@ -200,7 +187,7 @@ def _import_options(options):
 
 
 def _check_default(name, value):
-    """What stands in for a field has to keep the rules of that field."""
+    """Refuse a default that the field itself would refuse."""
     entry = json_format_entry.Entry()
     if value is not None:
         READERS["short"](entry, value, name)
@@ -213,10 +200,10 @@ def _is_same_file(one, other):
 
 
 class _ReportFile:
-    """The file of all issues. Where the disk is full the import goes on, and `fault` says why."""
+    """The file of all issues. The import goes on where it can't be written; `error` says why."""
 
     def __init__(self, path):
-        self.fault = ""
+        self.error = ""
         try:
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         except OSError as error:
@@ -224,7 +211,7 @@ class _ReportFile:
         self._file = open(handle, "w", encoding="utf-8")
 
     def write(self, issue):
-        if not self.fault:
+        if not self.error:
             with self._catch_errors():
                 self._file.write(json.dumps(issue.as_json()) + "\n")
 
@@ -237,7 +224,7 @@ class _ReportFile:
         try:
             yield
         except OSError as error:
-            self.fault = error.strerror
+            self.error = error.strerror
 
 
 def _update_bar(bar, done, total):

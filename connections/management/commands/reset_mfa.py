@@ -1,7 +1,5 @@
 """`manage.py reset_mfa`: for a person who has lost their second factors and recovery codes."""
 
-import json
-
 from django.contrib.auth.models import User
 from django.core.management import CommandError
 from django.db import transaction
@@ -22,16 +20,17 @@ class Command(LatchkeyCommand):
         parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
     def handle(self, *, user, **options):
-        found = User.objects.filter(username=user).first()
-        if found is None:
+        account = User.objects.filter(username=user).first()
+        if account is None:
             raise CommandError("There is no user of that name.", returncode=2)
         with transaction.atomic():
-            removed = mfa.reset(found)
+            removed = mfa.reset(account)
             if removed:
                 log.log_event(
-                    "change", record=found, fields=log.SECOND_FACTOR_FIELDS, reason="Taken away"
+                    "change", record=account, fields=log.SECOND_FACTOR_FIELDS, reason="Taken away"
                 )
-        if options["json"]:
-            self.stdout.write(json.dumps({"removed": removed}))
-        else:
-            self.stdout.write(f"Removed: {', '.join(removed) or 'nothing, there was none'}.")
+        self.print_result(
+            options["json"],
+            {"removed": removed},
+            f"Removed: {', '.join(removed) or 'nothing, there was none'}.",
+        )

@@ -1,6 +1,5 @@
 """`manage.py seed_demo`: made-up connections to look around with."""
 
-import json
 import sys
 from argparse import ArgumentTypeError
 
@@ -74,6 +73,3 @@ class Command(LatchkeyCommand):
         )
         if result.rejected:
             sys.exit(1)
-
-    def print_result(self, as_json, result, sentence):
-        self.stdout.write(json.dumps(result) if as_json else sentence)

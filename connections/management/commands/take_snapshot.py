@@ -1,7 +1,5 @@
 """`manage.py take_snapshot`: keep the counts of the day."""
 
-import json
-
 from django.utils import timezone
 
 from connections.management.base import LatchkeyCommand
@@ -10,9 +8,9 @@ from connections.records import daily_counts
 
 class Command(LatchkeyCommand):
     help = (
-        "Keep how many connections there are today, so that the dashboard of tomorrow can say "
-        "what changed. Fit for cron, once a day; what was kept earlier that day stays, and the "
-        "dashboard does the same when it is first looked at. Opens no sealed value."
+        "Store the counts of the day, so that tomorrow's dashboard can tell what changed. For "
+        "cron, once a day: counts that were stored earlier that day stay. The first visit of the "
+        "dashboard stores them too. Opens no sealed value."
     )
 
     def add_arguments(self, parser):
@@ -24,9 +22,8 @@ class Command(LatchkeyCommand):
         if is_new:
             daily_counts.store_today(now)
         day = daily_counts.today(now)
-        if options["json"]:
-            self.stdout.write(json.dumps({"day": day.isoformat(), "taken": is_new}))
-        elif is_new:
-            self.stdout.write(f"Kept the counts of {day}.")
-        else:
-            self.stdout.write(f"The counts of {day} were kept already.")
+        self.print_result(
+            options["json"],
+            {"day": day.isoformat(), "taken": is_new},
+            f"Kept the counts of {day}." if is_new else f"The counts of {day} were kept already.",
+        )

@@ -6,19 +6,18 @@ import uuid
 
 from django.core.management import CommandError
 
-from connections.jobs import runs, undo
+from connections.jobs import undo
 from connections.lib.text import printable
 from connections.management.base import LatchkeyCommand
-from connections.models import ImportRun
 
-MAX_LISTED_RUNS = 20
+MAX_LISTED_IMPORTS = 20
 
 
 class Command(LatchkeyCommand):
     help = (
-        "Undo an import of the last seven days: what it made goes to the bin, what it changed "
-        "gets back what it held. Without an id, list recent imports. "
-        "Exit status: 0 all is undone, 1 some was changed since and is left."
+        "Undo an import of the last seven days: records that it created are moved to the bin, and "
+        "records that it changed get their former values back. Without an id, list recent "
+        "imports. Exit status: 0 all is undone, 1 some records were changed since and are left."
     )
 
     def add_arguments(self, parser):
@@ -27,50 +26,33 @@ class Command(LatchkeyCommand):
 
     def handle(self, *, run, **options):
         if run is None:
-            self.list_runs(options["json"])
+            self.list_imports(options["json"])
             return
-        found = ImportRun.objects.filter(pk=run).first()
-        if found and runs.abandon(found):
-            found.refresh_from_db()
-        if found is None or not found.can_be_undone:
+        result = undo.undo_import(run)
+        if result is None:
             raise CommandError(
                 "No import of that id has ended in the last seven days and stored something.",
                 returncode=2,
             )
-        undone = undo.undo(found)
-        if options["json"]:
-            self.stdout.write(json.dumps(undone.as_json()))
-        else:
-            self.stdout.write(
-                f"{undone.binned} moved to the bin, {undone.put_back} put back, "
-                f"{undone.left} left as they are."
-            )
-            for left in undone.named:
-                self.stderr.write(f"Left: {left['id']} {printable(left['name'])}")
-        if undone.left:
+        self.print_result(
+            options["json"],
+            result.as_json(),
+            f"{result.binned} moved to the bin, {result.put_back} put back, "
+            f"{result.left} left as they are.",
+        )
+        if not options["json"]:
+            for record in result.named:
+                self.stderr.write(f"Left: {record['id']} {printable(record['name'])}")
+        if result.left:
             sys.exit(1)
 
-    def list_runs(self, as_json):
-        for run in ImportRun.objects.filter(status=ImportRun.Status.RUNNING, user=None):
-            runs.abandon(run)  # a command that was killed never told its id, and is not continued
-        recent = ImportRun.objects.exclude(finished_at=None).select_related("user")
-        rows = [
-            {
-                "run": str(run.pk),
-                "finished_at": run.finished_at.isoformat(),
-                "user": run.user.get_username() if run.user else "",
-                "file": run.file_name,
-                **undo.stored_counts(run),
-                "undone": run.undo_result is not None,
-            }
-            for run in recent.order_by("-finished_at")[:MAX_LISTED_RUNS]
-            if run.can_be_undone
-        ]
+    def list_imports(self, as_json):
+        imports = undo.undoable_imports(MAX_LISTED_IMPORTS)
         if as_json:
-            self.stdout.write(json.dumps({"runs": rows}))
+            self.stdout.write(json.dumps({"runs": imports}))
             return
-        for row in rows:
+        for one in imports:
             self.stdout.write(
-                f"{row['run']}  {row['finished_at'][:16]}  {row['created']} created, "
-                f"{row['updated']} updated  {printable(row['file'])}"
+                f"{one['run']}  {one['finished_at'][:16]}  {one['created']} created, "
+                f"{one['updated']} updated  {printable(one['file'])}"
             )
