@@ -1,10 +1,10 @@
-"""What the frame of the admin needs around allauth's pages."""
+"""The context that allauth's pages need to look like the admin's."""
 
 from django.conf import settings
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
-# The titles of allauth's pages: those in a card of their own, and those inside the console.
+# Titles of allauth's pages: those that are a card, and those inside the console.
 CARD_TITLES = {
     "account_login": _("Sign in"),
     "account_logout": _("Sign out"),
@@ -30,7 +30,7 @@ PAGE_TITLES = {
 
 
 def page_context(request):
-    """What the frame of the admin needs around allauth's pages."""
+    """The title of allauth's page, and the context of an admin page where it is one."""
     name = request.resolver_match and request.resolver_match.view_name
     if name in CARD_TITLES:
         return {"title": CARD_TITLES[name]}

@@ -16,10 +16,10 @@ from connections.json_format.stream.sources import SpooledSource
 
 
 class WriteOnlyTextarea(forms.Textarea):
-    """Never shows a value: not what is stored, nor what was just typed.
+    """Never shows a value, neither a stored one nor one that was just typed.
 
-    Forms send every line end as CRLF (WHATWG HTML, 4.10.22), so a script sends the exact text
-    as JSON beside it, under `<name>_json`; that one wins.
+    Forms send every line end as CRLF (WHATWG HTML, 4.10.22). A script also sends the exact text
+    as JSON under `<name>_json`, which takes precedence.
     """
 
     def format_value(self, value):
@@ -43,7 +43,7 @@ class UploadForm(forms.Form):
         required=False,
         strip=False,
         label=gettext_lazy("Or paste JSON"),
-        # What was pasted is never sent back.
+        # What was pasted is not sent back to the browser.
         widget=WriteOnlyTextarea(attrs={"rows": 8, "spellcheck": "false", "autocomplete": "off"}),
     )
 
@@ -64,7 +64,7 @@ class UploadForm(forms.Form):
         return cleaned
 
     def source(self):
-        """What was given, as a source (see reader)."""
+        """The file or the text as a source of json_format.stream."""
         if self.cleaned_data.get("file"):
             return self.cleaned_data["file"].source
         source = SpooledSource("pasted.json", keyring.seal_bytes, keyring.unseal_bytes)
@@ -84,7 +84,7 @@ class LinesField(forms.CharField):
         return [line.strip() for line in (value or "").splitlines() if line.strip()]
 
     def has_changed(self, initial, data):
-        """Compared as it is shown: an item with a line break in it is not changed by that."""
+        """Compares what is shown: a stored item with a line break is not a change."""
         return self.to_python(data) != self.to_python(self.prepare_value(initial))
 
 

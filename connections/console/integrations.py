@@ -40,8 +40,8 @@ class IntegrationForm(forms.ModelForm):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        if kind := self.fields.get("auth_type"):
-            kind.choices = [("", _("Not known")), *list(kind.choices)[1:]]
+        if auth_type := self.fields.get("auth_type"):
+            auth_type.choices = [("", _("Not known")), *list(auth_type.choices)[1:]]
 
     class Meta:
         model = Integration
@@ -72,67 +72,66 @@ class IntegrationForm(forms.ModelForm):
 class IntegrationAdmin(AllowedLookupsMixin, AuditedAdmin):
     form = IntegrationForm
     allowed_lookups = ("auth_type__exact",)
-    list_display = ("title", "type", "auth_type", "labels", "count")
+    list_display = ("title", "type", "auth_type", "token_names_text", "count")
     list_display_links = ("title",)
     list_filter = ("auth_type",)
     search_fields = ("name", "type")
     ordering = ("name",)
 
     def get_queryset(self, request):
-        inside = scope_of(request.user).condition("connections__")
-        in_use = Count("connections", filter=Q(connections__binned_at=None) & inside)
-        return super().get_queryset(request).visible_to(request.user).annotate(in_use=in_use)
+        in_scope = scope_of(request.user).condition("connections__")
+        count = Count("connections", filter=Q(connections__binned_at=None) & in_scope)
+        integrations = super().get_queryset(request).visible_to(request.user)
+        return integrations.annotate(connection_count=count)
 
-    # Integrations are shared by all environments: who is limited only looks at them.
+    # Integrations are shared by all environments: users with a scope only view them.
 
     def has_add_permission(self, request):
         return super().has_add_permission(request) and not scope_of(request.user).is_limited
 
     def has_change_permission(self, request, obj=None):
-        may = super().has_change_permission(request, obj)
-        return may and not scope_of(request.user).is_limited
+        is_allowed = super().has_change_permission(request, obj)
+        return is_allowed and not scope_of(request.user).is_limited
 
     def has_delete_permission(self, request, obj=None):
-        may = super().has_delete_permission(request, obj)
-        return may and not scope_of(request.user).is_limited
+        is_allowed = super().has_delete_permission(request, obj)
+        return is_allowed and not scope_of(request.user).is_limited
 
     def get_fields(self, request, obj=None):
-        """In their order, which Django loses for what is only read."""
+        """In this order: Django moves read-only fields to the end."""
         return IntegrationForm.Meta.fields
 
     def get_readonly_fields(self, request, obj=None):
-        closed = ["type"] if obj else []  # connections refer to it
+        readonly = ["type"] if obj else []  # connections refer to it
         if not request.user.has_perm("connections.change_token_url"):
-            closed.append("token_url")
-        return closed
+            readonly.append("token_url")
+        return readonly
 
     def get_deleted_objects(self, objs, request):
-        """Names some of the connections that still need an integration: it may be thousands."""
-        users = ConnectionAuth.all_objects.filter(integration__in=[obj.type for obj in objs])
-        count = users.count()
+        """Names only some of the connections that use an integration: there may be thousands."""
+        connections = ConnectionAuth.all_objects.filter(integration__in=[obj.type for obj in objs])
+        count = connections.count()
         if not count:
             return super().get_deleted_objects(objs, request)
-        may_look = request.user.has_perm("connections.view_connectionauth")
-        named = [
-            str(record)
-            for record in users.defer_sealed()[: MAX_NAMED_CONNECTIONS if may_look else 0]
-        ]
-        if count > len(named):
-            more = count - len(named)
+        may_view = request.user.has_perm("connections.view_connectionauth")
+        named = connections.defer_sealed()[: MAX_NAMED_CONNECTIONS if may_view else 0]
+        protected = [str(record) for record in named]
+        if count > len(protected):
+            more = count - len(protected)
             text = ngettext("%s more connection", "%s more connections", more)
-            named.append(text % wording.format_number(more))
-        return [], {}, set(), named
+            protected.append(text % wording.format_number(more))
+        return [], {}, set(), protected
 
     @admin.display(description=_("Name"), ordering="name")
     def title(self, obj):
         return str(obj)
 
     @admin.display(description=_("Token names"))
-    def labels(self, obj):
+    def token_names_text(self, obj):
         return ", ".join(map(printable_on_page, obj.token_names))
 
-    @admin.display(description=_("Connections"), ordering="in_use")
+    @admin.display(description=_("Connections"), ordering="connection_count")
     def count(self, obj):
         url = reverse("admin:connections_connectionauth_changelist")
         query = urlencode({"integration": obj.type})
-        return format_html('<a href="{}?{}">{}</a>', url, query, obj.in_use)
+        return format_html('<a href="{}?{}">{}</a>', url, query, obj.connection_count)

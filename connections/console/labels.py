@@ -98,7 +98,7 @@ STATUS_LABELS = {
     "month": gettext_lazy("30 days"),
     "later": gettext_lazy("Later"),
     "no_end": gettext_lazy("No known end"),
-    # What may be so besides.
+    # These apply besides a bucket.
     "stale": gettext_lazy("Stale"),
     "paused": gettext_lazy("Paused"),
     "unreadable": gettext_lazy("Unreadable"),

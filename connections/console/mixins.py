@@ -1,8 +1,8 @@
-"""What an address of the admin may ask of a list or a page: an allow-list.
+"""Mixins of the model admins: an allow-list of query parameters, and the audit log as history.
 
-Django's admin filters by any column of the model: `?access_token__startswith=` and
-`?content_digest=` would answer guesses. Here all that is not on the list is taken out before
-Django sees it, so it does nothing: neither a filter nor an error.
+Django's admin filters by any column of the model, so that `?access_token__startswith=` and
+`?content_digest=` could be used to try guesses. Here every parameter that is not allowed is
+removed before Django sees it: it neither filters nor fails.
 """
 
 import re
@@ -23,19 +23,24 @@ from django.utils.translation import gettext as _
 from connections.audit import log
 from connections.models import AccessEvent
 
-PRESERVED_FILTERS_VAR = "_changelist_filters"  # where a page of one object leads back to
+PRESERVED_FILTERS_VAR = (
+    "_changelist_filters"  # Django's; the query string of the list that led to a page
+)
 HISTORY_PAGE_SIZE = 100  # audit entries
-MAX_SEARCH_WORDS = 50  # of a search: SQLite takes no condition of hundreds
+MAX_SEARCH_WORDS = 50  # SQLite refuses a condition of hundreds
 ORDER_PATTERN = re.compile(r"-?\d{1,2}(\.-?\d{1,2})*", re.ASCII)
 
 
 def keep_only(query, names):
-    """A copy of a QueryDict with only these names; values with U+0000 (PostgreSQL) go too."""
-    kept = query.copy()
+    """A copy of a QueryDict with only these names, without values that hold U+0000.
+
+    PostgreSQL has no such text.
+    """
+    allowed = query.copy()
     for name in query:
         if name not in names or any("\0" in value for value in query.getlist(name)):
-            del kept[name]
-    return kept
+            del allowed[name]
+    return allowed
 
 
 def clean_list_query(query, lookups, column_count):
@@ -57,7 +62,7 @@ class AllowedLookupsMixin:
     """For a ModelAdmin: `allowed_lookups` names the query parameters of its filters."""
 
     allowed_lookups = ()
-    media = Media()  # Django's scripts serve pop-ups and lists of two columns; here is neither
+    media = Media()  # Django's scripts are for pop-ups and filter_horizontal, which are not used
 
     def clean_query(self, query):
         """A copy of a QueryDict with only what the list takes."""
@@ -68,28 +73,27 @@ class AllowedLookupsMixin:
         return lookup in self.allowed_lookups
 
     def get_search_results(self, request, queryset, search_term):
-        """What holds each word, in any of the fields: so many nothing holds."""
+        """Django's results, or none for a search of too many words."""
         if len(search_term.split()) > MAX_SEARCH_WORDS:
             return queryset.none(), False
         return super().get_search_results(request, queryset, search_term)
 
     def changelist_view(self, request, extra_context=None):
         request.GET = self.clean_query(request.GET)
-        chosen = request.POST.getlist(ACTION_CHECKBOX_NAME)
-        is_all = BooleanField().to_python(request.POST.get("select_across"))  # whichever these are
-        if not is_all and not all(
-            map(self._is_valid_pk, chosen)
-        ):  # Django would fail at the others
+        selected = request.POST.getlist(ACTION_CHECKBOX_NAME)
+        selects_all = BooleanField().to_python(request.POST.get("select_across"))
+        # Django fails on ids that are not valid, except where it ignores them.
+        if not selects_all and not all(map(self._is_valid_pk, selected)):
             request.POST = request.POST.copy()
-            request.POST.setlist(ACTION_CHECKBOX_NAME, [*filter(self._is_valid_pk, chosen)])
+            request.POST.setlist(ACTION_CHECKBOX_NAME, [*filter(self._is_valid_pk, selected)])
         return super().changelist_view(request, extra_context)
 
     def _is_valid_pk(self, text):
         try:
-            found = self.opts.pk.to_python(text)
+            pk = self.opts.pk.to_python(text)
         except ValidationError:
             return False
-        return not isinstance(found, int) or found < 2**63
+        return not isinstance(pk, int) or pk < 2**63
 
     def changeform_view(self, request, *args, **kwargs):
         self._drop_popup_params(request)
@@ -100,14 +104,14 @@ class AllowedLookupsMixin:
         return super().delete_view(request, *args, **kwargs)
 
     def formfield_for_dbfield(self, db_field, request, **kwargs):
-        """Without the signs beside a choice, which would open pop-ups."""
+        """Django's field without the icons that open pop-ups."""
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if isinstance(getattr(field, "widget", None), RelatedFieldWidgetWrapper):
             field.widget = field.widget.widget
         return field
 
     def _drop_popup_params(self, request):
-        """Pages of one object take no lookup, no pop-up, and no initial values."""
+        """Pages of one object take neither pop-ups nor initial values."""
         request.GET = keep_only(request.GET, {PRESERVED_FILTERS_VAR})
         if {TO_FIELD_VAR, IS_POPUP_VAR} & request.POST.keys():
             request.POST = keep_only(
@@ -115,7 +119,7 @@ class AllowedLookupsMixin:
             )
 
     def _get_obj_does_not_exist_redirect(self, request, opts, object_id):
-        raise Http404  # Django would send to the dashboard, and repeat the id there
+        raise Http404  # Django would redirect to the dashboard with a message that repeats the id
 
 
 class AuditLogMixin:

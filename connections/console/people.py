@@ -27,7 +27,7 @@ from connections.console.fields import LinesField
 from connections.console.mixins import AllowedLookupsMixin, AuditLogMixin
 from connections.models import UserScope
 
-# Permissions have their names in the database, in English: these are Django's for our models.
+# For makemessages: the English names that Django gives our permissions in the database.
 PERMISSION_NAMES = (
     gettext_noop("Can add connection"),
     gettext_noop("Can change connection"),
@@ -40,7 +40,7 @@ PERMISSION_NAMES = (
     gettext_noop("Can view user"),
     gettext_noop("Can view group"),
 )
-# Django's own texts on these pages that its German catalogue lacks.
+# For makemessages: texts of Django on these pages that are missing in its German catalogue.
 DJANGO_MESSAGES = (
     gettext_noop("Enable password-based authentication for this user by setting a password."),
     gettext_noop("Set password"),
@@ -54,7 +54,7 @@ SCOPE_FIELDS = {"scope_environments": "environments", "scope_integrations": "int
 
 
 class HiddenHashWidget(ReadOnlyPasswordHashWidget):
-    """The way to a new password, without the salt and the beginning of the hash of the old one."""
+    """The link to a new password, without the salt and the start of the hash that Django shows."""
 
     def get_context(self, name, value, attrs):
         context = super().get_context(name, value, attrs)
@@ -64,7 +64,7 @@ class HiddenHashWidget(ReadOnlyPasswordHashWidget):
 
 
 class PasswordFormMixin:
-    """For Django's two forms that set somebody else's password: its question in plain words."""
+    """For Django's two forms that set the password of another user: plain labels."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -87,7 +87,7 @@ class UserPasswordForm(PasswordFormMixin, AdminPasswordChangeForm):
 
 
 class UserForm(UserChangeForm):
-    """A user, in the words of the console."""
+    """A user, with the labels of the console."""
 
     password = ReadOnlyPasswordHashField(
         label=_("Password"), widget=HiddenHashWidget, help_text=_("Only a hash of it is stored.")
@@ -114,7 +114,7 @@ class UserForm(UserChangeForm):
 
 
 class ScopedUserForm(UserForm):
-    """A user, with what they are limited to."""
+    """A user and their scope."""
 
     scope_environments = LinesField(
         required=False,
@@ -141,15 +141,18 @@ def _permission_label(permission):
 def _format_date(moment):
     if not moment:
         return _("never")
-    ago, exact = wording.relative_time(moment), wording.format_datetime(moment)
-    return format_html("<span>{} <small>{}</small></span>", ago, exact)
+    return format_html(
+        "<span>{} <small>{}</small></span>",
+        wording.relative_time(moment),
+        wording.format_datetime(moment),
+    )
 
 
 class AccountAdminMixin(AuditLogMixin, AllowedLookupsMixin):
-    """Groups and permissions are ticked: Django's two lists need a mouse and a wide screen.
+    """Groups and permissions are check boxes: Django's two lists need a mouse and a wide screen.
 
-    Only a superuser changes people and groups, whatever permissions somebody has: who could give
-    themselves any, or another password to somebody who has them, would be limited by nothing.
+    Only a superuser changes users and groups, whatever their permissions: anybody else who could
+    would give themselves all permissions, or set the password of a user who has them.
     """
 
     formfield_overrides = {ManyToManyField: {"widget": CheckboxSelectMultiple({"class": "many"})}}
@@ -165,22 +168,24 @@ class AccountAdminMixin(AuditLogMixin, AllowedLookupsMixin):
         return request.user.is_superuser
 
     def formfield_for_manytomany(self, db_field, request, **kwargs):
-        """Permissions by their own names, and only those of what the console shows."""
+        """Permissions by their translated names, and only those that the console checks."""
         field = super().formfield_for_manytomany(db_field, request, **kwargs)
         if db_field.related_model is Permission:
-            ours = Q(content_type__app_label="connections")
-            people = Q(codename__in=("view_user", "view_group"))
-            field.queryset = field.queryset.filter(ours | people)
+            of_connections = Q(content_type__app_label="connections")
+            of_accounts = Q(codename__in=("view_user", "view_group"))
+            field.queryset = field.queryset.filter(of_connections | of_accounts)
             field.label_from_instance = _permission_label
         return field
 
     def get_deleted_objects(self, objs, request):
-        """Who is deleted, and how many of what goes with them; rows that only join are neither."""
-        _tree, counts, lacking, protected = super().get_deleted_objects(objs, request)
+        """The objects, and counts of what goes with them, without rows of many-to-many tables."""
+        _tree, counts, missing_permissions, protected = super().get_deleted_objects(objs, request)
         models = apps.get_models(include_auto_created=True)
-        joins = {model._meta.verbose_name_plural for model in models if model._meta.auto_created}
-        counts = {name: count for name, count in counts.items() if name not in joins}
-        return [str(obj) for obj in objs], counts, lacking, protected
+        many_to_many = {
+            model._meta.verbose_name_plural for model in models if model._meta.auto_created
+        }
+        counts = {name: count for name, count in counts.items() if name not in many_to_many}
+        return [str(obj) for obj in objs], counts, missing_permissions, protected
 
 
 class LabelledBooleanFilter(admin.BooleanFieldListFilter):
@@ -193,14 +198,21 @@ class LatchkeyUserAdmin(AccountAdminMixin, UserAdmin):
     form = ScopedUserForm
     add_form = UserAddForm
     change_password_form = UserPasswordForm
-    list_display = ("user_name", "full_name", "mail", "access_summary", "second_step", "seen")
+    list_display = (
+        "user_name",
+        "full_name",
+        "email_address",
+        "access_summary",
+        "second_step",
+        "last_signed_in",
+    )
     list_filter = (
         ("is_active", LabelledBooleanFilter),
         ("is_staff", LabelledBooleanFilter),
         ("is_superuser", LabelledBooleanFilter),
         "groups",
     )
-    readonly_fields = ("seen", "date_added")
+    readonly_fields = ("last_signed_in", "date_added")
     fieldsets = (
         (None, {"fields": ("username", "password")}),
         (_("Personal info"), {"fields": ("first_name", "last_name", "email")}),
@@ -208,7 +220,7 @@ class LatchkeyUserAdmin(AccountAdminMixin, UserAdmin):
             _("Permissions"),
             {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")},
         ),
-        (_("Dates"), {"fields": ("seen", "date_added")}),
+        (_("Dates"), {"fields": ("last_signed_in", "date_added")}),
     )
     allowed_lookups = (
         "is_staff__exact",
@@ -218,14 +230,14 @@ class LatchkeyUserAdmin(AccountAdminMixin, UserAdmin):
     )
 
     def get_queryset(self, request):
-        second = Authenticator.objects.filter(user=OuterRef("pk"), type__in=SECOND_FACTORS)
-        return super().get_queryset(request).annotate(has_second_factor=Exists(second))
+        factors = Authenticator.objects.filter(user=OuterRef("pk"), type__in=SECOND_FACTORS)
+        return super().get_queryset(request).annotate(has_second_factor=Exists(factors))
 
     def get_changelist_instance(self, request):
-        """With the groups of all who are listed, in one query."""
-        found = super().get_changelist_instance(request)
-        found.result_list = found.result_list.prefetch_related("groups")
-        return found
+        """With the groups of all listed users in one query."""
+        change_list = super().get_changelist_instance(request)
+        change_list.result_list = change_list.result_list.prefetch_related("groups")
+        return change_list
 
     @admin.display(description=_("User name"), ordering="username")
     def user_name(self, obj):
@@ -236,12 +248,12 @@ class LatchkeyUserAdmin(AccountAdminMixin, UserAdmin):
         return obj.get_full_name()
 
     @admin.display(description=_("E-mail address"), ordering="email")
-    def mail(self, obj):
+    def email_address(self, obj):
         return obj.email
 
     @admin.display(description=_("Allowed"))
     def access_summary(self, obj):
-        """Groups, or what outweighs them."""
+        """The groups, or what overrides them."""
         if not obj.is_active:
             return _("no sign-in")
         if obj.is_superuser:
@@ -253,7 +265,7 @@ class LatchkeyUserAdmin(AccountAdminMixin, UserAdmin):
         return _("set up") if obj.has_second_factor else _("not set up")
 
     @admin.display(description=_("Last signed in"), ordering="last_login")
-    def seen(self, obj):
+    def last_signed_in(self, obj):
         return _format_date(obj.last_login)
 
     @admin.display(description=_("Added"))
@@ -261,7 +273,7 @@ class LatchkeyUserAdmin(AccountAdminMixin, UserAdmin):
         return _format_date(obj.date_joined)
 
     def user_change_password(self, request, id, form_url=""):
-        """That of others: one's own takes the old one first."""
+        """For other users only: allauth's page for one's own password asks for the old one."""
         if self.get_object(request, unquote(id)) == request.user:
             return redirect("account_change_password")
         return super().user_change_password(request, id, form_url)
@@ -287,8 +299,8 @@ class LatchkeyUserAdmin(AccountAdminMixin, UserAdmin):
     def save_model(self, request, obj, form, change):
         super().save_model(request, obj, form, change)
         if changed := set(SCOPE_FIELDS) & set(form.changed_data):
-            limits = {column: form.cleaned_data[name] for name, column in SCOPE_FIELDS.items()}
-            UserScope.objects.update_or_create(user=obj, defaults=limits)
+            scope = {column: form.cleaned_data[name] for name, column in SCOPE_FIELDS.items()}
+            UserScope.objects.update_or_create(user=obj, defaults=scope)
             log.log_event("permission", request=request, record=obj, fields=changed)
 
 

@@ -1,4 +1,4 @@
-"""The admin site: Django's, under our own name, with the expiry dashboard as its first page."""
+"""The admin site. Its index is the dashboard, and allauth signs users in and out."""
 
 from functools import partial
 
@@ -40,13 +40,14 @@ class LatchkeyAdminSite(AdminSite):
             context["nav_broken_count"] = context["dashboard"].broken_total
         return super().index(request, context)
 
-    # Signing in and out and changing the password are allauth's: there is no other way in.
+    # Only allauth signs in and out and changes passwords: these pages redirect to it.
 
     def login(self, request, extra_context=None):
         if request.user.is_authenticated:
             return redirect("admin:index")
-        back = request.GET.get(REDIRECT_FIELD_NAME) or reverse("admin:index")
-        return redirect(f"{reverse('account_login')}?{urlencode({REDIRECT_FIELD_NAME: back})}")
+        next_url = request.GET.get(REDIRECT_FIELD_NAME) or reverse("admin:index")
+        query = urlencode({REDIRECT_FIELD_NAME: next_url})
+        return redirect(f"{reverse('account_login')}?{query}")
 
     def logout(self, request, extra_context=None):
         return redirect("account_logout", preserve_request=True)
@@ -74,7 +75,7 @@ class LatchkeyAdminSite(AdminSite):
 
 
 def _broken_count(user):
-    """The figure beside Connections in the navigation, or None."""
+    """The number beside Connections in the navigation, or None."""
     if not user.has_perm("connections.view_connectionauth"):
         return None
     return ConnectionAuth.objects.visible_to(user).in_bucket("broken").count()

@@ -1,6 +1,6 @@
-"""Times in the zone of whoever looks: their browser says which, in a cookie (see latchkey.js).
+"""Shows times in the zone of the user's browser, which sends it in a cookie (see latchkey.js).
 
-A cookie and no setting of the user: it is right without being asked for, also on a journey.
+A cookie and not a setting of the user: nobody has to choose it, and it is right on a journey.
 """
 
 from zoneinfo import ZoneInfo
@@ -11,17 +11,17 @@ COOKIE_NAME = "time_zone"
 
 
 def middleware(get_response):
-    """Show a request's times in its browser's zone; in TIME_ZONE where it told none we know."""
+    """Activate the zone of the cookie for a request; TIME_ZONE where there is no known zone."""
 
-    def show(request):
+    def activate_time_zone(request):
         with timezone.override(_zone(request.COOKIES.get(COOKIE_NAME))):
             return get_response(request)
 
-    return show
+    return activate_time_zone
 
 
 def _zone(name):
-    """The zone of a name, or that of the settings."""
+    """The zone with a name, or that of the settings."""
     try:
         return ZoneInfo(name)
     except (TypeError, ValueError, KeyError, OSError):  # absent, a path, unknown, too long

@@ -1,4 +1,4 @@
-"""Uploads: sealed chunk by chunk as they arrive, so that none lies on a disk in clear."""
+"""Uploads are sealed chunk by chunk as they arrive, so that none is on a disk in clear text."""
 
 from django.contrib.auth import SESSION_KEY
 from django.core.files.uploadedfile import UploadedFile
@@ -11,7 +11,7 @@ MAX_UPLOAD = 200 * 1024 * 1024
 
 
 class SealedUpload(UploadedFile):
-    """An uploaded file that is kept sealed; `source` reads it (see sources.SpooledSource)."""
+    """An uploaded file that is stored sealed. `source`, a SpooledSource, opens it."""
 
     def __init__(self, source, **kwargs):
         super().__init__(file=None, **kwargs)
@@ -25,8 +25,9 @@ class SealedUpload(UploadedFile):
 
 
 class SealedUploadHandler(FileUploadHandler):
-    """The only upload handler of the project. Keeps one file of a request, and a stranger's none:
-    a body is read before anybody is asked who they are, and the disk is everybody's.
+    """The only upload handler of the project. Takes one file a request, and only with a session.
+
+    A body is read before permissions are checked: others must not be able to fill the disk.
     """
 
     source = None
@@ -38,7 +39,7 @@ class SealedUploadHandler(FileUploadHandler):
         self.source = SpooledSource(self.file_name, keyring.seal_bytes, keyring.unseal_bytes)
 
     def receive_data_chunk(self, raw_data, start):
-        if start <= MAX_UPLOAD:  # more is refused, so the disk need not hold it
+        if start <= MAX_UPLOAD:  # the form refuses a larger file
             self.source.write(raw_data)
 
     def file_complete(self, file_size):

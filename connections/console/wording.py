@@ -1,4 +1,7 @@
-"""Pure: moments and sizes in words, for every date that can be stored, years 1 and 9999 too."""
+"""Datetimes, durations, sizes and issues in words.
+
+Every datetime that can be stored is formatted, those in the years 1 and 9999 too.
+"""
 
 from datetime import datetime, timezone
 
@@ -13,7 +16,7 @@ from django.utils.translation import gettext_noop, ngettext
 from connections.json_format.issues import render
 from connections.lib.text import printable_on_page
 
-# Seconds, and the words for so many of them to come and gone by.
+# Units in seconds, with their texts for the future and for the past.
 UNITS = (
     (
         365 * 24 * 3600,
@@ -37,7 +40,7 @@ UNITS = (
     ),
 )
 
-# How moments are written (Django's letters for dates). Languages differ in that, too.
+# Formats of Django's date filter. They are translated.
 DATETIME_FORMAT = gettext_noop("D j M Y, H:i")
 DATETIME_SECONDS_FORMAT = gettext_noop("D j M Y, H:i:s T")
 SHORT_DATETIME_FORMAT = gettext_noop("D j M, H:i")
@@ -47,7 +50,7 @@ SHORT_DATE_FORMAT = gettext_noop("j M")
 
 
 def issue_message(issue):
-    """The sentence of an Issue in the language of the reader."""
+    """The sentence of an Issue in the current language."""
     return render(issue.key, issue.params, _)
 
 
@@ -58,19 +61,19 @@ def issue_location(issue):
 
 
 def format_number(count, digits=0):
-    """`1,234`: with the separators of the reader."""
+    """`1,234`: with the separators of the language."""
     return number_format(count, digits, use_l10n=True, force_grouping=True)
 
 
 def mid_sentence(text):
-    """A label as it stands within a sentence: English begins it small, German leaves it."""
+    """A label within a sentence: English lowers its first letter, German leaves it."""
     text = str(text)
     is_english = translation.get_language() == settings.LANGUAGE_CODE
     return text if not is_english or text[1:2].isupper() else text[:1].lower() + text[1:]
 
 
 def changed_fields_text(names):
-    """What was different, as a sentence; `names` as the API spells them."""
+    """The changed fields as a sentence; `names` as the API spells them."""
     return _("Changed: %s.") % ", ".join(names) if names else _("Nothing was different.")
 
 
@@ -92,10 +95,10 @@ def relative_time(moment, now=None):
     if moment is None:
         return ""
     seconds = (moment - (now or datetime.now(timezone.utc))).total_seconds()
-    for length, ahead, ago in UNITS:
+    for length, future, past in UNITS:
         if abs(seconds) >= length:
             count = int(abs(seconds) // length)
-            return (ahead if seconds > 0 else ago)(count) % format_number(count)
+            return (future if seconds > 0 else past)(count) % format_number(count)
     return _("now")
 
 
@@ -118,7 +121,7 @@ def duration(seconds):
 
 
 def approximate_size(count):
-    """`about 1.2 KB`; below 100 bytes a rough step, so that the length of a key stays private."""
+    """`about 1.2 KB`. Below 100 bytes it is rough, so that the length of a key is not shown."""
     if count < 100:
         return _("under %s KB") % format_number(0.1, 1)
     if count < 1000 * 1000:

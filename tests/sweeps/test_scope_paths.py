@@ -124,7 +124,7 @@ def by_import(client, records):
 def by_counts(client, records):
     """What the page of integrations counts, spread over those with an integration."""
     shown = client.get(reverse("admin:connections_integration_changelist")).context["cl"]
-    counts = {row.type: row.in_use for row in shown.queryset}
+    counts = {row.type: row.connection_count for row in shown.queryset}
     visible = by_list(client, records)
     for kind in filter(None, TYPES):
         expected = sum(r.pk in visible for r in records if r.integration_id == kind)

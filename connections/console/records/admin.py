@@ -1,4 +1,4 @@
-"""The admin pages of connections; thin, over the rooms that do the work."""
+"""The admin pages of connections: their list, and the page of one."""
 
 from django import forms
 from django.contrib import admin, messages
@@ -82,8 +82,8 @@ class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
 
     @admin.display(description=_("Name"), ordering=COLUMN_ORDERS["title"])
     def title(self, obj):
-        marks = [badge(name, STATUS_LABELS[name]) for name in header.status_flags(obj)]
-        return format_html("{}" + " {}" * len(marks), str(obj), *marks)
+        badges = [badge(name, STATUS_LABELS[name]) for name in header.status_flags(obj)]
+        return format_html("{}" + " {}" * len(badges), str(obj), *badges)
 
     @admin.display(description=_("Integration"), ordering=COLUMN_ORDERS["integration_label"])
     def integration_label(self, obj):
@@ -131,15 +131,15 @@ class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
         ids = [str(pk) for pk in queryset.values_list("pk", flat=True)]
         if ids:
             return exports.export_page(request, ids=ids)
-        # Without ids an export means everything, which nobody has asked for here.
+        # An export without ids would be one of everything.
         messages.warning(request, _("What you chose is not there any more."))
 
     def get_actions(self, request):
         actions = super().get_actions(request)
-        actions.pop("delete_selected", None)  # the bin is the way out
+        actions.pop("delete_selected", None)  # connections are moved to the bin
         return actions
 
-    # Each leads to a page that says what it would do.
+    # Each redirects to a page that previews the change.
 
     @admin.action(description=_("Pause…"), permissions=["change"])
     def pause(self, request, queryset):
@@ -165,19 +165,19 @@ class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
         recycle_bin.move(ConnectionAuth.objects.filter(pk=obj.pk), request.user)
 
     def get_deleted_objects(self, objs, request):
-        """Nothing else goes with them: what belongs to a record is in the bin with it."""
+        """The objects alone: what belongs to a record moves to the bin with it."""
         return [str(obj) for obj in objs], {}, set(), []
 
     def response_delete(self, request, obj_display, obj_id):
         self.message_moved_to_bin(request, obj_display)
         return HttpResponseRedirect(reverse("admin:connections_connectionauth_changelist"))
 
-    def message_moved_to_bin(self, request, what):
+    def message_moved_to_bin(self, request, obj_display):
         messages.success(
             request,
             format_html(
                 _('<b>Moved {} to the bin.</b> For {} days it can be <a href="{}">restored</a>.'),
-                what,
+                obj_display,
                 recycle_bin.RETENTION.days,
                 reverse("admin:connections_bin"),
             ),
@@ -190,7 +190,7 @@ class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
         return [(None, {"fields": fields})]
 
     def formfield_for_dbfield(self, db_field, request, **kwargs):
-        if db_field.name == "integration":  # without the icons that open pop-ups
+        if db_field.name == "integration":  # without the icons that open pop-ups, and in scope
             visible = Integration.objects.visible_to(request.user)
             return db_field.formfield(queryset=visible, empty_label=_("None"))
         return super().formfield_for_dbfield(db_field, request, **kwargs)
@@ -198,7 +198,7 @@ class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
     def get_object(self, request, object_id, from_field=None):
         if request.method != "POST" or not transaction.get_connection().in_atomic_block:
             return super().get_object(request, object_id, from_field)
-        # Whoever saves holds the row until the transaction ends, so that versions can't race.
+        # The row is locked until the transaction ends, so that two saves can't both see a version.
         try:
             pk = ConnectionAuth._meta.pk.to_python(object_id)
         except forms.ValidationError:
@@ -214,15 +214,15 @@ class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
         return form
 
     def get_changeform_initial_data(self, request):
-        """Nothing: a secret has no place in an address, where logs and histories keep it."""
+        """Nothing: a URL must not hold a secret, since logs and browser histories keep it."""
         return {}
 
     def changeform_view(self, request, object_id=None, form_url="", extra_context=None):
         try:
             return super().changeform_view(request, object_id, form_url, extra_context)
         except VersionConflict as conflict:
-            said = _("%s was changed by somebody else meanwhile. Nothing is overwritten.")
-            messages.error(request, said % conflict.record)
+            text = _("%s was changed by somebody else meanwhile. Nothing is overwritten.")
+            messages.error(request, text % conflict.record)
         except IntegrityError:
             messages.error(
                 request,

@@ -1,4 +1,4 @@
-"""The list of connections: its rows, and the counts of the buckets over it."""
+"""The list of connections: its rows, and the tiles with the counts of the buckets."""
 
 from dataclasses import dataclass
 

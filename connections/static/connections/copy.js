@@ -1,6 +1,6 @@
 "use strict";
 
-// Copies the text that is shown. Browsers give pages without HTTPS no clipboard: then no button.
+// Copies the text that is shown. Without HTTPS there is no clipboard, and the button is hidden.
 for (const button of document.querySelectorAll("[data-copy]")) {
   button.hidden = !navigator.clipboard;
   button.addEventListener("click", async () => {

@@ -1,14 +1,14 @@
 "use strict";
 
-// Times are shown in the browser's own zone: it tells the server in a cookie, and asks once more
-// for a page that was made in another zone. What answers a form would be sent again: it stays.
+// Times are shown in the browser's zone: a cookie tells it to the server, and a page that was
+// rendered in another zone is reloaded, unless it is the response to a form.
 const root = document.documentElement;
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-const told = `time_zone=${zone}`;
-if (zone && !("posted" in root.dataset) && !document.cookie.split("; ").includes(told)) {
+const cookie = `time_zone=${zone}`;
+if (zone && !("posted" in root.dataset) && !document.cookie.split("; ").includes(cookie)) {
   const secure = location.protocol === "https:" ? "; secure" : "";
-  document.cookie = `${told}; path=/admin/; max-age=31536000; samesite=lax${secure}`;
-  if (document.cookie.includes(told) && (root.dataset.zone || zone) !== zone) location.reload();
+  document.cookie = `${cookie}; path=/admin/; max-age=31536000; samesite=lax${secure}`;
+  if (document.cookie.includes(cookie) && (root.dataset.zone || zone) !== zone) location.reload();
 }
 
 // "/" goes to the search box: the list's own where there is one.
@@ -37,7 +37,7 @@ for (const table of document.querySelectorAll("table.cards")) {
   const labels = [...table.tHead.rows[0].cells].map(
     (cell) => !cell.querySelector("input") && cell.textContent.trim());
   for (const cell of table.querySelectorAll("tbody td")) {
-    // What has nothing to say takes no line of the card.
+    // An empty cell takes no line of the card.
     if (cell.textContent.trim() === "–") cell.classList.add("none");
     else if (labels[cell.cellIndex]) cell.dataset.label = labels[cell.cellIndex];
   }

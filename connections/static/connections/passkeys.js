@@ -1,20 +1,20 @@
 "use strict";
 
-// A form with data-passkey is sent with what the browser's passkey answers to its data-options.
-async function answer(form) {
+// Submits a form that has data-passkey with the credential that a passkey makes for data-options.
+async function getCredential(form) {
   const kind = form.dataset.passkey;
   if (kind === "sign-in") {
-    const asked = await fetch(form.action, { headers: { Accept: "application/json" } });
-    return webauthnJSON.get((await asked.json()).request_options);
+    const response = await fetch(form.action, { headers: { Accept: "application/json" } });
+    return webauthnJSON.get((await response.json()).request_options);
   }
   const options = JSON.parse(form.dataset.options);
   if (kind === "use") return webauthnJSON.get(options);
-  // A passkey that signs in by itself has to be kept on the device, and to know its person.
-  const alone = form.elements.passwordless.checked;
+  // A passkey that replaces the password is stored on the device and verifies its user.
+  const passwordless = form.elements.passwordless.checked;
   Object.assign(options.publicKey.authenticatorSelection, {
-    residentKey: alone ? "required" : "discouraged",
-    requireResidentKey: alone,
-    ...(alone && { userVerification: "required" }),
+    residentKey: passwordless ? "required" : "discouraged",
+    requireResidentKey: passwordless,
+    ...(passwordless && { userVerification: "required" }),
   });
   return webauthnJSON.create(options);
 }
@@ -25,7 +25,7 @@ for (const form of document.querySelectorAll("form[data-passkey]")) {
     const failed = form.querySelector("[data-passkey-failed]");
     failed.hidden = true;
     try {
-      form.elements.credential.value = JSON.stringify(await answer(form));
+      form.elements.credential.value = JSON.stringify(await getCredential(form));
       form.submit();
     } catch {
       failed.hidden = false;

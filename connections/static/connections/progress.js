@@ -1,51 +1,51 @@
 "use strict";
 
-// Moves the page of an import that is under way, and loads it anew once that has ended or stopped.
+// Updates the page of a running import or change, and reloads it when the state changes.
 const bar = document.querySelector("progress[data-source]");
 
-function show(news) {
+function show(progress) {
   for (const element of document.querySelectorAll("[data-word]")) {
-    element.textContent = news.words[element.dataset.word];
+    element.textContent = progress.words[element.dataset.word];
   }
-  if (news.total) {
-    bar.max = news.total;
-    bar.value = news.done;
+  if (progress.total) {
+    bar.max = progress.total;
+    bar.value = progress.done;
   }
-  showRefused(news.refused);
+  showRefused(progress.refused);
 }
 
-// The last row of the table is hidden and empty: a pattern for the others.
+// The last row of the table is hidden and empty: a template for the others.
 function showRefused(issues) {
   const panel = document.querySelector("[data-refused]");
   if (!panel) return;
   const body = panel.querySelector("tbody");
-  const pattern = body.lastElementChild;
+  const template = body.lastElementChild;
   const rows = issues.map((issue) => {
-    const row = pattern.cloneNode(true);
+    const row = template.cloneNode(true);
     row.hidden = false;
     for (const element of row.querySelectorAll("[data-part]")) {
       element.textContent = issue[element.dataset.part];
     }
     return row;
   });
-  body.replaceChildren(...rows, pattern);
+  body.replaceChildren(...rows, template);
   panel.hidden = !issues.length;
 }
 
-async function ask() {
+async function poll() {
   try {
-    const answer = await fetch(bar.dataset.source);
-    if (answer.status < 500) {
-      // Elsewhere by now: signed out, or the run is gone.
-      if (!answer.ok || answer.redirected) return location.reload();
-      const news = await answer.json();
-      if (news.state !== bar.dataset.state) return location.reload();
-      show(news);
+    const response = await fetch(bar.dataset.source);
+    if (response.status < 500) {
+      // The user is signed out, or the run is gone.
+      if (!response.ok || response.redirected) return location.reload();
+      const progress = await response.json();
+      if (progress.state !== bar.dataset.state) return location.reload();
+      show(progress);
     }
   } catch {
-    // The server can't be reached at the moment: ask again.
+    // The server can't be reached: try again.
   }
-  setTimeout(ask, 1000);
+  setTimeout(poll, 1000);
 }
 
-if (bar) setTimeout(ask, 1000);
+if (bar) setTimeout(poll, 1000);

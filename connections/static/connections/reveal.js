@@ -1,6 +1,6 @@
 "use strict";
 
-// Takes a revealed value out of the page when its time is over; copy.js copies it until then.
+// Removes a revealed value from the page when its time is over. copy.js copies it until then.
 const panel = document.querySelector("[data-seconds]");
 const value = panel.querySelector("pre");
 const left = panel.querySelector("b");
@@ -8,7 +8,7 @@ const state = panel.querySelector("[role=status]");
 const copy = panel.querySelector("[data-copy]");
 const end = Date.now() + panel.dataset.seconds * 1000;
 
-function seal() {
+function hideValue() {
   clearInterval(clock);
   value.remove();
   copy.remove();
@@ -19,11 +19,11 @@ function seal() {
 function tick() {
   const seconds = Math.ceil((end - Date.now()) / 1000);
   if (seconds > 0) left.textContent = seconds;
-  else seal();
+  else hideValue();
 }
 
 const clock = setInterval(tick, 1000);
-// Timers are slow in a tab that nobody looks at.
+// Browsers slow down the timers of hidden tabs.
 document.addEventListener("visibilitychange", tick);
-// A browser may keep the page as it is, to go back to.
-addEventListener("pagehide", seal);
+// A browser may keep the page in memory, for its back button.
+addEventListener("pagehide", hideValue);
