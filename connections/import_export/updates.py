@@ -117,8 +117,8 @@ class RecordUpdates:
                     record,
                     changes,
                     outcome.previous_auth,
-                    by=self.options.user_id,
-                    run=self.options.run_id,
+                    user_id=self.options.user_id,
+                    run_id=self.options.run_id,
                 )
             )
         if record.binned_at is not None:

@@ -275,7 +275,7 @@ def set_column(
     those whose new place is taken: another one without an id holds the same there.
     """
     changed, taken, ids_by_value = [], [], defaultdict(list)
-    origin = {"by": user and user.pk, "run": run and run.pk}
+    origin = {"user_id": user and user.pk, "run_id": run and run.pk}
     for record, value in values.items():
         if _update_identity(record, column, value):
             changed.append(record)

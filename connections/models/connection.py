@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 from django.db import models, transaction
@@ -25,15 +26,15 @@ from connections.models.user_scope import PRODUCTION
 
 
 class VersionConflict(Exception):
-    """Somebody else saved the record meanwhile; nothing was written."""
+    """Somebody else changed the record meanwhile; nothing was written."""
 
-    def __init__(self, record):
+    def __init__(self, record: "ConnectionAuth") -> None:
         self.record = record
         super().__init__(f"{record} was changed by somebody else meanwhile.")
 
 
 class ConnectionAuth(models.Model):
-    """One connection and its auth object. Attributes are the API's wire names."""
+    """A connection and its auth object. Attributes are named as the API's JSON (snake_case)."""
 
     AUTH_KINDS = [
         ("oauth2", "OAuth 2"),
@@ -44,10 +45,10 @@ class ConnectionAuth(models.Model):
         ("empty", _("Empty")),
     ]
 
-    # The primary key is the first field: sealed values are bound to it as they are set.
+    # The first field, since sealed values are bound to it when they are set.
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
 
-    # The connection around the auth object.
+    # The connection that surrounds the auth object.
     connection_id = models.CharField(max_length=255, unique=True, null=True, blank=True)
     integration = models.ForeignKey(
         Integration,
@@ -100,10 +101,10 @@ class ConnectionAuth(models.Model):
     token = SealedTextField(null=True, blank=True)
     token_url = models.TextField(null=True, blank=True)
     user_id = models.TextField(null=True, blank=True)
-    # Keys that the API may add later: {"auth": {...}, "connection": {...}}, either part optional.
+    # Unknown keys, which the API may add: {"auth": {...}, "connection": {...}}, both optional.
     extra = SealedJSONField(null=True, blank=True)
 
-    # Derived, in derive() alone, and stored so that lists and the dashboard can ask for it.
+    # Derived, by derive() alone, and stored so that lists and the dashboard can query it.
     access_expires_at = models.DateTimeField(null=True, editable=False)
     expiry_source = models.CharField(max_length=20, blank=True, default="", editable=False)
     refresh_expires_at = models.DateTimeField(null=True, editable=False)
@@ -112,36 +113,36 @@ class ConnectionAuth(models.Model):
     auth_kind = models.CharField(
         max_length=12, choices=AUTH_KINDS, default="empty", editable=False
     )
-    # What tokens and certificates tell everybody (see facts): never a secret.
+    # What tokens and certificates say openly (see expiry.token_facts): never a secret.
     facts = models.JSONField(null=True, editable=False)
     content_digest = models.CharField(max_length=64, null=True, editable=False)
-    # Digest over content, integration and environment, where there is no connection_id: the
-    # identity of such a record, so that two imports at once can't make two of it.
+    # Digest of content, integration and environment where there is no connection_id: it identifies
+    # such a record, so that two imports at once cannot create it twice.
     identity_digest = models.CharField(max_length=64, null=True, unique=True, editable=False)
 
-    # Our own bookkeeping.
-    # The name of the oldest key that a value of this record is sealed under (see keyring); null
-    # where nothing is sealed, "" where no key that we have made any of it.
+    # Bookkeeping.
+    # The id of the oldest key that a value of this record is sealed under (see encryption.ring);
+    # null where nothing is sealed, "" where a value is sealed under none of our keys.
     sealed_under = models.CharField(max_length=8, null=True, editable=False)
     version = models.PositiveIntegerField(default=1, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
     received_at = models.DateTimeField(default=timezone.now, editable=False)
-    # Last change of a credential that was made here and not by an import.
+    # When a credential was last changed here, and not by an import.
     locally_changed_at = models.DateTimeField(null=True, editable=False)
-    # Names of sealed fields that are known not to open; null where none is known.
+    # Names of sealed fields that are known not to open; null where there are none.
     unreadable_fields = models.JSONField(null=True, editable=False)
     binned_at = models.DateTimeField(null=True, editable=False)
     binned_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         on_delete=models.SET_NULL,
         null=True,
-        db_index=False,  # asked for where a user is deleted, paid for by each row
+        db_index=False,  # only used where a user is deleted, but each row would pay for it
         editable=False,
         related_name="+",
     )
-    # The ImportRun that made it, until that is undone. No foreign key: imports write it by the
-    # thousand, and a run that is forgotten leaves nothing to undo.
+    # The ImportRun that created it, until that is undone. Not a foreign key: imports write it by
+    # the thousand, and nothing is to be undone of a run that is deleted.
     made_by_run = models.UUIDField(null=True, editable=False)
 
     objects = InUseManager()
@@ -152,10 +153,10 @@ class ConnectionAuth(models.Model):
         verbose_name_plural = _("connections")
         base_manager_name = "all_objects"
         indexes = [
-            # What a rotation of keys has still to do, and how much that is.
+            # What a key rotation still has to do, and how much that is.
             models.Index(fields=["sealed_under"], name="connection_sealed_under"),
-            # Lists soonest first, breaking_within; all that is counted, lists and the dashboard,
-            # without reading a record (binned_at is for SQLite, which would look there else).
+            # Lists, soonest first; breaking_within; and all counts, of lists and of the dashboard,
+            # without reading a record (for which SQLite needs binned_at as well).
             models.Index(
                 fields=[
                     "breaks_at",
@@ -173,13 +174,13 @@ class ConnectionAuth(models.Model):
                 condition=Q(binned_at=None),
                 name="connection_breaks",
             ),
-            # Re-import of entries without an id.
+            # Entries without an id that are imported again.
             models.Index(fields=["content_digest"], name="connection_content"),
-            # The bin, and what in it is old.
+            # The bin, and what has expired in it.
             models.Index(
                 fields=["binned_at"], condition=Q(binned_at__isnull=False), name="connection_bin"
             ),
-            # What an import made, in batches, to undo it.
+            # What an import created, in batches, to undo it.
             models.Index(
                 fields=["made_by_run", "id"],
                 condition=Q(made_by_run__isnull=False),
@@ -200,16 +201,16 @@ class ConnectionAuth(models.Model):
         return in_one_line(name)
 
     @property
-    def environment_label(self):
-        """An absent environment is shown as Production, and stays absent."""
+    def environment_label(self) -> str:
+        """The environment as it is shown: Production where it is absent."""
         return self.environment or PRODUCTION
 
-    def bucket(self, now=None):
-        """Which of expiry.BUCKETS it is in."""
+    def bucket(self, now: datetime | None = None) -> str:
+        """Which of deadlines.BUCKETS it is in."""
         return deadlines.bucket_of(self.breaks_at, now or timezone.now())
 
-    def is_stale(self, now=None):
-        """What stale_at() asks of the database: access has ended, and a machine can renew it."""
+    def is_stale(self, now: datetime | None = None) -> bool:
+        """As stale_at() asks the database: access has ended, and a machine can renew it."""
         now = now or timezone.now()
         return bool(
             self.renewable
@@ -218,11 +219,11 @@ class ConnectionAuth(models.Model):
             and (self.breaks_at is None or self.breaks_at > now)
         )
 
-    def open_auth(self):
-        """The auth object with its values opened, and the names of those that do not open.
+    def open_auth(self) -> tuple[dict[str, Any], list[str]]:
+        """The opened auth object, and the names of the fields that do not open.
 
-        Returns `(auth, unreadable)`: `auth` maps the names of set fields (and `extra`) to plain
-        values; one that does not open stays a Sealed and is named in the list `unreadable`.
+        The former maps the names of set fields (and `extra`) to values; those that do not open
+        are Sealed.
         """
         auth, unreadable = {}, []
         for name in (*schema.AUTH_FIELDS, "extra"):
@@ -238,10 +239,10 @@ class ConnectionAuth(models.Model):
                 auth[name] = value
         return auth, unreadable
 
-    def mark_unreadable(self, fields):
-        """Remember which fields were found not to open, so that lists can say so.
+    def mark_unreadable(self, fields: Iterable[str]) -> None:
+        """Store which fields were found not to open, so that lists can say so.
 
-        No version is counted: the record itself has not changed.
+        The version stays: the record itself has not changed.
         """
         fields = sorted({*(self.unreadable_fields or ()), *fields})
         if fields != self.unreadable_fields:
@@ -250,10 +251,10 @@ class ConnectionAuth(models.Model):
                 unreadable_fields=fields, content_digest=None, identity_digest=None
             )
 
-    def matches_digest(self, auth, digest_key=None):
-        """Whether this opened auth object of the record is the one that was stored here.
+    def matches_digest(self, auth: dict[str, Any], digest_key: bytes | None = None) -> bool:
+        """Whether this opened auth object of the record is the one that the application stored.
 
-        True where something in it does not open, or did not: then nobody can tell.
+        True where something in it does not open, or did not, since then nobody can tell.
         """
         if any(isinstance(value, Sealed) for value in auth.values()):
             return True
@@ -261,11 +262,17 @@ class ConnectionAuth(models.Model):
             return bool(self.unreadable_fields)
         return self.content_digest == content_digest(auth, digest_key or stored_keys.digest_key())
 
-    def derive(self, auth=None, unreadable=(), digest_key=None, keep_digest=False):
-        """Set the derived columns from the opened auth object (opened here if not given).
+    def derive(
+        self,
+        auth: dict[str, Any] | None = None,
+        unreadable: Iterable[str] = (),
+        digest_key: bytes | None = None,
+        keep_digest: bool = False,
+    ) -> tuple[dict[str, Any], Iterable[str]]:
+        """Set the derived columns. Returns what open_auth() returns, or what was given of it.
 
-        `keep_digest`: what was there before was put there behind our back, and must stay found.
-        Returns the auth object, with the names of what does not open.
+        `keep_digest` keeps a digest that does not match the content: that was changed behind the
+        application's back, and the integrity check has to find it still.
         """
         if auth is None:
             auth, unreadable = self.open_auth()
@@ -332,7 +339,7 @@ class ConnectionAuth(models.Model):
         self.updated_at = now
 
     def _was_tampered_with(self):
-        """Whether the stored content is not what was written by us: its digest is kept then."""
+        """Whether the content was changed behind the application's back."""
         stored = type(self).all_objects.filter(pk=self.pk).first()
         return stored is not None and not stored.matches_digest(stored.open_auth()[0])
 

@@ -4,13 +4,13 @@ from django.db import models
 
 
 class DailyCount(models.Model):
-    """The counts of a day (see snapshots): a row for each day of the week, so a week is kept."""
+    """The counts of a day (see records.daily_counts): a row a weekday, so that a week is kept."""
 
     weekday = models.PositiveSmallIntegerField(primary_key=True)  # 0 is Monday
     day = models.DateField()
     taken_at = models.DateTimeField()
-    # By place, so that a narrowed page and a user with limits have theirs:
-    # [[type of the integration or null, environment, {bucket or "stale": count}], …]
+    # [[type of the integration or null, environment, {bucket or "stale": count}], …]: so that they
+    # can be summed up for a filter, and for a user with limits.
     counts = models.JSONField()
 
     class Meta:

@@ -76,14 +76,14 @@ def build_former_version(
     fields: Iterable[str],
     auth: dict[str, Any] | None = None,
     *,
-    by: int | None = None,
-    run: UUID | None = None,
+    user_id: int | None = None,
+    run_id: UUID | None = None,
 ) -> FormerVersion:
     """What a record holds before a change, as a FormerVersion that is not stored yet.
 
     `fields` names the attributes about to change. `auth` is the auth object that open_auth()
-    returned; it is opened here where it is needed and not given. `by` and `run` are the ids of
-    the user and of the run.
+    returned; it is opened here where it is needed and not given. `user_id` and
+    `run_id` say who, or what, makes the change.
     """
     names = {ConnectionAuth._meta.get_field(name).attname for name in fields}
     names -= CREDENTIAL_DATES.keys()
@@ -95,13 +95,13 @@ def build_former_version(
     if _includes_auth(names):
         auth = record.open_auth()[0] if auth is None else auth
         content["auth"] = {n: _serialize(v) for n, v in auth.items() if not isinstance(v, Sealed)}
-        # What does not open may do so again with another key.
+        # Tokens that do not open now may do so again with another key.
         content["closed"] = {n: v.token for n, v in auth.items() if isinstance(v, Sealed)}
     return FormerVersion(
         record=record,
         version=record.version,
-        replaced_by_id=by,
-        run_id=run,
+        replaced_by_id=user_id,
+        run_id=run_id,
         fields=sorted(names),
         content=content,
     )

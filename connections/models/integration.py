@@ -1,5 +1,8 @@
-"""The kinds of systems that connections lead to."""
+"""The kinds of systems that connections connect to."""
 
+from typing import Self
+
+from django.contrib.auth.models import User
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
@@ -11,14 +14,14 @@ from connections.models.user_scope import scope_of
 
 
 class IntegrationQuerySet(models.QuerySet):
-    def visible_to(self, user):
+    def visible_to(self, user: User) -> Self:
         """Those inside the scope of a user."""
         scope = scope_of(user)
         return self.filter(type__in=scope.integrations) if scope.integrations else self
 
 
 class Integration(models.Model):
-    """A kind of system that connections lead to, such as HubSpot."""
+    """A kind of system that connections connect to, such as HubSpot."""
 
     AUTH_TYPES = [
         ("oauth2", "OAuth 2"),
@@ -49,7 +52,7 @@ class Integration(models.Model):
         help_text=_("Used for renewal where a connection has no token address."),
     )
 
-    # So that an address that was put there behind our back is found before it is used.
+    # An address that was changed behind the application's back is found by it before it is used.
     token_url_digest = models.CharField(max_length=64, null=True, editable=False)
 
     objects = IntegrationQuerySet.as_manager()
@@ -64,8 +67,10 @@ class Integration(models.Model):
         return in_one_line(self.name or self.type)
 
     def save(self, **kwargs):
-        """Write it; a new token address gets a digest. One that is stored keeps what it has: who
-        saves something else vouches for no address that was put there behind our back.
+        """Write it, with a new digest where the token address is new.
+
+        Otherwise the stored digest stays: who saves another field does not vouch for an address
+        that was changed behind the application's back.
         """
         names = kwargs.get("update_fields")
         if (names is None or "token_url" in names) and self.token_url != self._stored_token_url():

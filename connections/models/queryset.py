@@ -1,8 +1,11 @@
 """The queryset of connections, and the conditions that it shares with other queries."""
 
 import json
+from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import Self
 
+from django.contrib.auth.models import User
 from django.db import models
 from django.db.models import Count, Lookup, Q
 from django.utils import timezone
@@ -21,77 +24,82 @@ class ConnectionAuthQuerySet(models.QuerySet):
     save_version().
     """
 
-    def in_use(self):
+    def in_use(self) -> Self:
         return self.filter(binned_at=None)
 
-    def binned(self):
+    def binned(self) -> Self:
         return self.filter(binned_at__isnull=False)
 
-    def in_bucket(self, bucket, now=None):
-        """Those in one of expiry.BUCKETS at `now`, or the `stale` ones."""
+    def in_bucket(self, bucket: str, now: datetime | None = None) -> Self:
+        """Those in one of deadlines.BUCKETS at `now`, or the `stale` ones."""
         return self.filter(stale_at(now) if bucket == "stale" else in_bucket(bucket, now))
 
-    def in_environment(self, name):
-        """Those of an environment; absent counts as Production, as it is shown."""
+    def in_environment(self, name: str) -> Self:
+        """Those of an environment; an absent one counts as Production, as it is shown."""
         return self.filter(in_environments([name]))
 
-    def visible_to(self, user):
+    def visible_to(self, user: User) -> Self:
         """Those inside the scope of a user: all that pages may count, show or change."""
         return self.filter(scope_of(user).condition())
 
-    def filtered_by(self, integration=None, environment=None, bucket=None):
-        """The part that an export or a list asks for; None means any."""
-        chosen = self
+    def filtered_by(
+        self,
+        integration: str | None = None,
+        environment: str | None = None,
+        bucket: str | None = None,
+    ) -> Self:
+        """Those that an export is narrowed to; None means any."""
+        queryset = self
         if integration is not None:
-            chosen = chosen.filter(integration=integration)
+            queryset = queryset.filter(integration=integration)
         if environment is not None:
-            chosen = chosen.in_environment(environment)
-        return chosen.in_bucket(bucket) if bucket is not None else chosen
+            queryset = queryset.in_environment(environment)
+        return queryset.in_bucket(bucket) if bucket is not None else queryset
 
-    def breaking_within(self, period, now=None):
-        """The broken and those that break within a timedelta, soonest first."""
+    def breaking_within(self, period: timedelta, now: datetime | None = None) -> Self:
+        """The broken, and those that break within a period, soonest first."""
         now = now or timezone.now()
         return self.filter(breaks_at__lte=now + period).order_by("breaks_at", "id")
 
-    def needing_person(self, now=None):
-        """The broken, and what breaks within 7 days without a machine that can renew it."""
+    def needing_person(self, now: datetime | None = None) -> Self:
+        """The broken, and those that break within 7 days and that no machine can renew."""
         now = now or timezone.now()
         soon = Q(breaks_at__lte=deadlines.bucket_edges(now)["week"], renewable=False)
         return self.filter(soon | Q(breaks_at__lte=now))
 
-    def bucket_counts(self, now=None):
-        """`{bucket: count}` over expiry.BUCKETS plus `stale` and `total`, in one query."""
+    def bucket_counts(self, now: datetime | None = None) -> dict[str, int]:
+        """`{bucket: count}` over deadlines.BUCKETS plus `stale` and `total`, in one query."""
         now = now or timezone.now()
         counts = {name: Count("pk", filter=in_bucket(name, now)) for name in deadlines.BUCKETS}
         return self.aggregate(**counts, stale=Count("pk", filter=stale_at(now)), total=Count("pk"))
 
-    def unreadable(self):
+    def unreadable(self) -> Self:
         return self.filter(unreadable_fields__isnull=False)
 
-    def under_old_key(self):
-        """Those with a value under a key that is not the newest, but there."""
+    def under_old_key(self) -> Self:
+        """Those with a value under one of the keys but the newest."""
         return self.filter(sealed_under__in=ring.key_ids()[1:])
 
-    def under_missing_key(self):
-        """Those where no key that we have made a value. Asked as ranges, which an index has."""
+    def under_missing_key(self) -> Self:
+        """Those with a value under none of the keys, as ranges, for which an index serves."""
         names = sorted(ring.key_ids())
         condition = Q(sealed_under__lt=names[0]) | Q(sealed_under__gt=names[-1])
         for name, following in pairwise(names):
             condition |= Q(sealed_under__gt=name, sealed_under__lt=following)
         return self.filter(condition)
 
-    def counts_by_key(self):
-        """How many are sealed under which key: name of the key -> count."""
+    def counts_by_key(self) -> dict[str | None, int]:
+        """How many are sealed under which key (see ConnectionAuth.sealed_under): id -> count."""
         return dict(self.order_by().values_list("sealed_under").annotate(Count("pk")))
 
-    def defer_sealed(self):
-        """Without the sealed columns: what lists need."""
+    def defer_sealed(self) -> Self:
+        """Those without their sealed columns, as lists need them."""
         return self.defer(*sealed_columns(self.model)).select_related("integration")
 
 
 @models.CharField.register_lookup
 class AnyOf(Lookup):
-    """`name__any_of=texts`: what `in` asks, with one parameter, however many texts there are."""
+    """`name__any_of=texts`: the same as `in`, but with one parameter for all texts."""
 
     lookup_name = "any_of"
     prepare_rhs = False
@@ -106,8 +114,8 @@ class AnyOf(Lookup):
         return column + any_of, [*parameters, json.dumps(list(self.rhs))]
 
 
-def in_bucket(bucket, now=None):
-    """The condition (Q) that `expiry.bucket_of` states for one value."""
+def in_bucket(bucket: str, now: datetime | None = None) -> Q:
+    """What deadlines.bucket_of() states of one value, as a condition."""
     if bucket == "no_end":
         return Q(breaks_at=None)
     edges = deadlines.bucket_edges(now or timezone.now())
@@ -119,8 +127,8 @@ def in_bucket(bucket, now=None):
     return condition & Q(breaks_at__gt=edges[names[position - 1]]) if position else condition
 
 
-def stale_at(now=None):
-    """Renewable, not broken, and the access token has ended: a machine's work."""
+def stale_at(now: datetime | None = None) -> Q:
+    """Renewable, not broken, and the access token has ended: a machine can renew it."""
     now = now or timezone.now()
     return Q(renewable=True, access_expires_at__lte=now) & (
         Q(breaks_at=None) | Q(breaks_at__gt=now)
@@ -132,7 +140,7 @@ class InUseManager(models.Manager.from_queryset(ConnectionAuthQuerySet)):
         return super().get_queryset().in_use()
 
 
-def sealed_columns(model):
+def sealed_columns(model: type[models.Model]) -> tuple[str, ...]:
     """The names of the sealed fields of a model."""
     return tuple(
         field.name for field in model._meta.concrete_fields if isinstance(field, SealedTextField)

@@ -1,15 +1,18 @@
-"""Imports and changes of many: what they are to do, sealed, and what became of it."""
+"""Imports and bulk changes: what they are to do, sealed, and what became of them."""
 
 import uuid
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Self
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from connections.models.connection import ConnectionAuth
 from connections.models.user_scope import PRODUCTION, scope_of
 
 DELETE_PERMISSION, CHANGE_PERMISSION = (
@@ -19,19 +22,22 @@ DELETE_PERMISSION, CHANGE_PERMISSION = (
 
 
 class ImportRunQuerySet(models.QuerySet):
-    def visible_to(self, user):
-        """All of them; to who is limited only the own ones: others tell of what lies outside."""
+    def visible_to(self, user: User) -> Self:
+        """All of them; for a user with limits only those of the user.
+
+        Others may be of records outside of the limits.
+        """
         return self.filter(user=user) if scope_of(user).is_limited else self
 
-    def expired(self):
+    def expired(self) -> Self:
         """The uploads that nobody confirmed within ImportRun.UPLOAD_RETENTION."""
         return self.filter(self._is_expired())
 
-    def unexpired(self):
+    def unexpired(self) -> Self:
         return self.exclude(self._is_expired())
 
-    def silent(self):
-        """Those under way of which nothing was heard for ImportRun.INTERRUPTED_RETENTION."""
+    def silent(self) -> Self:
+        """Those under way without a heartbeat for ImportRun.INTERRUPTED_RETENTION."""
         since = timezone.now() - ImportRun.INTERRUPTED_RETENTION
         return self.filter(status=ImportRun.Status.RUNNING, heartbeat_at__lte=since)
 
@@ -41,28 +47,28 @@ class ImportRunQuerySet(models.QuerySet):
 
 
 class _KindManager(models.Manager.from_queryset(ImportRunQuerySet)):
-    """The runs of the kind of the class."""
+    """The runs of the model's kind."""
 
     def get_queryset(self):
         return super().get_queryset().filter(kind=self.model.KIND)
 
 
 class ImportRun(models.Model):
-    """An import, and what became of it (see runs): a file given in the browser, or a command.
+    """An import, and what became of it: of a file uploaded in the browser, or by the command.
 
-    What outlives a request and is no import is a run of another kind: see ChangeRun.
+    Other work that outlives a request is a run of another kind, such as ChangeRun.
     """
 
     KIND = "import"
-    COMMAND = "import_connections"  # does a run in a process of its own
-    TASK = "import_run"  # does it in a Celery worker
-    # What a run that was interrupted forgets as it is done again.
+    COMMAND = "import_connections"  # executes a run in a process of its own
+    TASK = "import_run"  # executes it in a Celery worker
+    # Columns of an interrupted run that are reset when it is started again.
     RESET_ON_RESUME = {"done": 0, "total": 0, "result": None}
 
-    UPLOAD_RETENTION = timedelta(hours=1)  # an upload that nobody confirms
+    UPLOAD_RETENTION = timedelta(hours=1)  # of an upload that nobody confirms
     UNDO_PERIOD = timedelta(days=7)
     INTERRUPTED_RETENTION = timedelta(days=1)
-    HEARTBEAT_TIMEOUT = timedelta(seconds=30)  # after that, look whether the process lives
+    HEARTBEAT_TIMEOUT = timedelta(seconds=30)  # after that, see whether its process is alive
 
     class Status(models.TextChoices):
         UPLOADED = "uploaded", _("Uploaded")
@@ -73,26 +79,26 @@ class ImportRun(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     kind = models.CharField(max_length=10, default=KIND, editable=False)
-    # Null for an import by the command.
+    # Null for an import by command.
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True)
     file_name = models.CharField(max_length=255)
     size = models.PositiveBigIntegerField()
     sha256 = models.CharField(max_length=64)
     created_at = models.DateTimeField(default=timezone.now)
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.UPLOADED)
-    # What was ticked at the confirmation: see runs.OPTIONS.
+    # The choices made at the confirmation (see jobs.import_job and jobs.bulk_change).
     options = models.JSONField(default=dict)
     started_at = models.DateTimeField(null=True)
-    # The process that does it (see alive); "" until one has taken it over.
+    # The process that executes it (see lib.processes); "" until one has claimed it.
     process = models.CharField(max_length=255, blank=True, default="")
     heartbeat_at = models.DateTimeField(null=True)
     done = models.PositiveBigIntegerField(default=0)
     total = models.PositiveBigIntegerField(default=0)
     cancel_requested = models.BooleanField(default=False)
     finished_at = models.DateTimeField(null=True)
-    # The result object, of what is done so far or of the whole: counts and issues, never a value.
+    # The result so far, or of the whole: counts and issues, never a value.
     result = models.JSONField(null=True)
-    # What became of undoing it (see undoing.Undone), once somebody has.
+    # The result of undoing it (see jobs.undo), once somebody has.
     undo_result = models.JSONField(null=True)
 
     objects = _KindManager()
@@ -110,12 +116,13 @@ class ImportRun(models.Model):
         ]
 
     @property
-    def expires_at(self):
+    def expires_at(self) -> datetime:
+        """When an upload that nobody confirms is deleted."""
         return self.created_at + self.UPLOAD_RETENTION
 
     @property
     def is_silent(self) -> bool:
-        """Under way, but nothing was heard of it for a while: its process may be gone."""
+        """Under way, but without a heartbeat for a while: its process may be gone."""
         return (
             self.status == self.Status.RUNNING
             and self.heartbeat_at <= timezone.now() - self.HEARTBEAT_TIMEOUT
@@ -123,12 +130,12 @@ class ImportRun(models.Model):
 
     @property
     def is_unclaimed(self) -> bool:
-        """Started, but no process has taken it up since."""
+        """Started, but no process has claimed it since."""
         return not self.process and self.heartbeat_at == self.started_at
 
     @property
-    def can_be_undone(self):
-        """It has ended, and what it replaced is still kept."""
+    def can_be_undone(self) -> bool:
+        """It has ended, and the former versions of what it changed are still kept."""
         if self.finished_at is None or self.finished_at <= timezone.now() - self.UNDO_PERIOD:
             return False
         return not self.has_complete_result or bool(
@@ -136,17 +143,17 @@ class ImportRun(models.Model):
         )
 
     @property
-    def has_complete_result(self):
-        """Whether the result tells all that it stored: not where it was killed, or continued."""
+    def has_complete_result(self) -> bool:
+        """Whether the result counts all that it stored: not where it was killed or continued."""
         is_continued = self.options.get("continued") and not self.options["atomic"]
         return self.result is not None and not is_continued
 
 
 class ChangeRun(ImportRun):
-    """A change of many connections at once (see changes), from its preview on.
+    """A bulk change of connections (see jobs.bulk_change), from its preview on.
 
-    Its `options` are the action and its value, its chunks what is left to do: each batch takes
-    its own away.
+    Its `options` are the action and its value. Its chunks are what is left to do: each batch
+    deletes its own.
     """
 
     KIND = "change"
@@ -161,13 +168,13 @@ class ChangeRun(ImportRun):
         default_permissions = ()
 
     @property
-    def can_be_undone(self):
+    def can_be_undone(self) -> bool:
         is_recent = self.finished_at and self.finished_at > timezone.now() - self.UNDO_PERIOD
         return bool(is_recent and self.result["changed"])
 
 
 class ImportChunk(models.Model):
-    """A piece of what a run is to do, sealed: of a file, or of the records to be changed."""
+    """A sealed piece of what a run works on: of a file, or of the list of records to change."""
 
     run = models.ForeignKey(ImportRun, on_delete=models.CASCADE, related_name="chunks")
     position = models.PositiveIntegerField()
@@ -180,25 +187,26 @@ class ImportChunk(models.Model):
         ]
 
 
-def chunk_binding(run, position):
+def chunk_binding(run: ImportRun, position: int) -> str:
+    """What the token of a chunk is bound to (see keyring.seal_bytes)."""
     return f"import/{run.pk}/{position}"
 
 
 @dataclass(frozen=True)
 class Action:
-    """What can be done: its name on a page, the column it sets, and to what (None: asked for)."""
+    """A bulk change: its title, the column that it sets, and the value (None: to be chosen)."""
 
     title: str
     column: str = ""
-    value: object = None
+    value: str | bool | None = None
     permission: str = CHANGE_PERMISSION
 
     @property
-    def needs_value(self):
+    def needs_value(self) -> bool:
         return bool(self.column) and self.value is None
 
-    def is_applied_to(self, record, value):
-        """Whether a record is already as the action would make it."""
+    def is_applied_to(self, record: ConnectionAuth, value: str | bool | None) -> bool:
+        """Whether a record already has the value."""
         if self.column == "environment":
             return (record.environment or PRODUCTION) == value
         if self.column == "is_paused":
@@ -215,11 +223,11 @@ ACTIONS = {
 }
 
 
-def action_of(run):
+def action_of(run: ChangeRun) -> Action:
     return ACTIONS[run.options["action"]]
 
 
-def title_of(run):
-    """Such as `Set the environment: Sandbox`."""
+def title_of(run: ChangeRun) -> str:
+    """What a bulk change did, such as `Set the environment: Sandbox`."""
     title, value = action_of(run).title, run.options["value"]
     return f"{title}: {value}" if value else str(title)

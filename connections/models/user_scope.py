@@ -1,8 +1,10 @@
-"""What a user is limited to: environments and integrations. The one place for that rule."""
+"""The environments and integrations that a user is limited to: the one place for that rule."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import models
 from django.db.models import Q
 
@@ -16,11 +18,11 @@ class Scope(NamedTuple):
     integrations: tuple = ()
 
     @property
-    def is_limited(self):
+    def is_limited(self) -> bool:
         return bool(self.environments or self.integrations)
 
-    def condition(self, prefix=""):
-        """The records inside as a Q; `prefix` is the way to them, such as `connections__`."""
+    def condition(self, prefix: str = "") -> Q:
+        """That a record is inside; `prefix` is the path to the record, such as `connections__`."""
         condition = Q()
         if self.environments:
             condition &= in_environments(self.environments, prefix)
@@ -28,8 +30,8 @@ class Scope(NamedTuple):
             condition &= Q(**{f"{prefix}integration__in": self.integrations})
         return condition
 
-    def includes(self, integration, environment):
-        """The same of one record: the type of its integration, and its environment."""
+    def includes(self, integration: str | None, environment: str | None) -> bool:
+        """The same for the type of the integration and the environment of one record."""
         return (not self.environments or (environment or PRODUCTION) in self.environments) and (
             not self.integrations or integration in self.integrations
         )
@@ -38,8 +40,8 @@ class Scope(NamedTuple):
 UNLIMITED = Scope()
 
 
-def in_environments(names, prefix=""):
-    """The records (Q) of some environments; absent counts as Production, as it is shown."""
+def in_environments(names: Iterable[str], prefix: str = "") -> Q:
+    """That a record has one of the environments; none counts as Production, as it is shown."""
     condition = Q(**{f"{prefix}environment__in": names})
     if PRODUCTION in names:
         condition |= Q(**{f"{prefix}environment": None}) | Q(**{f"{prefix}environment": ""})
@@ -47,7 +49,10 @@ def in_environments(names, prefix=""):
 
 
 class UserScope(models.Model):
-    """The limits of a user. Types, not rows, of integrations: deleting one widens nothing."""
+    """The limits of a user.
+
+    They name the types of integrations: deleting an integration must not widen them.
+    """
 
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="scope"
@@ -59,12 +64,12 @@ class UserScope(models.Model):
         default_permissions = ()
 
 
-def scope_of(user):
+def scope_of(user: User) -> Scope:
     """The Scope of a user, read once for each user object. A superuser has no limits."""
     if user.is_superuser or user.pk is None:
         return UNLIMITED
     if not hasattr(user, "_cached_scope"):
-        limits = getattr(user, "scope", None)  # loaded with them at sign-in, see login
+        limits = getattr(user, "scope", None)  # loaded with the user, see accounts.sign_in
         user._cached_scope = (
             Scope(tuple(limits.environments), tuple(limits.integrations)) if limits else UNLIMITED
         )

@@ -1,22 +1,24 @@
-"""A sealed value out to a person who says why: in the audit log first, and only then opened."""
+"""Revealing a sealed value: the reason is in the audit log before the value is opened."""
 
 import json
 
 from django.db import DatabaseError, transaction
+from django.http import HttpRequest
 
 from connections.audit import log
 from connections.encryption.ring import KeyringError, SealError
+from connections.models import ConnectionAuth
 
 
 class NotAudited(Exception):
-    """The audit log took no entry, so nothing is revealed."""
+    """The entry of the audit log could not be written, so nothing is revealed."""
 
 
-def reveal(record, name, *, request, reason):
+def reveal(record: ConnectionAuth, name: str, *, request: HttpRequest, reason: str) -> str:
     """The text of a sealed field that is set; arrays and objects as indented JSON.
 
     Raises NotAudited, and SealError where the value does not open, which is audited as well. Must
-    not be called inside a transaction: that could take the entry back.
+    not be called inside a transaction, whose rollback could remove the entry.
     """
     entry = {"request": request, "record": record, "fields": [name], "reason": reason}
     sealed = getattr(record, name)
@@ -32,7 +34,7 @@ def reveal(record, name, *, request, reason):
 
 def _audit(entry):
     try:
-        # Durable: it raises inside another transaction, and is committed when it ends.
+        # Durable: it refuses to be part of another transaction, so that it is committed here.
         with transaction.atomic(durable=True):
             log.log_event("reveal", **entry)
     except (DatabaseError, KeyringError, SealError) as error:

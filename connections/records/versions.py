@@ -73,7 +73,7 @@ def restore_locked(
         changes |= credential_dates(changes, former.restored_at, ["locally_changed_at"])
     if not changes:
         return []
-    replaced = build_former_version(record, changes, auth, by=user.pk if user else None)
+    replaced = build_former_version(record, changes, auth, user_id=user.pk if user else None)
     replaced.save(force_insert=True)
     if kind := changes.get("integration_id"):  # it may have been deleted meanwhile
         name = changes.get("integration_name") or record.integration_name or kind

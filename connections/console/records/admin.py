@@ -287,7 +287,7 @@ class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
         elif form.changed_field_names:
             before = ConnectionAuth.objects.get(pk=obj.pk)
             former_version.build_former_version(
-                before, form.changed_field_names, by=request.user.pk
+                before, form.changed_field_names, user_id=request.user.pk
             ).save()
             obj.save_version([*form.changed_field_names, *dates])
 
