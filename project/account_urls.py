@@ -1,4 +1,4 @@
-"""The pages of django-allauth that the console has; no sign-up and no e-mail among them."""
+"""The pages of django-allauth that the console uses: neither sign-up nor e-mail."""
 
 from allauth.account import views
 from django.urls import include, path
@@ -13,7 +13,7 @@ urlpatterns = [
     path("inactive/", views.account_inactive, name="account_inactive"),
     path("reauthenticate/", views.reauthenticate, name="account_reauthenticate"),
     path("password/", views.password_change, name="account_change_password"),
-    # Whose password is switched off can't switch it on.
+    # A user whose password was switched off must not set a new one.
     path("password/set/", redirect_to_mfa, name="account_set_password"),
     path("mfa/", include("allauth.mfa.urls")),
 ]

@@ -1,6 +1,6 @@
 """What `make run` does before it serves: `.env`, database, static files, first administrator.
 
-Each step looks first and changes only what is not yet as it should be, so repeating it is cheap.
+Each step changes only what is missing or out of date, so repeating it is cheap.
 """
 
 import json
@@ -26,7 +26,7 @@ KEY_SETTINGS = ("SECRET_KEY", "FERNET_KEYS")
 
 
 def write_env(path):
-    """Write `.env` with fresh keys, whole or not at all, unless it or both keys are there."""
+    """Write `.env` with new keys, atomically, unless it exists or both keys are set."""
     missing = [key for key in KEY_SETTINGS if not {key, f"{key}_FILE"} & set(os.environ)]
     if path.exists() or not missing:
         return
@@ -58,9 +58,9 @@ def migrate():
 
 
 def collect_static():
-    """Collect static files where the manifest lacks one or is older than one."""
+    """Collect static files if the manifest lacks one or is older than one."""
     if settings.DEBUG:
-        return  # served from where they are
+        return  # they are served from their sources
     sources = {
         name: os.path.getmtime(storage.path(name))
         for finder in get_finders()
@@ -89,7 +89,7 @@ def create_first_superuser():
 
 
 def main():
-    os.umask(0o077)  # the database is nobody else's to read
+    os.umask(0o077)  # only this account may read the database
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
     write_env(ENV_FILE)
     try:

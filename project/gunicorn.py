@@ -13,10 +13,9 @@ worker_class = "gthread"
 workers = 2
 threads = 4
 timeout = 120  # the check of a large file may take a while
-preload_app = True  # bad keys stop the server once, and not each worker over and over
+preload_app = True  # bad keys stop the server, instead of each worker again and again
 loglevel = "warning"
-# Whose X-Forwarded-* headers count is for TRUSTED_PROXIES to say; gunicorn would believe
-# anything that comes from 127.0.0.1.
+# TRUSTED_PROXIES says whose X-Forwarded-* headers count; gunicorn would trust 127.0.0.1.
 forwarded_allow_ips = ""
 secure_scheme_headers = {}
 

@@ -1,4 +1,4 @@
-"""Two small pieces of middleware: whose headers to believe, and what not to keep."""
+"""Middleware: trusted proxies, and pages that are not cached."""
 
 import ipaddress
 from contextlib import suppress
@@ -18,7 +18,7 @@ def is_trusted_proxy(address):
 
 
 def _parse_address(text):
-    """An ipaddress; IPv4 is that also where an IPv6 socket took it. Raises ValueError."""
+    """The address as an ipaddress; an IPv4-mapped IPv6 address as IPv4. Raises ValueError."""
     address = ipaddress.ip_address(text)
     return getattr(address, "ipv4_mapped", None) or address
 
@@ -26,7 +26,7 @@ def _parse_address(text):
 def trusted_proxies(get_response):
     """Drop X-Forwarded-* headers unless a proxy in TRUSTED_PROXIES sent them.
 
-    Where one did, REMOTE_ADDR becomes the address that it forwards for.
+    If one did, REMOTE_ADDR becomes the address that it forwards for.
     """
 
     def middleware(request):
@@ -35,7 +35,7 @@ def trusted_proxies(get_response):
         else:
             for header in FORWARDED_HEADERS:
                 request.META.pop(header, None)
-            with suppress(ValueError):  # a socket of Unix has none
+            with suppress(ValueError):  # a Unix socket has no address
                 request.META["REMOTE_ADDR"] = str(
                     _parse_address(request.META.get("REMOTE_ADDR", ""))
                 )
@@ -45,7 +45,7 @@ def trusted_proxies(get_response):
 
 
 def _client_address(meta):
-    """The last address in X-Forwarded-For that is no trusted proxy: what is before is hearsay."""
+    """The last untrusted address in X-Forwarded-For: those before it may be forged."""
     address = str(_parse_address(meta["REMOTE_ADDR"]))
     for hop in reversed(meta.get("HTTP_X_FORWARDED_FOR", "").split(",")):
         try:
@@ -58,7 +58,7 @@ def _client_address(meta):
 
 
 def no_store(get_response):
-    """Let no browser or proxy keep a page of the console."""
+    """Forbid browsers and proxies to cache pages of the console."""
 
     def middleware(request):
         response = get_response(request)

@@ -20,7 +20,7 @@ class Env(environ.Env):
 
     @classmethod
     def read(cls, dotenv):
-        """Take in `.env` and every NAME_FILE; what the environment says wins over `.env`."""
+        """Read `.env` and every NAME_FILE; the environment wins over `.env`."""
         given = set(cls.ENVIRON)
         if dotenv.is_file():
             cls.read_env(dotenv)
@@ -52,21 +52,21 @@ def env_list(name, default=""):
 
 
 def env_switch(name, default):
-    """A switch. What is on, or meant to be, is not switched off by a typo."""
+    """A switch. Only off, false, no and 0 mean off, so a typo does not switch anything off."""
     given = env.ENVIRON.get(name) or default
     return given.strip().lower() not in ("off", "false", "no", "0")
 
 
 # Keys. Nothing is checked here: stored_keys.require_keys() does that, with a sentence.
 SECRET_KEY = env.ENVIRON.get("SECRET_KEY", "")  # not env(): a key may begin with "$"
-# A blank between two commas is refused like any other bad key, and not left out.
+# A blank between two commas is not left out, but refused as any other bad key.
 FERNET_KEYS = [key.strip() for key in env.ENVIRON.get("FERNET_KEYS", "").split(",")]
 if FERNET_KEYS == [""]:
     FERNET_KEYS = []
 FERNET_USE_HKDF = False  # tokens are standard Fernet under FERNET_KEYS, readable by any library
 
 DEBUG = env.bool("DEBUG", default=False)
-# On unless it is switched off for a machine of one's own.
+# On unless it is switched off, for use on one's own machine.
 HTTPS = env_switch("HTTPS", "on")
 ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS")
@@ -89,7 +89,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "project.middleware.trusted_proxies",
-    # Before all that may answer by itself: redirects and errors carry these headers too.
+    # Before all that may respond early: redirects and errors carry these headers too.
     "csp.middleware.CSPMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "project.middleware.no_store",
@@ -165,8 +165,8 @@ ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = True
 ACCOUNT_SESSION_REMEMBER = False
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
-# Guesses: of a person's password, of their codes (each "key"), and from an address whatever it
-# asks. What is refused is not counted, so that nobody is locked out for longer than that.
+# Guesses of a user's password or codes (each a "key"), and from one address. A refused attempt is
+# not counted, so that nobody is locked out for longer than the period.
 ACCOUNT_RATE_LIMITS = {
     "login_failed": "50/15m/ip,10/15m/key",
     "change_password": "10/15m/user",
@@ -191,7 +191,7 @@ REQUIRE_MFA = env_switch("REQUIRE_MFA", "off")
 SESSION_COOKIE_AGE = 12 * 3600
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 
-# Guesses are counted here, so all machines have to share it: the database, unless told otherwise.
+# Guesses are counted here, so all machines have to share it: by default it is in the database.
 CACHES = {
     "default": env.cache_url("CACHE_URL")
     if env.ENVIRON.get("CACHE_URL")
@@ -199,7 +199,7 @@ CACHES = {
         "BACKEND": "project.cache.DatabaseCache",
         "LOCATION": "connections_cache",  # created by the first migration
         "KEY_PREFIX": "json",  # what was pickled under other names is not read
-        # What is over that is thrown away, counts that still matter as well.
+        # Entries above that are deleted, even counts that still matter.
         "OPTIONS": {"MAX_ENTRIES": 100_000},
     }
 }
@@ -207,7 +207,7 @@ CACHES = {
 if CACHES["default"]["BACKEND"].endswith(".RedisCache"):
     CACHES["default"].setdefault("OPTIONS", {})["serializer"] = "project.cache.JSONSerializer"
 
-# Of those that the browser accepts; commands, logs and whatever is stored speak the first one.
+# The browser chooses one; commands, logs and stored texts are in the first.
 LANGUAGES = [("en", "English"), ("de", "Deutsch")]
 LANGUAGE_CODE = "en"
 LOCALE_PATHS = [BASE_DIR / "locale"]
@@ -217,7 +217,7 @@ USE_TZ = True
 
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "static"
-WHITENOISE_USE_FINDERS = True  # also what `collectstatic` has not collected yet
+WHITENOISE_USE_FINDERS = True  # serves also what is not collected yet
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "project.storage.StaticStorage"},
@@ -243,7 +243,7 @@ SESSION_COOKIE_HTTPONLY = True
 CSRF_COOKIE_HTTPONLY = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-# Whether the neighbours under the same domain speak HTTPS is not this program's to promise.
+# Whether other hosts of the domain use HTTPS is not for this program to promise.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
 CONTENT_SECURITY_POLICY = {

@@ -1,4 +1,4 @@
-"""How a server begins: with good keys, or not at all."""
+"""Starting a server, which needs good keys."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ from connections.encryption import ring, stored_keys
 
 @cache  # the server and its Celery application both ask for it
 def start():
-    """Set Django up. Ends the process with one sentence where the settings are no good."""
+    """Set Django up. Exits with one sentence if the settings or keys are not good."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
     try:
         django.setup(set_prefix=False)
@@ -23,7 +23,7 @@ def start():
     from connections import checks  # models can't be imported before setup()
     from connections.audit import log
 
-    # A server runs no system checks; of this one its log is the place to hear.
+    # A server does not run system checks; this one belongs into its log.
     for warning in checks.check_order_of_keys(None):
         print(warning.msg, warning.hint, file=sys.stderr)
-    log.log_to(sys.stdout)  # a server has no other use for it
+    log.log_to(sys.stdout)  # a server writes nothing else there

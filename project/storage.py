@@ -1,15 +1,15 @@
-"""How static files are named: by their content once collected, plainly before."""
+"""Names of static files: with a hash of their content once they are collected."""
 
 from whitenoise.storage import CompressedManifestStaticFilesStorage
 
 
 class StaticStorage(CompressedManifestStaticFilesStorage):
-    """Pages work before the first `collectstatic` too: what is not collected keeps its name."""
+    """Keeps the names of files that are not collected: pages work before `collectstatic`."""
 
     manifest_strict = False
 
     def hashed_name(self, name, content=None, filename=None):
         try:
             return super().hashed_name(name, content, filename)
-        except ValueError:  # not in STATIC_ROOT; whitenoise serves it from where it lies
+        except ValueError:  # not in STATIC_ROOT: whitenoise serves it from its source
             return name

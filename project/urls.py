@@ -1,4 +1,4 @@
-"""Where things are: the console is Django's admin, with allauth's pages inside it."""
+"""URLs: the console is Django's admin, with allauth's pages inside it."""
 
 from django.contrib import admin
 from django.urls import include, path
