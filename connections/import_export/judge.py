@@ -63,7 +63,7 @@ class ScannedSource(NamedTuple):
 class Task(NamedTuple):
     """A piece to judge: the index of its source, and the id (as a number) of its first entry."""
 
-    index: int
+    source_index: int
     piece: Piece
     first_id: int
 
@@ -111,7 +111,7 @@ class Judge:
         `replaced` maps records whose content the import has replaced to the position of the entry
         that did (-1: in an earlier piece): entries behind that do not find them by content.
         """
-        source, layout, duplicates = self.scanned[task.index]
+        source, layout, duplicates = self.scanned[task.source_index]
         judged, entries = JudgedPiece(), {}
         for position, raw in enumerate(read_piece(source, layout, task.piece)):
             verdict = Verdict(raw.number, raw.line, source.name)

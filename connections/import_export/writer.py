@@ -49,7 +49,7 @@ class Writer:
         try:
             with self._batch() as batch:
                 for task, judged in group:
-                    batch.write(task.index, judged)
+                    batch.write(task.source_index, judged)
         except CONFLICTS:
             for task, _ in group:
                 self._retry(task)
@@ -63,7 +63,7 @@ class Writer:
             try:
                 with self._batch() as batch:
                     judged = self.judge.judge(task, replaced)
-                    batch.write(task.index, judged)
+                    batch.write(task.source_index, judged)
                 break
             except CONFLICTS as error:
                 if attempt == MAX_TRIES:

@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from connections.models.connection import ConnectionAuth
@@ -196,7 +197,7 @@ def chunk_binding(run: ImportRun, position: int) -> str:
 class Action:
     """A bulk change: its title, the column that it sets, and the value (None: to be chosen)."""
 
-    title: str
+    title: str | Promise
     column: str = ""
     value: str | bool | None = None
     permission: str = CHANGE_PERMISSION

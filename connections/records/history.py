@@ -52,10 +52,10 @@ class HistoryEntry(NamedTuple):
 
     at: datetime
     icon: str
-    what: str
-    who: str
+    title: str
+    user: str
     fields: list[str]
-    why: str
+    reason: str
     result: str = ""
 
 
@@ -71,8 +71,8 @@ def entries(rows: Iterable[tuple]) -> list[HistoryEntry]:
     return [SOURCES[row.source][1](row) for row in map(_Row._make, rows)]
 
 
-# The columns of the union. Those in the second line are set for what the audit log has, those in
-# the third for what a run did; `number` orders what happened in one moment.
+# The columns of the union. Those in the second line are of entries of the audit log, those in the
+# third of runs; `number` orders what happened at one moment.
 _Row = namedtuple(
     "_Row",
     "source at number user fields action result reason run_kind run_options file_name",
@@ -95,7 +95,7 @@ def _select(queryset, source, **columns):
 
 
 def _logged_rows(record):
-    """What the audit log has of it by name."""
+    """The entries of the audit log that name the record."""
     same = ("at", "user", "fields", "action", "result", "reason")
     logged = AccessEvent.objects.filter(record_id=str(record.pk))
     return _select(logged, "log", number="id", **{name: name for name in same})
@@ -114,7 +114,7 @@ def _logged_entry(row):
 
 
 def _replaced_rows(record):
-    """What imports and bulk changes replaced; a change of a few is in the audit log by name."""
+    """What imports and bulk changes replaced; small bulk changes are in the audit log by name."""
     is_by_run = Q(run__kind=ImportRun.KIND) | Q(run__total__gt=recycle_bin.MAX_LOGGED_BY_NAME)
     return _select(
         FormerVersion.objects.filter(is_by_run, record=record.pk),
@@ -131,15 +131,15 @@ def _replaced_rows(record):
 
 def _replaced_entry(row):
     if row.run_kind == ImportRun.KIND:
-        icon, what, why = ICONS["import"], _("Changed by an import"), _file_text(row)
+        icon, title, reason = ICONS["import"], _("Changed by an import"), _file_text(row)
     else:
-        icon, what = BULK_CHANGE_ICON, _("Changed with many others")
-        why = runs.title_of(ChangeRun(options=row.run_options))
-    return HistoryEntry(row.at, icon, what, row.user or "", _json_names(row), why)
+        icon, title = BULK_CHANGE_ICON, _("Changed with many others")
+        reason = runs.title_of(ChangeRun(options=row.run_options))
+    return HistoryEntry(row.at, icon, title, row.user or "", _json_names(row), reason)
 
 
 def _creation_rows(record):
-    """How it came, where the audit log does not have that by name."""
+    """The creation of the record, where the audit log has none that names it."""
     is_logged = Exists(AccessEvent.objects.filter(record_id=str(record.pk), action="add"))
     run = ImportRun.objects.filter(pk=OuterRef("made_by_run"))
     return _select(
@@ -153,8 +153,8 @@ def _creation_rows(record):
 
 
 def _creation_entry(row):
-    what = _("Added by an import") if row.file_name else _("Added")
-    return HistoryEntry(row.at, ICONS["import"], what, row.user or "", [], _file_text(row))
+    title = _("Added by an import") if row.file_name else _("Added")
+    return HistoryEntry(row.at, ICONS["import"], title, row.user or "", [], _file_text(row))
 
 
 def _file_text(row):

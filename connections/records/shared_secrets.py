@@ -90,5 +90,5 @@ def iter_shared_holders(field: str | None = None) -> Iterator[list[Holder]]:
 
 
 def _visible_fingerprints(user, field):
-    fingerprints = of_visible_records(SecretFingerprint.objects, user)
+    fingerprints = of_visible_records(SecretFingerprint.objects.all(), user)
     return fingerprints.filter(field=field) if field else fingerprints

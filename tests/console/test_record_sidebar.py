@@ -208,7 +208,7 @@ def test_who_did_what_to_which_fields_and_why(client, admin_user):
     entry["auth"]["clientId"] = "client-2"
     an_import(entry, user=admin_user)
     found = history.entries(history.queryset(made))
-    assert [(e.what, e.who, e.fields, e.why, e.result) for e in found] == [
+    assert [(e.title, e.user, e.fields, e.reason, e.result) for e in found] == [
         ("Changed by an import", "admin", ["clientId"], "File: customers.json", ""),
         ("Revealed", "jonas", ["pem"], "", "Failed"),
         ("Revealed", "jonas", ["key"], "OPS-2291: asked", ""),
@@ -222,7 +222,7 @@ def test_who_did_what_to_which_fields_and_why(client, admin_user):
 def test_what_was_added_by_hand_is_there_once(client):
     client.post(reverse("admin:connections_connectionauth_add"), {"name": "A", "key": SECRET})
     made = ConnectionAuth.objects.get()
-    assert [entry.what for entry in history.entries(history.queryset(made))] == ["Added"]
+    assert [entry.title for entry in history.entries(history.queryset(made))] == ["Added"]
 
 
 def test_nothing_of_another_record(client):
