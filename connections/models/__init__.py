@@ -1,4 +1,4 @@
-"""What is stored: connections and what they held, integrations, imports, views, keys, audit."""
+"""The models: connections and their former versions, integrations, runs, views, keys, audit."""
 
 from connections.models.access_event import AccessEvent, AppendOnlyError
 from connections.models.connection import (

@@ -17,11 +17,11 @@ from connections.models.user_scope import in_environments, scope_of
 
 
 class ConnectionAuthQuerySet(models.QuerySet):
-    """Questions that the dashboard, the lists and the commands ask.
+    """Queries of the dashboard, the lists and the commands.
 
-    As everywhere in Django, update() writes columns and nothing else: whoever calls it for many
-    records sets `version`, `updated_at` and the derived columns as well. One record is written by
-    save_version().
+    As everywhere in Django, update(), bulk_update() and bulk_create() write columns and nothing
+    else: who calls them for many records has to set `version`, `updated_at` and the derived
+    columns as well. A single record is written by save() (a new one) or save_version().
     """
 
     def in_use(self) -> Self:
