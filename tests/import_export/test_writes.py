@@ -70,9 +70,7 @@ def test_a_dry_run_says_the_same_and_writes_nothing(policy, atomic):
     if not atomic:
         entries.append({"token": 5})
     before, integrations = table(), Integration.objects.count()
-    with CaptureQueriesContext(
-        database,
-    ) as queries:
+    with CaptureQueriesContext(database) as queries:
         dry, said = import_text(entries, dry_run=True, on_conflict=policy)
     writes = [q["sql"] for q in queries if not q["sql"].lstrip().upper().startswith("SELECT")]
     assert writes == []

@@ -27,10 +27,7 @@ def test_200_levels_are_read_and_201_refused():
 
 
 @pytest.mark.parametrize("levels", [500, 1000, 5000, 100_000])
-@pytest.mark.parametrize(
-    "text",
-    ["[%s]", '{"data":[%s]}', '{"meta":%s}', '[{"meta":{"a":%s}}]'],
-)
+@pytest.mark.parametrize("text", ["[%s]", '{"data":[%s]}', '{"meta":%s}', '[{"meta":{"a":%s}}]'])
 def test_any_depth_is_refused_without_a_crash(levels, text):
     assert refusal(text % ("[" * levels + "]" * levels)) == "too_deep"
     assert refusal(text % ('{"a":' * levels + "1" + "}" * levels)) == "too_deep"
