@@ -8,24 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from connections.json_format import schema, values
 from connections.json_format.issues import Issue
-from connections.json_format.schema import (
-    AUTH_FIELDS,
-    CONNECTION_FIELDS,
-    CONNECTION_MARKER_KEYS,
-    to_camel_case,
-)
-from connections.json_format.serialize import MASK, strictly_equal
-from connections.json_format.values import (
-    MASKED,
-    MAX_KEYS,
-    MAX_REPORTED_KEYS,
-    READERS,
-    ConflictingKeys,
-    Masked,
-    Reader,
-    check_value,
-)
+from connections.json_format.serialize import MASK, equal_when_serialized
 from connections.lib.text import printable
 
 
@@ -41,14 +26,14 @@ class Entry:
 
     auth: dict[str, Any] | None = None
     connection: dict[str, Any] = field(default_factory=dict)
-    auth_extra: dict[str, Any] | Masked = field(default_factory=dict)
-    connection_extra: dict[str, Any] | Masked = field(default_factory=dict)
+    auth_extra: dict[str, Any] | values.Masked = field(default_factory=dict)
+    connection_extra: dict[str, Any] | values.Masked = field(default_factory=dict)
     issues: list[Issue] = field(default_factory=list)
     paths: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_refused(self) -> bool:
-        return bool(self.issues) and any(issue.level == "error" for issue in self.issues)
+        return any(issue.level == "error" for issue in self.issues)
 
     def add_issue(self, key: str, path: str = "", **params: Any) -> None:
         """Add an issue with a key of issues.MESSAGES and the params of its message."""
@@ -74,42 +59,39 @@ def read_entry(raw: Any) -> Entry:
 
 def is_connection(raw: Mapping[str, Any]) -> bool:
     """Whether an entry is a Connection around an auth object, rather than an auth object."""
-    return any(raw.get(key) is not None for key in CONNECTION_MARKER_KEYS)
+    return any(raw.get(key) is not None for key in schema.CONNECTION_MARKER_KEYS)
 
 
-# How a key is read: the name of its field, the name or column of its value, its path, its reader.
-KeyTable = dict[str, tuple[str, str, str, Reader]]
+# How a key is read: the name of its field, the name or column of its value, and its reader.
+KeyTable = dict[str, tuple[str, str, values.Reader]]
 
 
-def _key_table(fields: Mapping[str, tuple[str, str]], prefix: str = "") -> KeyTable:
+def _key_table(fields: Mapping[str, tuple[str, str]]) -> KeyTable:
     """How the keys of `fields` (name -> (column, kind)) are read, in both spellings."""
     return {
-        key: (name, column, prefix + key, READERS[kind])
+        key: (name, column, values.READERS[kind])
         for name, (column, kind) in fields.items()
-        for key in (name, to_camel_case(name))
+        for key in (name, schema.to_camel_case(name))
     }
 
 
-_auth_fields = {name: (name, kind) for name, kind in AUTH_FIELDS.items()}
-AUTH_KEYS = _key_table(_auth_fields)
-NESTED_AUTH_KEYS = _key_table(_auth_fields, "auth.")
-CONNECTION_KEYS = _key_table({**CONNECTION_FIELDS, "auth": ("auth", "auth")})
+AUTH_KEYS = _key_table({name: (name, kind) for name, kind in schema.AUTH_FIELDS.items()})
+CONNECTION_KEYS = _key_table(schema.CONNECTION_FIELDS)
 
 
 def _read_connection(entry: Entry, raw: dict[str, Any]) -> None:
     if "" in (raw.get("integration_type"), raw.get("integrationType")):
         # It names no integration, but it is not absent either: it is kept as an unknown key is.
         entry.connection_extra = {"integration_type": ""}
-    _read_object(entry, raw, CONNECTION_KEYS, "", entry.connection)
+    fields = {key: value for key, value in raw.items() if key != "auth"}
+    _read_object(entry, fields, CONNECTION_KEYS, "", entry.connection)
     auth = raw.get("auth")
-    if auth is None:
-        return
-    if not isinstance(auth, dict):
+    if isinstance(auth, dict):
+        _check_conflicts(entry, auth, "auth.")
+        entry.auth = {}
+        _read_object(entry, auth, AUTH_KEYS, "auth.", entry.auth)
+    elif auth is not None:
         entry.add_issue("wrong_type.object", "auth")
-        return
-    _check_conflicts(entry, auth, "auth")
-    entry.auth = {}
-    _read_object(entry, auth, NESTED_AUTH_KEYS, "auth", entry.auth)
 
 
 def _read_object(
@@ -124,14 +106,15 @@ def _read_object(
         if key not in keys:
             extra[key] = value
             continue
-        name, column, path, read = keys[key]
+        name, column, read = keys[key]
+        path = prefix + key
         if name not in key_by_name:
             key_by_name[name] = key
             entry.paths[name] = path
             value = read(entry, value, path)
             if value is not None:
                 target[column] = value
-        elif not strictly_equal(raw[key_by_name[name]], value):
+        elif not equal_when_serialized(raw[key_by_name[name]], value):
             entry.add_issue("conflicting_keys.spellings", path)
     if extra:
         _read_extra(entry, extra, prefix)
@@ -140,30 +123,30 @@ def _read_object(
 def _read_extra(entry: Entry, extra: dict[str, Any], prefix: str) -> None:
     target = "auth_extra" if prefix or entry.auth is not None else "connection_extra"
     if extra.get(MASK) is True:
-        entry.paths[target] = f"{prefix}.{MASK}".lstrip(".")
+        entry.paths[target] = prefix + MASK
         if len(extra) > 1:
             entry.add_issue("wrong_type.mask_not_alone", entry.paths[target])
-        setattr(entry, target, MASKED)
+        setattr(entry, target, values.MASKED)
         return
-    if len(extra) > MAX_KEYS:
-        entry.add_issue("too_many_keys", prefix)
+    if len(extra) > values.MAX_KEYS:
+        entry.add_issue("too_many_keys", prefix.rstrip("."))
         return
     faults = 0
     for position, (key, value) in enumerate(extra.items()):
-        path = f"{prefix}.{printable(key, 100)}" if prefix else printable(key, 100)
-        if not (check_value(entry, key, path) and check_value(entry, value, path)):
+        path = prefix + printable(key, 100)
+        if not (values.check_value(entry, key, path) and values.check_value(entry, value, path)):
             faults += 1
-            if faults == MAX_REPORTED_KEYS:
+            if faults == values.MAX_REPORTED_KEYS:
                 return
-        if position < MAX_REPORTED_KEYS:
+        if position < values.MAX_REPORTED_KEYS:
             entry.add_issue("unknown_key", path)
-    if len(extra) > MAX_REPORTED_KEYS:
-        entry.add_issue("unknown_key.more", prefix, count=len(extra) - MAX_REPORTED_KEYS)
+    if len(extra) > values.MAX_REPORTED_KEYS:
+        count = len(extra) - values.MAX_REPORTED_KEYS
+        entry.add_issue("unknown_key.more", prefix.rstrip("."), count=count)
     getattr(entry, target).update(extra)
 
 
-def _check_conflicts(entry: Entry, raw: dict[str, Any], path: str) -> None:
-    names = raw.names if isinstance(raw, ConflictingKeys) else []
-    for name in names[:MAX_REPORTED_KEYS]:
-        name = printable(name, 100)
-        entry.add_issue("conflicting_keys", f"{path}.{name}" if path else name)
+def _check_conflicts(entry: Entry, raw: dict[str, Any], prefix: str) -> None:
+    names = raw.names if isinstance(raw, values.ConflictingKeys) else []
+    for name in names[: values.MAX_REPORTED_KEYS]:
+        entry.add_issue("conflicting_keys", prefix + printable(name, 100))

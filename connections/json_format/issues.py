@@ -12,12 +12,10 @@ from typing import Any
 from connections.lib.text import printable
 
 
-def gettext_noop(text: str) -> str:
-    """Mark a text for translation. Django's own function of this name needs its settings."""
+def _(text: str) -> str:
+    """Mark a text for translation. Django's gettext_noop() needs its settings."""
     return text
 
-
-_ = gettext_noop
 
 # A file is refused as a whole: nothing of it is stored.
 FILE_ERRORS = {
@@ -136,10 +134,8 @@ OUTCOMES = {
     "nothing_stored": _("Nothing was stored."),
 }
 
-Params = dict[str, Any]
 
-
-def render(key: str, params: Params, translate: Callable[[str], str] = str) -> str:
+def render(key: str, params: dict[str, Any], translate: Callable[[str], str] = str) -> str:
     """The sentence of a key of MESSAGES, in English or in the language of `translate` (gettext).
 
     Any message can have more params than its template names: the `line` and `column` of a fault
@@ -167,7 +163,7 @@ class Issue:
 
     key: str
     path: str = ""
-    params: Params = field(default_factory=dict)
+    params: dict[str, Any] = field(default_factory=dict)
     record: int | None = None
     line: int | None = None
     file: str = ""
@@ -188,15 +184,8 @@ class Issue:
 
     def as_json(self) -> dict[str, Any]:
         """A line of the report (docs/json-format.md)."""
-        return {
-            "file": self.file,
-            "record": self.record,
-            "line": self.line,
-            "path": self.path,
-            "level": self.level,
-            "code": self.code,
-            "message": self.message,
-        }
+        names = ("file", "record", "line", "path", "level", "code", "message")
+        return {name: getattr(self, name) for name in names}
 
     def as_stored(self) -> dict[str, Any]:
         """The JSON that a run stores: the line of the report, and what makes its sentence."""

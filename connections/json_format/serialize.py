@@ -1,7 +1,7 @@
 """Auth objects and Connections as JSON: as the API writes them, canonical, and masked."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -9,8 +9,6 @@ from connections.json_format.dates import iso
 from connections.json_format.schema import AUTH_FIELDS, CONNECTION_FIELDS, to_camel_case
 
 MASK = "********"
-# Equal values of one of these types are also equal once they are written.
-DIRECTLY_COMPARABLE_TYPES = (str, datetime)
 
 
 def normalize_number(value: float) -> float:
@@ -32,9 +30,14 @@ _encode = json.JSONEncoder(
 ).encode
 
 
-def strictly_equal(one: Any, other: Any) -> bool:
-    """Whether two values are equal, where 1, 1.0 and true are three different values."""
-    return one == other and canonical_json(one) == canonical_json(other)
+def equal_when_serialized(one: Any, other: Any) -> bool:
+    """Whether two values have the same canonical JSON.
+
+    Dates are compared to the millisecond; 1, 1.0 and true are three different values.
+    """
+    if one is other or (one == other and type(one) is type(other) in (str, datetime)):
+        return True
+    return canonical_json(one) == canonical_json(other)
 
 
 def auth_json(
@@ -44,7 +47,7 @@ def auth_json(
 
     `extra` are its unknown keys; `naming` is "camel" or "snake".
     """
-    return _serialize(auth, AUTH_OUTPUT_FIELDS[naming], extra)
+    return {**_serialize(auth, AUTH_OUTPUT_FIELDS[naming]), **(extra or {})}
 
 
 def connection_json(
@@ -54,7 +57,7 @@ def connection_json(
     naming: str = "camel",
 ) -> dict[str, Any]:
     """The JSON of a Connection (columns to values) around `auth`, which auth_json() made."""
-    written = _serialize(columns, CONNECTION_OUTPUT_FIELDS[naming], {})
+    written = _serialize(columns, CONNECTION_OUTPUT_FIELDS[naming])
     if auth or "integration_id" not in columns or columns["integration_id"] is None:
         written["auth"] = auth or {}  # without an integration, `auth` makes it a Connection
     return {**written, **(extra or {})}
@@ -64,35 +67,26 @@ def connection_json(
 OutputField = tuple[str, str, Callable[[Any], Any] | None]
 
 
-def _serialize(
-    values: Mapping[str, Any], output_fields: list[OutputField], extra: Mapping[str, Any] | None
-) -> dict[str, Any]:
-    written = {
+def _serialize(values: Mapping[str, Any], output_fields: list[OutputField]) -> dict[str, Any]:
+    return {
         key: convert(value) if convert else value
         for column, key, convert in output_fields
         if (value := values.get(column)) is not None
     }
-    return {**written, **extra} if extra else written
 
 
 CONVERTERS: dict[str, Callable[[Any], Any]] = {"date": iso, "number": normalize_number}
 
 
-def _output_fields(fields: Iterable[tuple[str, str, str]]) -> dict[str, list[OutputField]]:
-    """How to write fields, each `(name, column, kind)`, by naming."""
-    fields = list(fields)
-    return {
-        "camel": [
-            (column, to_camel_case(name), CONVERTERS.get(kind)) for name, column, kind in fields
-        ],
-        "snake": [(column, name, CONVERTERS.get(kind)) for name, column, kind in fields],
-    }
+def _output_fields(fields: Mapping[str, tuple[str, str]]) -> dict[str, list[OutputField]]:
+    """How to write `fields` (name -> (column, kind)), by naming."""
+    snake = [(column, name, CONVERTERS.get(kind)) for name, (column, kind) in fields.items()]
+    camel = [(column, to_camel_case(name), convert) for column, name, convert in snake]
+    return {"camel": camel, "snake": snake}
 
 
-AUTH_OUTPUT_FIELDS = _output_fields((name, name, kind) for name, kind in AUTH_FIELDS.items())
-CONNECTION_OUTPUT_FIELDS = _output_fields(
-    (name, column, kind) for name, (column, kind) in CONNECTION_FIELDS.items()
-)
+AUTH_OUTPUT_FIELDS = _output_fields({name: (name, kind) for name, kind in AUTH_FIELDS.items()})
+CONNECTION_OUTPUT_FIELDS = _output_fields(CONNECTION_FIELDS)
 
 
 def mask_value(name: str, value: Any) -> Any:
@@ -101,10 +95,3 @@ def mask_value(name: str, value: Any) -> Any:
     if kind in ("emails", "strings"):
         return [MASK] * len(value)
     return {MASK: True} if kind == "object" else MASK
-
-
-def equal_when_serialized(one: Any, other: Any) -> bool:
-    """Whether two values have the same canonical JSON: dates are compared to the millisecond."""
-    if one is other or (one == other and type(one) is type(other) in DIRECTLY_COMPARABLE_TYPES):
-        return True
-    return canonical_json(one) == canonical_json(other)

@@ -74,19 +74,19 @@ def check_value(entry: IssueCollector, value: Any, path: str) -> bool:
     """
     if isinstance(value, str):
         return check_text(entry, value, path, MAX_TEXT)
+    fault = ""
     if isinstance(value, float) and not math.isfinite(value):
-        entry.add_issue("bad_number", path)
-        return False
-    if isinstance(value, OversizedNumber):
-        entry.add_issue("bad_number.too_long", path)
-        return False
-    if isinstance(value, ConflictingKeys):
-        entry.add_issue("conflicting_keys.inside", path)
+        fault = "bad_number"
+    elif isinstance(value, OversizedNumber):
+        fault = "bad_number.too_long"
+    elif isinstance(value, ConflictingKeys):
+        fault = "conflicting_keys.inside"
+    elif isinstance(value, dict) and len(value) > MAX_KEYS:
+        fault = "too_many_keys"
+    if fault:
+        entry.add_issue(fault, path)
         return False
     if isinstance(value, dict):
-        if len(value) > MAX_KEYS:
-            entry.add_issue("too_many_keys", path)
-            return False
         return all(
             check_text(entry, key, path, MAX_TEXT) and check_value(entry, inner, path)
             for key, inner in value.items()
@@ -142,10 +142,6 @@ def _read_id(entry: IssueCollector, value: Any, path: str) -> str | None:
 
 def _read_type(entry: IssueCollector, value: Any, path: str) -> str | None:
     return _read_short_text(entry, value, path) or None
-
-
-def _read_auth(entry: IssueCollector, value: Any, path: str) -> None:
-    """The auth object of a Connection is read after the fields around it."""
 
 
 def _read_sealed_text(entry: IssueCollector, value: Any, path: str) -> str | Masked | None:
@@ -206,17 +202,15 @@ def _read_emails(
     emails = _read_sealed_strings(entry, value, path)
     if isinstance(emails, list):
         faults = [
-            n for n, item in enumerate(emails) if isinstance(item, str) and not _is_email(item)
+            position
+            for position, item in enumerate(emails)
+            if isinstance(item, str) and not re.fullmatch(r"[^@\s]+@[^@\s]+", item)
         ]
         for position in faults[:MAX_REPORTED_KEYS]:
             entry.add_issue("no_email", f"{path}[{position}]")
         if len(faults) > MAX_REPORTED_KEYS:
             entry.add_issue("no_email.more", path, count=len(faults) - MAX_REPORTED_KEYS)
     return emails
-
-
-def _is_email(text: str) -> bool:
-    return bool(re.fullmatch(r"[^@\s]+@[^@\s]+", text))
 
 
 def _read_object_value(
@@ -260,33 +254,28 @@ def _read_number(entry: IssueCollector, value: Any, path: str) -> float | None:
 
 
 def _read_date(entry: IssueCollector, value: Any, path: str) -> datetime | None:
-    if isinstance(value, str):
-        text = value.strip()
-        if not text:
-            entry.add_issue("empty_date", path)
-            return None
-        try:
-            moment, has_zone = parse_date(text)
-        except ValueError:
-            entry.add_issue("bad_date", path)
-            return None
-        if not has_zone:
-            entry.add_issue("date_without_zone", path)
-        return moment
-    if isinstance(value, OversizedNumber):
-        entry.add_issue("bad_date", path)
+    if isinstance(value, str) and not value.strip():
+        entry.add_issue("empty_date", path)
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, (str, int, float, OversizedNumber)):
         entry.add_issue("wrong_type.date", path)
         return None
+    issue = "date_as_number"
     try:
-        # Seconds below 1e11 (the year 5138), milliseconds above: no likely expiry can be both.
-        seconds = value if abs(value) < 1e11 else value / 1000
-        moment = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=seconds)
+        if isinstance(value, OversizedNumber):
+            raise ValueError
+        if isinstance(value, str):
+            moment, has_zone = parse_date(value.strip())
+            issue = "" if has_zone else "date_without_zone"
+        else:
+            # Seconds below 1e11 (the year 5138), milliseconds above: no likely expiry can be both.
+            seconds = value if abs(value) < 1e11 else value / 1000
+            moment = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=seconds)
     except (OverflowError, ValueError):
         entry.add_issue("bad_date", path)
         return None
-    entry.add_issue("date_as_number", path)
+    if issue:
+        entry.add_issue(issue, path)
     return moment
 
 
@@ -307,5 +296,4 @@ READERS: dict[str, Reader] = {
     "date": _read_date,
     "id": _read_id,
     "type": _read_type,
-    "auth": _read_auth,
 }

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from connections.json_format.serialize import strictly_equal
+from connections.json_format.serialize import equal_when_serialized
 from connections.json_format.values import (
     MAX_DEPTH,
     ConflictingKeys,
@@ -35,15 +35,10 @@ def _object_from_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) == len(pairs):
         return result
-    conflicts: dict[str, bool] = {}
-    seen: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in seen and key not in conflicts and not strictly_equal(seen[key], value):
-            conflicts[key] = True
-        seen[key] = value
-    if conflicts:
+    names = [key for key, value in pairs if not equal_when_serialized(value, result[key])]
+    if names:
         result = ConflictingKeys(result)
-        result.names = list(conflicts)
+        result.names = list(dict.fromkeys(names))
     return result
 
 
@@ -98,12 +93,12 @@ TRUNCATED_END = re.compile(
 )
 
 
-def syntax_error_code(text: str, error: json.JSONDecodeError, at_end: bool) -> str:
+def syntax_error_code(error: json.JSONDecodeError, at_end: bool) -> str:
     """The code for a syntax error: `truncated`, `json5` or `not_json`.
 
     `at_end` says whether the source ends with the text.
     """
-    position = min(error.pos, len(text))
+    text, position = error.doc, min(error.pos, len(error.doc))
     rest = text[position : position + 2]
     if at_end and (
         error.msg.startswith("Unterminated") or TRUNCATED_END.fullmatch(text, position)

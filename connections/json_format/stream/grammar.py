@@ -3,11 +3,12 @@
 Each function reads from the position of a Tokenizer and raises FileRefused.
 """
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 from connections.json_format.schema import WRAPPER_KEYS
-from connections.json_format.stream.decoder import TRUNCATED_END, is_too_deep
+from connections.json_format.stream.decoder import is_too_deep, syntax_error_code
 from connections.json_format.stream.tokenizer import MAX_ENTRY_SIZE, Tokenizer
 
 SKIPPED_LIST = object()  # stands for a list under one of WRAPPER_KEYS
@@ -25,7 +26,6 @@ def members(tokenizer: Tokenizer) -> Iterator[tuple[str, Any]]:
     size = 0  # without the lists: an object that is no wrapper is one entry
     while True:
         key = read_key(tokenizer)
-        expect(tokenizer, ":")
         if tokenizer.peek() == "[" and key in WRAPPER_KEYS:
             for value, text in array_items(tokenizer):
                 if is_too_deep(value, text, 2):
@@ -50,49 +50,33 @@ def array_items(tokenizer: Tokenizer) -> Iterator[tuple[Any, str]]:
         tokenizer.position += 1
         return
     while True:
-        if tokenizer.peek() == "":
-            raise tokenizer.error("truncated")
         yield tokenizer.read_value()
         if not skip_separator(tokenizer, "]"):
             return
 
 
 def read_key(tokenizer: Tokenizer) -> str:
+    """Read the key of a member and step over its colon."""
     first = tokenizer.peek()
     if first and first != '"':
         raise tokenizer.error("json5" if first.isalpha() or first in "_$'/" else "not_json")
     key: str = tokenizer.read_value()[0]
-    return key
-
-
-def expect(tokenizer: Tokenizer, character: str) -> None:
-    """Step over a character after which something must follow."""
-    found = tokenizer.peek()
-    if found != character:
-        raise tokenizer.error("truncated" if not found else "not_json")
+    if (found := tokenizer.peek()) != ":":
+        raise tokenizer.error("not_json" if found else "truncated")
     tokenizer.position += 1
-    if not tokenizer.peek():
-        raise tokenizer.error("truncated")
+    return key
 
 
 def skip_separator(tokenizer: Tokenizer, closing: str) -> bool:
     """Step over a comma (True) or the closing bracket (False)."""
     found = tokenizer.peek()
     if found not in (",", closing):
-        raise tokenizer.error(_separator_error_code(tokenizer) if found else "truncated")
+        message = "Expecting ',' delimiter"
+        error = json.JSONDecodeError(message, tokenizer.text, tokenizer.position)
+        raise tokenizer.error(syntax_error_code(error, tokenizer.at_end))
     tokenizer.position += 1
     if found == closing:
         return False
     if tokenizer.peek() == closing:
         raise tokenizer.error("json5")  # a trailing comma
     return True
-
-
-def _separator_error_code(tokenizer: Tokenizer) -> str:
-    """The code for what stands in the place of a comma or a closing bracket."""
-    text, position = tokenizer.text, tokenizer.position
-    before, rest = text[max(0, position - 1) : position], text[position : position + 2]
-    if tokenizer.at_end and TRUNCATED_END.fullmatch(text, position):
-        return "truncated"
-    is_number = (before == "0" and rest[0] in "xX") or (before.isdigit() and rest[0] == ".")
-    return "json5" if is_number or rest in ("//", "/*") else "not_json"

@@ -4,7 +4,7 @@ scan() checks a whole source and divides it into pieces. These can be read in an
 several processes: read_piece() gives the entries of one, read_entries() those of all.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from connections.json_format.stream.decoder import (
     is_too_deep,
     skip_whitespace,
 )
-from connections.json_format.stream.grammar import array_items, expect, read_key, skip_separator
+from connections.json_format.stream.grammar import array_items, read_key, skip_separator
 from connections.json_format.stream.layout import (
     Layout,
     Piece,
@@ -25,7 +25,7 @@ from connections.json_format.stream.layout import (
     refuse_other_formats,
 )
 from connections.json_format.stream.sources import CHUNK_SIZE, Source
-from connections.json_format.stream.tokenizer import OVERLONG, Tokenizer
+from connections.json_format.stream.tokenizer import OVERLONG, Line, Tokenizer
 
 ENTRIES_PER_PIECE = 500
 
@@ -59,9 +59,7 @@ def scan(source: Source, observe: Observer | None = None) -> Layout:
         raise tokenizer.error("empty")
     if first == "<":
         raise tokenizer.error("html")
-    if first == "[" and not has_ndjson_name(source):
-        layout = Layout("array")
-    elif looks_like_ndjson(source):
+    if (first != "[" or has_ndjson_name(source)) and looks_like_ndjson(source):
         layout = Layout("lines")
     elif first == "[":
         layout = Layout("array")
@@ -114,13 +112,10 @@ def read_piece(source: Source, layout: Layout, piece: Piece) -> list[RawEntry]:
     data = source.read(piece.offset, piece.length)
     if hash(data) != piece.digest:
         raise FileRefused("file_changed", source.name)
-    read = _piece_lines if layout.shape == "lines" else _piece_values
-    return read(data.decode(), piece)
-
-
-def _piece_values(text: str, piece: Piece) -> list[RawEntry]:
+    text, position = data.decode(), 0
+    if layout.shape == "lines":
+        return list(_line_entries(text.split("\n"), piece.number, piece.line or 1))
     entries: list[RawEntry] = []
-    position = 0
     while len(entries) < piece.count:
         value, end = decode_entry(text, position)
         entries.append(RawEntry(piece.number + len(entries), value, text[position:end]))
@@ -129,18 +124,10 @@ def _piece_values(text: str, piece: Piece) -> list[RawEntry]:
     return entries
 
 
-def _piece_lines(text: str, piece: Piece) -> list[RawEntry]:
-    entries: list[RawEntry] = []
-    for line_number, line in enumerate(text.split("\n"), piece.line or 1):
-        if line.strip(" \t\r"):
-            entries.append(_line_entry(line, piece.number + len(entries), line_number))
-    return entries
-
-
 def _read_all(tokenizer: Tokenizer, layout: Layout) -> Iterator[RawEntry]:
     """The entries from the beginning; after each, the tokenizer is where it ends."""
     if layout.shape == "lines":
-        yield from _read_lines(tokenizer)
+        yield from _line_entries(iter(tokenizer.read_line, None))
         return
     tokenizer.peek()
     if layout.shape == "object":
@@ -163,18 +150,18 @@ def _wrapper_items(tokenizer: Tokenizer, list_key: str) -> Iterator[tuple[Any, s
     tokenizer.position += 1
     while True:  # ends, since object_layout() has found the list
         key = read_key(tokenizer)
-        expect(tokenizer, ":")
-        if key == list_key and tokenizer.peek() == "[":
+        if tokenizer.peek() == "[" and key == list_key:
             yield from array_items(tokenizer)
             return
         tokenizer.read_value()
         skip_separator(tokenizer, "}")
 
 
-def _read_lines(tokenizer: Tokenizer) -> Iterator[RawEntry]:
-    number = line_number = 0
-    while (line := tokenizer.read_line()) is not None:
-        line_number += 1
+def _line_entries(
+    lines: Iterable[Line], number: int = 0, first_line: int = 1
+) -> Iterator[RawEntry]:
+    """The entries of lines, of which the first has these numbers."""
+    for line_number, line in enumerate(lines, first_line):
         if line is OVERLONG:
             yield RawEntry(number, line=line_number, fault="bad_line.overlong")
         elif line.strip(" \t\r"):

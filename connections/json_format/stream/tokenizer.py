@@ -121,7 +121,7 @@ class Tokenizer:
             except json.JSONDecodeError as error:
                 is_cut = error.msg.startswith("Unterminated") or error.pos > len(self.text) - 32
                 if self.at_end or not is_cut:
-                    code = syntax_error_code(self.text, error, self.at_end)
+                    code = syntax_error_code(error, self.at_end)
                     raise self.error(code, error.pos) from None
             except NotFinite:
                 raise self.error("not_finite") from None
