@@ -1,4 +1,4 @@
-"""The app, and the admin site that is made of it."""
+"""The app, and the admin with our site."""
 
 from django.apps import AppConfig
 from django.contrib.admin.apps import SimpleAdminConfig
@@ -17,6 +17,6 @@ class ConnectionsConfig(AppConfig):
 
 
 class LatchkeyAdminConfig(SimpleAdminConfig):
-    """The site alone. Its pages are found by project/urls.py: most commands need none."""
+    """The admin without autodiscovery, which project/urls.py does: most commands need no page."""
 
     default_site = "connections.console.site.LatchkeyAdminSite"

@@ -1,4 +1,4 @@
-"""System checks: what must be right before the console may run."""
+"""System checks of keys and settings."""
 
 import ipaddress
 import sys
@@ -13,7 +13,7 @@ from connections.models import ConnectionAuth
 
 @register(Tags.security)
 def check_keys(app_configs, **kwargs):
-    """connections.E001: FERNET_KEYS is missing, weak, or not what sealed the stored records."""
+    """connections.E001: FERNET_KEYS is missing, weak, or does not open what is stored."""
     if stored_keys.may_run_without_keys(sys.argv):
         return []
     try:
@@ -25,8 +25,8 @@ def check_keys(app_configs, **kwargs):
 
 
 @register(Tags.security)
-def check_order_of_keys(app_configs, **kwargs):
-    """connections.W001: most of what is stored is sealed under another key than the first."""
+def check_key_order(app_configs, **kwargs):
+    """connections.W001: most connections are sealed under another key than the first."""
     if check_keys(app_configs) or stored_keys.may_run_without_keys(sys.argv):
         return []
     names = ring.key_ids()
@@ -53,7 +53,7 @@ def check_order_of_keys(app_configs, **kwargs):
 
 @register(Tags.security)
 def check_proxies(app_configs, **kwargs):
-    """connections.E002: what TRUSTED_PROXIES names is no network, so that no proxy is believed."""
+    """connections.E002: an entry of TRUSTED_PROXIES is no network, so no proxy is trusted."""
     errors = []
     for network in settings.TRUSTED_PROXIES:
         try:

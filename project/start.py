@@ -24,6 +24,6 @@ def start():
     from connections.audit import log
 
     # A server does not run system checks; this one belongs into its log.
-    for warning in checks.check_order_of_keys(None):
+    for warning in checks.check_key_order(None):
         print(warning.msg, warning.hint, file=sys.stderr)
     log.log_to(sys.stdout)  # a server writes nothing else there

@@ -31,7 +31,6 @@ from connections.models import (
     former_version,
     scope_of,
 )
-from connections.models.runs import action_of, title_of
 from connections.records import recycle_bin
 
 BATCH_SIZE = 500  # records of one chunk, and so of one transaction
@@ -63,11 +62,11 @@ def prepare(user, action: str, records: QuerySet[ConnectionAuth]) -> ChangeRun:
 
     with transaction.atomic():
         run = ChangeRun.objects.create(
-            kind=ChangeRun.KIND, user=user, size=0, options={"action": action, "value": None}
+            user=user, size=0, options={"action": action, "value": None}
         )
         chunks.store_chunks(run, encoded_batches())
         run.save(update_fields=["total"])
-    if not action_of(run).needs_value:
+    if not run.action.needs_value:
         preview(run)
     return run
 
@@ -116,7 +115,7 @@ class _ChangeJudge:
     """Decides what a run does with each record."""
 
     def __init__(self, run):
-        self.action, self.value = action_of(run), run.options["value"]
+        self.action, self.value = run.action, run.options["value"]
         if not self.action.needs_value:
             self.value = self.action.value
         self.is_allowed = permissions.has_staff_permission(run.user, self.action.permission)
@@ -335,4 +334,4 @@ def _log_run(run, result, count, status=None):
 def _title_for_log(run):
     """The title in English: readers of the audit log have languages of their own."""
     with translation.override(settings.LANGUAGE_CODE):
-        return title_of(run)
+        return run.title

@@ -52,7 +52,7 @@ def delete_expired() -> CleanupResult:
         purged=recycle_bin.purge(recycle_bin.expired(), recycle_bin.SYSTEM_USER),
         former_versions=FormerVersion.objects.expired().delete()[0],
         uploads=_delete_expired_uploads(),
-        ended=sum(runs.abandon(run) for run in ImportRun.all_kinds.silent()),
+        ended=sum(map(runs.abandon, ImportRun.all_kinds.interrupted_long_ago())),
     )
     checkpoint_wal()
     return result
@@ -65,7 +65,7 @@ def _has_expired() -> bool:
             recycle_bin.expired(),
             FormerVersion.objects.expired(),
             ImportRun.all_kinds.expired(),
-            ImportRun.all_kinds.silent(),
+            ImportRun.all_kinds.interrupted_long_ago(),
         )
     )
     return first.union(*others).exists()

@@ -26,7 +26,6 @@ from connections.models import (
     FormerVersion,
     ImportRun,
     Integration,
-    runs,
     scope_of,
 )
 from connections.records import recycle_bin, versions
@@ -188,7 +187,7 @@ def _undo_column(run, user, result, last_id):
     batch = list(records.select_for_update(of=("self",)).defer_sealed())
     if not batch:
         return None
-    column = runs.action_of(run).column
+    column = run.action.column
     former, values = _former_versions(run, batch), {}
     for record in batch:
         of_record = former[record.pk]

@@ -37,7 +37,7 @@ class ImportRunQuerySet(models.QuerySet):
     def unexpired(self) -> Self:
         return self.exclude(self._is_expired())
 
-    def silent(self) -> Self:
+    def interrupted_long_ago(self) -> Self:
         """Those under way without a heartbeat for ImportRun.INTERRUPTED_RETENTION."""
         since = timezone.now() - ImportRun.INTERRUPTED_RETENTION
         return self.filter(status=ImportRun.Status.RUNNING, heartbeat_at__lte=since)
@@ -47,11 +47,14 @@ class ImportRunQuerySet(models.QuerySet):
         return Q(status=ImportRun.Status.UPLOADED, created_at__lte=since)
 
 
-class _KindManager(models.Manager.from_queryset(ImportRunQuerySet)):
-    """The runs of the model's kind."""
+class RunManager(models.Manager.from_queryset(ImportRunQuerySet)):
+    """Finds and creates runs of the model's kind."""
 
     def get_queryset(self):
         return super().get_queryset().filter(kind=self.model.KIND)
+
+    def create(self, **fields):
+        return super().create(kind=self.model.KIND, **fields)
 
 
 class ImportRun(models.Model):
@@ -102,7 +105,7 @@ class ImportRun(models.Model):
     # The result of undoing it (see jobs.undo), once somebody has.
     undo_result = models.JSONField(null=True)
 
-    objects = _KindManager()
+    objects = RunManager()
     all_kinds = ImportRunQuerySet.as_manager()
 
     class Meta:
@@ -136,9 +139,13 @@ class ImportRun(models.Model):
 
     @property
     def can_be_undone(self) -> bool:
-        """It has ended, and the former versions of what it changed are still kept."""
-        if self.finished_at is None or self.finished_at <= timezone.now() - self.UNDO_PERIOD:
-            return False
+        """It has changed something, and the former versions of that are still kept."""
+        is_recent = self.finished_at and self.finished_at > timezone.now() - self.UNDO_PERIOD
+        return bool(is_recent and self.has_changes)
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether it has changed a record, or may have: its result need not be complete."""
         return not self.has_complete_result or bool(
             self.result["created"] or self.result["updated"]
         )
@@ -148,49 +155,6 @@ class ImportRun(models.Model):
         """Whether the result counts all that it stored: not where it was killed or continued."""
         is_continued = self.options.get("continued") and not self.options["atomic"]
         return self.result is not None and not is_continued
-
-
-class ChangeRun(ImportRun):
-    """A bulk change of connections (see jobs.bulk_change), from its preview on.
-
-    Its `options` are the action and its value. Its chunks are what is left to do: each batch
-    deletes its own.
-    """
-
-    KIND = "change"
-    COMMAND = "change_connections"
-    TASK = "change_run"
-    RESET_ON_RESUME = {}
-
-    objects = _KindManager()
-
-    class Meta:
-        proxy = True
-        default_permissions = ()
-
-    @property
-    def can_be_undone(self) -> bool:
-        is_recent = self.finished_at and self.finished_at > timezone.now() - self.UNDO_PERIOD
-        return bool(is_recent and self.result["changed"])
-
-
-class ImportChunk(models.Model):
-    """A sealed piece of what a run works on: of a file, or of the list of records to change."""
-
-    run = models.ForeignKey(ImportRun, on_delete=models.CASCADE, related_name="chunks")
-    position = models.PositiveIntegerField()
-    token = models.BinaryField()
-
-    class Meta:
-        default_permissions = ()
-        constraints = [
-            models.UniqueConstraint(fields=["run", "position"], name="import_chunk_position")
-        ]
-
-
-def chunk_binding(run: ImportRun, position: int) -> str:
-    """What the token of a chunk is bound to (see keyring.seal_bytes)."""
-    return f"import/{run.pk}/{position}"
 
 
 @dataclass(frozen=True)
@@ -224,11 +188,53 @@ ACTIONS = {
 }
 
 
-def action_of(run: ChangeRun) -> Action:
-    return ACTIONS[run.options["action"]]
+class ChangeRun(ImportRun):
+    """A bulk change of connections (see jobs.bulk_change), from its preview on.
+
+    Its `options` are the action and its value. Its chunks are what is left to do: each batch
+    deletes its own.
+    """
+
+    KIND = "change"
+    COMMAND = "change_connections"
+    TASK = "change_run"
+    RESET_ON_RESUME = {}
+
+    objects = RunManager()
+
+    class Meta:
+        proxy = True
+        default_permissions = ()
+
+    @property
+    def action(self) -> Action:
+        return ACTIONS[self.options["action"]]
+
+    @property
+    def title(self) -> str:
+        """What it does, such as `Set the environment: Sandbox`."""
+        title, value = self.action.title, self.options["value"]
+        return f"{title}: {value}" if value else str(title)
+
+    @property
+    def has_changes(self) -> bool:
+        return bool(self.result["changed"])
 
 
-def title_of(run: ChangeRun) -> str:
-    """What a bulk change did, such as `Set the environment: Sandbox`."""
-    title, value = action_of(run).title, run.options["value"]
-    return f"{title}: {value}" if value else str(title)
+class ImportChunk(models.Model):
+    """A sealed piece of what a run works on: of a file, or of the list of records to change."""
+
+    run = models.ForeignKey(ImportRun, on_delete=models.CASCADE, related_name="chunks")
+    position = models.PositiveIntegerField()
+    token = models.BinaryField()
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(fields=["run", "position"], name="import_chunk_position")
+        ]
+
+
+def chunk_binding(run: ImportRun, position: int) -> str:
+    """What the token of a chunk is bound to (see keyring.seal_bytes)."""
+    return f"import/{run.pk}/{position}"

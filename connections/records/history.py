@@ -30,7 +30,6 @@ from connections.models import (
     ConnectionAuth,
     FormerVersion,
     ImportRun,
-    runs,
 )
 from connections.records import recycle_bin
 
@@ -134,7 +133,7 @@ def _replaced_entry(row):
         icon, title, reason = ICONS["import"], _("Changed by an import"), _file_text(row)
     else:
         icon, title = BULK_CHANGE_ICON, _("Changed with many others")
-        reason = runs.title_of(ChangeRun(options=row.run_options))
+        reason = ChangeRun(options=row.run_options).title
     return HistoryEntry(row.at, icon, title, row.user or "", _json_names(row), reason)
 
 

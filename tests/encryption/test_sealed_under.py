@@ -7,7 +7,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.urls import reverse
 
-from connections.checks import check_order_of_keys
+from connections.checks import check_key_order
 from connections.encryption import ring
 from connections.encryption.fields import Sealed
 from connections.models import ConnectionAuth, StoredKey
@@ -95,9 +95,9 @@ def test_demo_records_store_the_id_of_their_key(keys):
 
 def test_keys_in_the_wrong_order_give_a_warning(keys):
     call_command("rotate_keys", stdout=io.StringIO())
-    assert check_order_of_keys(None) == []
+    assert check_key_order(None) == []
     keys.FERNET_KEYS = [OLD, NEW]
-    (warning,) = check_order_of_keys(None)
+    (warning,) = check_key_order(None)
     assert warning.id == "connections.W001" and not warning.is_serious()
     assert "key 2" in warning.msg and "swapped" in warning.hint and "rotate_keys" in warning.hint
     assert OLD not in str(warning) and NEW not in str(warning)
@@ -107,4 +107,4 @@ def test_keys_in_the_wrong_order_give_a_warning(keys):
 def test_the_warning_needs_most_records_under_another_key(keys, sealed_under_first):
     for number in range(sealed_under_first):
         make(token=f"{SECRET}-{number}")
-    assert bool(check_order_of_keys(None)) is (sealed_under_first < 3)
+    assert bool(check_key_order(None)) is (sealed_under_first < 3)

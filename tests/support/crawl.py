@@ -95,7 +95,7 @@ def things():
         "auth/user/<id>": owner.pk,
         "bin/<id>": binned.pk,
         "account/mfa/webauthn/keys/<id>": SoftPasskey(owner).store().pk,
-        "changes/<id>": ChangeRun.objects.create(kind="change", user=owner, size=0).pk,
+        "changes/<id>": ChangeRun.objects.create(user=owner, size=0).pk,
         "import/<id>": ImportRun.objects.create(user=owner, file_name="a", size=1, sha256="").pk,
     }
 

@@ -17,7 +17,6 @@ from connections.console import wording
 from connections.console.pages import context_for
 from connections.jobs import bulk_change, runs, undo
 from connections.models import ChangeRun, ConnectionAuth, Integration
-from connections.models.runs import action_of, title_of
 
 Status = ChangeRun.Status
 
@@ -45,7 +44,7 @@ def _get_own_run(request, pk):
         raise PermissionDenied
     run = get_object_or_404(ChangeRun.objects.unexpired().filter(user=request.user), pk=pk)
     run.user = request.user
-    if not request.user.has_perm(action_of(run).permission):
+    if not request.user.has_perm(run.action.permission):
         raise PermissionDenied
     return run
 
@@ -79,7 +78,7 @@ def _handle_post(request, run):
     elif "continue" in request.POST:
         runs.resume(run)
     elif run.status == Status.UPLOADED:
-        if "value" in request.POST and action_of(run).needs_value:
+        if "value" in request.POST and run.action.needs_value:
             return _set_value(request, run, run_redirect)
         if "confirm" in request.POST and run.result:
             _start(request, run)
@@ -137,7 +136,7 @@ def _render(request, run, template, **context):
     refused = result["refused"] if result else {}
     context = context_for(
         request,
-        title_of(run),
+        run.title,
         run=run,
         result=result,
         action=run.options["action"],
@@ -187,7 +186,7 @@ def change_history(request):
     rows = [
         (
             run,
-            title_of(run),
+            run.title,
             sum(run.result["refused"].values()),
             run.user == request.user,
         )

@@ -1,4 +1,4 @@
-"""`manage.py change_connections`: do a change of many that was confirmed in the browser."""
+"""`manage.py change_connections`: do a bulk change that was confirmed in the browser."""
 
 import sys
 import uuid
@@ -12,8 +12,8 @@ from connections.management.base import LatchkeyCommand
 class Command(LatchkeyCommand):
     help = (
         "Do a change of many connections that was confirmed in the browser; the console calls "
-        "this by itself. Exit status: 0 all of them are as wanted, 1 some were refused, 2 none "
-        "of that id waits."
+        "this by itself. Exit status: 0 done, 1 some connections were refused, 2 no change of "
+        "that id waits."
     )
 
     def add_arguments(self, parser):

@@ -1,4 +1,4 @@
-"""`manage.py check_expiry`: what is broken and what breaks soon, for cron and monitoring."""
+"""`manage.py check_expiry`: connections that are broken or break soon, for monitoring."""
 
 import csv
 import json
@@ -32,9 +32,9 @@ def parse_period(text):
 
 class Command(LatchkeyCommand):
     help = (
-        "Tell which connections are broken and which break soon. Fit for cron and monitoring: "
-        "exits with 0 where none does, 1 where some break within the period, 2 where some are "
-        "broken already, 3 where it could not tell. Opens no sealed value."
+        "List the connections that are broken or break soon, for cron and monitoring. Exit "
+        "status: 0 none, 1 some break within the period, 2 some are broken, 3 could not tell. "
+        "Opens no sealed value."
     )
     failure_returncode = 3
 
@@ -62,7 +62,9 @@ class Command(LatchkeyCommand):
         counts = ConnectionAuth.objects.bucket_counts(now)
         breaking = ConnectionAuth.objects.breaking_within(within, now)
         records = (
-            None if summary else [_row(found, now) for found in breaking.values(*STORED_COLUMNS)]
+            None
+            if summary
+            else [_row(columns, now) for columns in breaking.values(*STORED_COLUMNS)]
         )
         PRINTERS[format](self.stdout, now, counts, records)
         code = 2 if counts["broken"] else 1 if breaking.exists() else 0
@@ -73,14 +75,14 @@ class Command(LatchkeyCommand):
 STORED_COLUMNS = ("id", "connection_id", "name", "integration_id", *DATE_COLUMNS, "renewable")
 
 
-def _row(found, now):
-    """The JSON object of a record, from its stored columns."""
+def _row(columns, now):
+    """The JSON object of a record, from its STORED_COLUMNS."""
     row = {
-        **found,
-        "id": str(found["id"]),
-        "integration": found["integration_id"],
-        "bucket": deadlines.bucket_of(found["breaks_at"], now),
-        **{name: found[name] and iso(found[name]) for name in DATE_COLUMNS},
+        **columns,
+        "id": str(columns["id"]),
+        "integration": columns["integration_id"],
+        "bucket": deadlines.bucket_of(columns["breaks_at"], now),
+        **{name: columns[name] and iso(columns[name]) for name in DATE_COLUMNS},
     }
     return {name: row[name] for name in COLUMNS}
 

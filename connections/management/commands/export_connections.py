@@ -1,4 +1,4 @@
-"""`manage.py export_connections`: the store, or a part of it, as the API's JSON."""
+"""`manage.py export_connections`: connections as the API's JSON."""
 
 import json
 import sys
@@ -78,7 +78,7 @@ class Command(LatchkeyCommand):
             )
         is_terminal = to_stdout and self.stdout.isatty()
         if to_stdout and hasattr(self.stdout, "reconfigure"):
-            self.stdout.reconfigure(encoding="utf-8")  # whatever the locale says
+            self.stdout.reconfigure(encoding="utf-8")  # in any locale
         if is_terminal and options["secrets"] == "include":
             raise CommandError(
                 "Secrets are not printed to a terminal: use -o FILE, or --secrets mask.",
@@ -90,17 +90,17 @@ class Command(LatchkeyCommand):
         names = exporter.ExportOptions.__dataclass_fields__
         chosen = {name: options[name] for name in names if name in options}
         tally = exporter.ExportTally()
-        how = exporter.ExportOptions(**chosen, ascii=is_terminal)
+        export_options = exporter.ExportOptions(**chosen, ascii=is_terminal)
         try:
             if to_stdout:
-                for piece in exporter.stream(queryset, how, tally, options["jobs"]):
+                for piece in exporter.stream(queryset, export_options, tally, options["jobs"]):
                     self.stdout.write(piece, ending="")
             else:
                 with (
                     exporter.atomic_file(output, overwrite) as file,
                     tqdm(total=queryset.count(), unit=" records", disable=None) as bar,
                 ):
-                    for piece in exporter.stream(queryset, how, tally, options["jobs"]):
+                    for piece in exporter.stream(queryset, export_options, tally, options["jobs"]):
                         file.write(piece)
                         bar.update(tally.exported - bar.n)
         except FileExistsError:
@@ -108,7 +108,7 @@ class Command(LatchkeyCommand):
                 f"{printable(output)} exists; --overwrite replaces it.", returncode=2
             ) from None
         except BrokenPipeError:
-            raise  # nobody reads on; see LatchkeyCommand
+            raise  # LatchkeyCommand handles it
         except OSError as error:
             raise CommandError(f"{printable(output)}: {error.strerror}.", returncode=2) from None
         self.report(tally, options["json"], to_stdout, output)

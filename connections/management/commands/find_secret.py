@@ -1,4 +1,4 @@
-"""`manage.py find_secret`: which connections hold a secret, or share one."""
+"""`manage.py find_secret`: which connections hold a given secret, or share one."""
 
 import getpass
 import json
@@ -17,9 +17,9 @@ from connections.records import secret_search, shared_secrets
 
 class Command(LatchkeyCommand):
     help = (
-        "Tell which connections hold the secret that is given on standard input, and in which "
-        "field. Opens nothing that is in use. Exit status: 0 it is nowhere (or none is shared), "
-        "1 it was found, 2 it could not be looked for."
+        "Find the connections that hold the secret given on standard input, and the fields that "
+        "it is in. Opens no value of a connection. Exit status: 0 not found (or none is shared), "
+        "1 found, 2 could not search."
     )
 
     def add_arguments(self, parser):
@@ -32,7 +32,7 @@ class Command(LatchkeyCommand):
         other.add_argument(
             "--rebuild",
             action="store_true",
-            help="Instead: make the fingerprints of all connections anew.",
+            help="Instead: compute the fingerprints of all connections again.",
         )
         other.add_argument(
             "--former",
@@ -59,16 +59,16 @@ class Command(LatchkeyCommand):
     def find(self, former, as_json):
         found = secret_search.search(read_secret(), former=former, jobs=processes.cores())
         if as_json:
-            written = {"found": [holder.as_json() for holder in found.holders]}
+            result = {"found": [holder.as_json() for holder in found.holders]}
             if former:
-                written["former"] = [place.as_json() for place in found.former]
-                written["unopened"] = found.unopened
-            self.stdout.write(json.dumps(written))
+                result["former"] = [holder.as_json() for holder in found.former]
+                result["unopened"] = found.unopened
+            self.stdout.write(json.dumps(result))
         else:
             for holder in found.holders:
                 self.stdout.write(describe_holder(holder))
-            for place in found.former:
-                self.stdout.write(f"{describe_holder(place)}, in version {place.version}")
+            for holder in found.former:
+                self.stdout.write(f"{describe_holder(holder)}, in version {holder.version}")
             places = f"{len(found)} place{'' if len(found) == 1 else 's'}"
             self.stdout.write(f"Found in {places}." if found else "Found nowhere.")
         if found.unopened:
@@ -81,8 +81,8 @@ class Command(LatchkeyCommand):
     def list_shared(self, field, as_json):
         groups = list(shared_secrets.iter_shared_holders(field))
         if as_json:
-            written = [[holder.as_json() for holder in group] for group in groups]
-            self.stdout.write(json.dumps({"shared": written}))
+            shared = [[holder.as_json() for holder in group] for group in groups]
+            self.stdout.write(json.dumps({"shared": shared}))
         else:
             for number, group in enumerate(groups, 1):
                 count = len({holder.record.pk for holder in group})
@@ -97,12 +97,11 @@ class Command(LatchkeyCommand):
         total = ConnectionAuth.all_objects.count()
         with tqdm(total=total, unit=" records", disable=None) as bar:
             count = SecretFingerprint.objects.rebuild(lambda done: bar.update(done - bar.n))
-        said = {"rebuilt": count}
-        self.stdout.write(json.dumps(said) if as_json else f"Made anew for {count} connections.")
+        self.print_result(as_json, {"rebuilt": count}, f"Made anew for {count} connections.")
 
 
 def read_secret():
-    """The secret, from standard input; asked for without an echo at a terminal."""
+    """Read the secret from standard input, at a terminal without an echo."""
     if sys.stdin.isatty():
         secret = getpass.getpass("Secret (not shown): ")
     else:

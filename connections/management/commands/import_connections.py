@@ -1,4 +1,4 @@
-"""`manage.py import_connections`: files of the API's JSON into the store."""
+"""`manage.py import_connections`: store connections from files of the API's JSON."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""`manage.py reset_mfa`: for a person who has lost their second factors and recovery codes."""
+"""`manage.py reset_mfa`: for a user who has lost their second factors and recovery codes."""
 
 from django.contrib.auth.models import User
 from django.core.management import CommandError
@@ -11,8 +11,8 @@ from connections.management.base import LatchkeyCommand
 
 class Command(LatchkeyCommand):
     help = (
-        "Take all second factors and recovery codes away from a user who has lost them. "
-        "The password alone signs in again, until a new one is set up."
+        "Remove all second factors and recovery codes of a user who has lost them. The user signs "
+        "in with the password alone, until a new second factor is set up."
     )
 
     def add_arguments(self, parser):

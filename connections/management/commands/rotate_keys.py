@@ -1,4 +1,4 @@
-"""`manage.py rotate_keys`: seal everything under the newest of FERNET_KEYS."""
+"""`manage.py rotate_keys`: reseal everything under the newest of FERNET_KEYS."""
 
 import json
 import sys
@@ -15,9 +15,10 @@ from connections.management.base import LatchkeyCommand, positive_int
 
 class Command(LatchkeyCommand):
     help = (
-        "Seal everything that is stored under the newest (first) of FERNET_KEYS. May be stopped "
-        "at any moment and run again; the console may stay in use. Exit status: 0 done, 1 some "
-        "values do not open (or, with --verify, an old key is still needed), 2 not done."
+        "Reseal everything that is stored under the newest (first) of FERNET_KEYS. It may be "
+        "stopped at any moment and run again, and the console may stay in use. Exit status: "
+        "0 done, 1 some values do not open (or, with --verify, an old key is still needed), 2 not "
+        "done."
     )
 
     def add_arguments(self, parser):
@@ -42,7 +43,7 @@ class Command(LatchkeyCommand):
             self.rotate(jobs, dry_run, options["json"])
 
     def rotate(self, jobs, dry_run, as_json):
-        begun = time.monotonic()
+        started_at = time.monotonic()
         try:
             with tqdm(total=key_rotation.count_rows(), unit=" rows", disable=None) as bar:
                 result = key_rotation.rotate(jobs, dry_run, bar.update)
@@ -51,7 +52,7 @@ class Command(LatchkeyCommand):
         counts = {
             name: getattr(result, name) for name in ("total", "rotated", "current", "unreadable")
         }
-        seconds = round(time.monotonic() - begun, 3)
+        seconds = round(time.monotonic() - started_at, 3)
         for model, pk, name in result.unreadable_values:
             self.stderr.write(f"{model} {pk}: {name} does not open.")
         if result.unnamed_count:
@@ -68,17 +69,17 @@ class Command(LatchkeyCommand):
             sys.exit(1)
 
     def verify(self, jobs, as_json):
-        left = key_rotation.old_key_usage(jobs)
+        usage = key_rotation.old_key_usage(jobs)
         if as_json:
-            self.stdout.write(json.dumps({"needs_old": left.needs_old, **asdict(left)}))
-        elif left.needs_old:
+            self.stdout.write(json.dumps({"needs_old": usage.needs_old, **asdict(usage)}))
+        elif usage.needs_old:
             self.stdout.write(
-                f"The old keys are still needed: by {left.rows} rows, {left.stored_keys} keys of "
-                f"our own and {left.uploads} pieces of uploads. Run rotate_keys."
+                f"The old keys are still needed: by {usage.rows} rows, {usage.stored_keys} keys "
+                f"of our own and {usage.uploads} pieces of uploads. Run rotate_keys."
             )
         else:
             self.stdout.write("The old keys can go: nothing is sealed under them.")
-        if left.unreadable and not as_json:
-            self.stdout.write(f"{left.unreadable} rows hold values that do not open.")
-        if left.needs_old or left.unreadable:
+        if usage.unreadable and not as_json:
+            self.stdout.write(f"{usage.unreadable} rows hold values that do not open.")
+        if usage.needs_old or usage.unreadable:
             sys.exit(1)

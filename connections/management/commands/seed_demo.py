@@ -1,4 +1,4 @@
-"""`manage.py seed_demo`: made-up connections to look around with."""
+"""`manage.py seed_demo`: demo connections, to try the console with."""
 
 import sys
 from argparse import ArgumentTypeError
@@ -21,7 +21,7 @@ def connection_count(text):
 
 class Command(LatchkeyCommand):
     help = (
-        "Fill an empty store with made-up connections of every kind and expiry, to look around "
+        "Fill an empty store with demo connections of every kind and expiry, to try the console "
         "with. All their secrets are synthetic. Refuses where other connections are stored."
     )
 

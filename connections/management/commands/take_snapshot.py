@@ -1,4 +1,4 @@
-"""`manage.py take_snapshot`: keep the counts of the day."""
+"""`manage.py take_snapshot`: store the counts of the day."""
 
 from django.utils import timezone
 

@@ -1,4 +1,4 @@
-"""`manage.py verify_audit`: is the audit log whole, and as it was written?"""
+"""`manage.py verify_audit`: whether the audit log is complete and unchanged."""
 
 import sys
 import time
@@ -18,15 +18,15 @@ MAX_ANCHOR_LENGTH = 10_000  # characters of an anchor
 
 class Command(LatchkeyCommand):
     help = (
-        "Verify the audit log: names the entries that were edited, removed or swapped. Exit "
-        "status: 0 it is whole, 1 it is not, 2 could not tell."
+        "Verify the audit log: name the entries that were edited, removed or swapped. Exit "
+        "status: 0 it is complete and unchanged, 1 it is not, 2 could not tell."
     )
 
     def add_arguments(self, parser):
         parser.add_argument(
             "--anchor",
             metavar="FILE",
-            help="what --head printed before, kept elsewhere: shows a tail that was cut off",
+            help="what --head printed before, stored elsewhere: reveals entries that were cut off",
         )
         what = parser.add_mutually_exclusive_group()
         what.add_argument(
@@ -64,7 +64,7 @@ class Command(LatchkeyCommand):
         if not head:
             verdict = f"{count} faults" if count else "whole, and as it was written"
             self.stdout.write(f"{result.checked} entries: {verdict}.")
-        elif not count:  # an anchor must not vouch for what is bad
+        elif not count:  # an anchor of a log with faults would vouch for them
             self.stdout.write(dumps(result.head))
 
 

@@ -1,4 +1,4 @@
-"""`manage.py verify_records`: open every value, and compare every record with its digest."""
+"""`manage.py verify_records`: whether records were changed behind the application."""
 
 import json
 import sys
@@ -15,9 +15,9 @@ from connections.models import ConnectionAuth
 
 class Command(LatchkeyCommand):
     help = (
-        "Open every sealed value and compare every record with its digest, also in the bin. "
-        "Finds what was changed, moved or damaged behind the application. Exit status: 0 all is "
-        "as it was stored, 1 something is not, 2 it could not be checked."
+        "Open every sealed value and compare every record with its digest, also in the bin: finds "
+        "what was changed, moved or damaged behind the application. Exit status: 0 all is as it "
+        "was stored, 1 something is not, 2 could not check."
     )
 
     def add_arguments(self, parser):
@@ -31,15 +31,15 @@ class Command(LatchkeyCommand):
         parser.add_argument("--json", action="store_true", help="Print the result as JSON.")
 
     def handle(self, *, jobs, **options):
-        begun = time.monotonic()
+        started_at = time.monotonic()
         total = ConnectionAuth.all_objects.count()
         with tqdm(total=total, unit=" records", disable=None) as bar:
             result = integrity.verify(jobs, lambda checked: bar.update(checked - bar.n))
-        seconds = time.monotonic() - begun
+        seconds = time.monotonic() - started_at
         if options["json"]:
             bad = [fault.as_json() for fault in result.faults]
-            written = {"checked": result.checked, "bad": bad, "seconds": round(seconds, 3)}
-            self.stdout.write(json.dumps(written))
+            checked = {"checked": result.checked, "bad": bad, "seconds": round(seconds, 3)}
+            self.stdout.write(json.dumps(checked))
         else:
             for fault in result.faults:
                 name = printable(fault.connection_id or fault.id)
