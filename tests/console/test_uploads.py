@@ -93,20 +93,19 @@ def test_chunks_open_at_their_own_place_only(client):
 def test_no_plaintext_lies_in_the_temporary_folder(client, monkeypatch, tmp_path, send):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     seen = []
-    keep_sealed = chunks.store_upload
+    store_upload = chunks.store_upload
 
-    def look_then_keep(source, user):
+    def look_then_store(source, user):
         source.write(b"")
         list(source.sealed_chunks())
-        source._file.flush()
         for handle in os.listdir("/proc/self/fd"):
             path = Path(f"/proc/self/fd/{handle}")
             if os.path.lexists(path) and str(tmp_path) in os.readlink(path):  # unlinked too
                 seen.append(path.read_bytes())
         seen.extend(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
-        return keep_sealed(source, user)
+        return store_upload(source, user)
 
-    monkeypatch.setattr(chunks, "store_upload", look_then_keep)
+    monkeypatch.setattr(chunks, "store_upload", look_then_store)
     content = json.dumps([FULL_AUTH, {"token": "t" * 3_000_000}])
     send(client, content)
     assert sum(map(len, seen)) > 3_000_000
