@@ -5,14 +5,13 @@ The table StoredKey holds one row for each: `digest`, `fingerprint`, `audit`, an
 
 import secrets
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
 from django.core.exceptions import AppRegistryNotReady
 from django.db import IntegrityError, OperationalError, ProgrammingError, transaction
 from django.db.models import Manager, Model
 
-from connections.encryption import tokens
 from connections.encryption.ring import KeyringError, Ring, SealError, current_ring
 
 KEYLESS_COMMANDS = {"help", "version", "generate_key", "makemigrations", "collectstatic"}
@@ -78,11 +77,13 @@ def newest_key_since() -> datetime | None:
     The proof is sealed under it at the first start, or at the rotation that brought the key in.
     """
     ring = verified_ring()
-    newest = ring.fernets[0][0]
+    newest, fernet = ring.fernets[0]
     token = _verified.get(ring)
     if token is None or ring.key_id_for(token) != newest:  # another process may have rotated since
         token = _get_or_create("proof", lambda: "proof")
-    return tokens.sealed_at(token) if ring.key_id_for(token) == newest else None
+    if ring.key_id_for(token) != newest:
+        return None
+    return datetime.fromtimestamp(fernet.extract_timestamp(token), timezone.utc)
 
 
 def digest_key() -> bytes:
