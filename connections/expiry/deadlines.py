@@ -8,23 +8,13 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from connections.expiry import token_facts
 from connections.expiry.token_facts import Auth, Facts
 
 BUCKETS = ("broken", "day", "week", "month", "later", "no_end")
 MAX_DATETIME = datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=timezone.utc)
-
-
-class Deadlines(NamedTuple):
-    """What is derived from an auth object. Datetimes are aware, or None if not known."""
-
-    access_expires_at: datetime | None
-    expiry_source: str
-    refresh_expires_at: datetime | None
-    renewable: bool
-    breaks_at: datetime | None
 
 
 @lru_cache(maxsize=8)  # an import asks for every record, at one moment
@@ -53,20 +43,13 @@ def bucket_of(breaks_at: datetime | None, now: datetime) -> str:
 def derived_columns(
     auth: Auth, *, issued_at: datetime | None, received_at: datetime | None
 ) -> dict[str, Any]:
-    """What is derived from an opened auth object alone, by column name."""
-    facts = token_facts.facts_of(auth)
-    deadlines = derive_deadlines(auth, facts, issued_at=issued_at, received_at=received_at)
-    return {**deadlines._asdict(), "auth_kind": auth_kind(auth), "facts": facts or None}
-
-
-def derive_deadlines(
-    auth: Auth, facts: Facts, *, issued_at: datetime | None, received_at: datetime | None
-) -> Deadlines:
-    """Derive the deadlines of an auth object; `facts` is what `facts_of(auth)` returns.
+    """What is derived from an opened auth object alone, by column name.
 
     `issued_at` is the API's `updated_at` or `created_at` (None if unknown). `received_at` is when
     the current tokens came in: the latest moment at which `expires_in` can have begun.
+    Datetimes are aware, or None if not known.
     """
+    facts = token_facts.facts_of(auth)
     access, source = _access_expiry(auth, facts, issued_at, received_at)
     refresh = auth.get("refresh_token_expires_date")
     if refresh is None:
@@ -78,7 +61,15 @@ def derive_deadlines(
         breaks_at = None
     else:
         breaks_at = max(access, refresh) if access else refresh
-    return Deadlines(access, source, refresh, renewable, breaks_at)
+    return {
+        "access_expires_at": access,
+        "expiry_source": source,
+        "refresh_expires_at": refresh,
+        "renewable": renewable,
+        "breaks_at": breaks_at,
+        "auth_kind": auth_kind(auth),
+        "facts": facts or None,
+    }
 
 
 def _access_expiry(

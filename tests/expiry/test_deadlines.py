@@ -3,6 +3,7 @@
 import base64
 import json
 from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 
 import pytest
 from cryptography import x509
@@ -15,10 +16,9 @@ from connections.expiry.deadlines import (
     MAX_DATETIME,
     auth_kind,
     bucket_of,
-    derive_deadlines,
+    derived_columns,
     is_renewable,
 )
-from connections.expiry.token_facts import facts_of
 
 ISSUED = datetime(2026, 11, 1, tzinfo=timezone.utc)
 RECEIVED = datetime(2026, 11, 20, tzinfo=timezone.utc)
@@ -27,7 +27,8 @@ HOUR = timedelta(hours=1)
 
 
 def derive(auth, issued_at=None, received_at=RECEIVED):
-    return derive_deadlines(auth, facts_of(auth), issued_at=issued_at, received_at=received_at)
+    columns = derived_columns(auth, issued_at=issued_at, received_at=received_at)
+    return SimpleNamespace(**columns)
 
 
 def jwt(claims, head="eyJhbGciOiJub25lIn0"):
