@@ -136,7 +136,7 @@ def _create_command_run(file_names):
         status=ImportRun.Status.RUNNING,
         started_at=now,
         heartbeat_at=now,
-        process=processes.current_process_name(),
+        process=processes.process_name(),
     )
 
 

@@ -186,7 +186,7 @@ def start_command(*arguments: str) -> None:
 def claim(model: type[ImportRun], pk: UUID | str) -> ImportRun | None:
     """Take a started run for this process. Returns None where it does not wait for one."""
     waiting = model.objects.filter(pk=pk, status=Status.RUNNING, process="")
-    if not waiting.update(process=processes.current_process_name(), heartbeat_at=timezone.now()):
+    if not waiting.update(process=processes.process_name(), heartbeat_at=timezone.now()):
         return None
     return model.objects.select_related("user").get(pk=pk)
 

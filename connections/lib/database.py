@@ -3,18 +3,16 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from django.db import connection
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 
 # Numbers of advisory locks of PostgreSQL; nothing else in the database may use them. Appending to
 # the audit log follows on its last entry. Two imports that lock the same records in different
 # orders would end in a deadlock.
 AUDIT_LOCK = 0x1A7C4_A0D17
 IMPORT_LOCK = 0x6C6174636B
-
-AnyModel = TypeVar("AnyModel", bound=Model)
 
 
 def is_sqlite() -> bool:
@@ -112,9 +110,7 @@ def id_ranges(queryset: QuerySet[Any, Any], size: int) -> Iterator[tuple[Any, An
         after = until
 
 
-def filter_id_range(
-    queryset: QuerySet[AnyModel, Any], after: Any, until: Any
-) -> QuerySet[AnyModel, Any]:
+def filter_id_range(queryset: QuerySet[Any, Any], after: Any, until: Any) -> QuerySet[Any, Any]:
     """The rows with an id above `after` (None: from the first one) up to `until`, in order."""
     chosen = queryset.order_by("pk").filter(pk__lte=until)
     return chosen if after is None else chosen.filter(pk__gt=after)

@@ -161,16 +161,12 @@ def _serve(function: Callable[[Any], Any], pipe: Pipe, parent: int) -> None:
         pipe.send(answer)
 
 
-def current_process_name() -> str:
-    """The process_name() of this process."""
-    return process_name(os.getpid())
+def process_name(number: int | None = None) -> str:
+    """A name for a process of this machine, by default this one, with the time when it began.
 
-
-def process_name(number: int) -> str:
-    """A name for a process of this machine: the machine, its number, and when it began.
-
-    The last tells it from another one that gets the same number later.
+    That tells it from another one that gets the same number later.
     """
+    number = number or os.getpid()
     return f"{socket.gethostname()} {number} {_start_time(number)}"
 
 

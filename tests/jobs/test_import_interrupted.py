@@ -49,14 +49,14 @@ def test_what_waits_can_be_discarded(client, run):
 def test_silent_but_alive_is_not_interrupted(run):
     interrupt(run)
     assert runs.is_interrupted(run)
-    run.process = processes.current_process_name()
+    run.process = processes.process_name()
     assert not runs.is_interrupted(run)
     run.process, run.heartbeat_at = "elsewhere 1 1", timezone.now() - timedelta(seconds=29)
     assert not runs.is_interrupted(run)
 
 
 def test_a_number_that_another_process_has_now_is_not_it():
-    assert processes.is_alive(processes.current_process_name())
+    assert processes.is_alive(processes.process_name())
     assert not processes.is_alive(f"{socket.gethostname()} {os.getpid()} 1")
     assert not processes.is_alive("")
 

@@ -252,9 +252,7 @@ def test_one_of_the_command_line_has_its_page_when_it_has_ended(imports):
     run = imports(entry(1))
     under_way = {"status": "running", "finished_at": None, "result": None}
     stored = ImportRun.objects.filter(pk=run)
-    stored.update(
-        **under_way, heartbeat_at=timezone.now(), process=processes.current_process_name()
-    )
+    stored.update(**under_way, heartbeat_at=timezone.now(), process=processes.process_name())
     client = member_of("Operator")
     assert page_of(run) not in client.get(HISTORY).content.decode()
     assert client.get(page_of(run)).status_code == 404
