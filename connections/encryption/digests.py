@@ -2,11 +2,9 @@
 
 import hmac
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 from connections.json_format import schema, serialize
-
-Fingerprints: TypeAlias = set[tuple[str, int]]
 
 MIN_SECRET_LENGTH = 8  # characters; a shorter text in `meta` or `extra` is no secret
 # E-mail addresses are sealed, but are no secrets.
@@ -28,10 +26,7 @@ def content_digest(auth: Mapping[str, Any], digest_key: bytes) -> str:
 def identity_digest(
     digest: str, integration: str | None, environment: str | None, digest_key: bytes
 ) -> str:
-    """Keyed digest (hex) that identifies a record without a connection_id.
-
-    `digest` is its content_digest().
-    """
+    """Keyed digest (hex) of a record without a connection_id. `digest` is its content_digest()."""
     return _digest([digest, integration, environment], digest_key)
 
 
@@ -53,27 +48,21 @@ def fingerprint(secret: str, key: bytes) -> int:
     return int.from_bytes(digest[:8], "big", signed=True)
 
 
-def fingerprints_of(auth: Mapping[str, Any], key: bytes) -> Fingerprints:
+def fingerprints_of(auth: Mapping[str, Any], key: bytes) -> set[tuple[str, int]]:
     """The `(field, number)` of all secrets in an opened auth object (with `extra`).
 
     A value that did not open (a Sealed) has none.
     """
     found = set()
     for name in SECRET_FIELDS & auth.keys():
-        value = auth[name]
-        if isinstance(value, str):
-            texts, min_length = iter([value]), 1
-        else:
-            texts = _texts(value)
-            min_length = MIN_SECRET_LENGTH if name in ("meta", "extra") else 1
-        found |= {
-            (name, fingerprint(text, key)) for text in texts if len(text.strip()) >= min_length
-        }
+        min_length = MIN_SECRET_LENGTH if name in ("meta", "extra") else 1
+        texts = (text for text in _texts(auth[name]) if len(text.strip()) >= min_length)
+        found |= {(name, fingerprint(text, key)) for text in texts}
     return found
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """All texts inside an object or an array. Not recursive: it may be nested deeply."""
+    """All texts in a JSON value. Not recursive: it may be nested deeply."""
     pending = [value]
     while pending:
         value = pending.pop()

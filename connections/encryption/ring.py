@@ -7,7 +7,6 @@ there.
 """
 
 import base64
-import binascii
 import hashlib
 from collections.abc import Collection, Iterable
 from functools import lru_cache
@@ -128,14 +127,13 @@ def _build_ring(keys: tuple[str, ...], secret_key: str) -> Ring:
         raise KeyringError("FERNET_KEYS is not set", f"{GENERATE_KEY_HINT} and put it there")
     forbidden = _keys_from_secret_key(secret_key)
     for position, key in enumerate(keys, 1):
+        name = f"Key {position} in FERNET_KEYS"
         if not key:
-            problem = f"Key {position} in FERNET_KEYS is empty"
-            raise KeyringError(problem, "put a key there, or take the comma out")
+            raise KeyringError(f"{name} is empty", "put a key there, or take the comma out")
         if key in forbidden:
-            problem = f"Key {position} in FERNET_KEYS equals SECRET_KEY or is made of it"
-            raise KeyringError(problem, GENERATE_KEY_HINT)
+            raise KeyringError(f"{name} equals SECRET_KEY or is made of it", GENERATE_KEY_HINT)
         if not _is_good(key):
-            problem = f"Key {position} in FERNET_KEYS is not a key that `generate_key` made"
+            problem = f"{name} is not a key that `generate_key` made"
             raise KeyringError(problem, GENERATE_KEY_HINT)
     if len(set(keys)) != len(keys):
         raise KeyringError("FERNET_KEYS names one key twice", "leave each key in once")
@@ -153,7 +151,7 @@ def _is_good(key: str) -> bool:
     """Whether a key is 32 bytes in canonical base64url that look random."""
     try:
         raw = base64.b64decode(key, altchars=b"-_", validate=True)
-    except (ValueError, binascii.Error):
+    except ValueError:
         return False
     is_canonical = base64.urlsafe_b64encode(raw).decode() == key
     return len(raw) == 32 and is_canonical and not _is_weak(raw)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from django.core.exceptions import AppRegistryNotReady
 from django.db import IntegrityError, OperationalError, ProgrammingError, transaction
 from django.db.models import Manager, Model
 
@@ -16,15 +15,14 @@ from connections.encryption.ring import KeyringError, Ring, SealError, current_r
 
 KEYLESS_COMMANDS = {"help", "version", "generate_key", "makemigrations", "collectstatic"}
 
-# The model StoredKey. It lies above this package, so connections.models hands it down.
-_table: type[Model] | None = None
+_rows: Manager[Any]  # of the model StoredKey, which connections.models hands down
 _verified: dict[Ring, str] = {}  # ring -> the stored proof that it opened (or made) here
 
 
 def use_table(model: type[Model]) -> None:
     """Store the keys in this model, which has a `name` and a `token`."""
-    global _table
-    _table = model
+    global _rows
+    _rows = model._default_manager
 
 
 def require_keys() -> None:
@@ -109,7 +107,7 @@ def reseal_stored_keys(dry_run: bool = False) -> tuple[list[str], list[str]]:
     ring, old, bad = verified_ring(), [], []
     newest = ring.fernets[0][0]
     with transaction.atomic():
-        for row in _rows().select_for_update().order_by("name"):
+        for row in _rows.select_for_update().order_by("name"):
             if ring.key_id_for(row.token) == newest:
                 continue
             binding = f"key/{row.name}"
@@ -124,16 +122,10 @@ def reseal_stored_keys(dry_run: bool = False) -> tuple[list[str], list[str]]:
     return old, bad
 
 
-def _rows() -> Manager[Any]:
-    if _table is None:
-        raise AppRegistryNotReady("The model of the stored keys is not loaded yet.")
-    return _table._default_manager
-
-
 def _has_proof() -> bool:
     try:
         with transaction.atomic():
-            return _rows().filter(name="proof").exists()
+            return _rows.filter(name="proof").exists()
     except (OperationalError, ProgrammingError):
         return False
 
@@ -145,12 +137,12 @@ def _random_key(name: str) -> bytes:
 
 def _get_or_create(name: str, make_text: Callable[[], str]) -> str:
     """The token of a stored key; if there is none, `make_text()` is sealed and stored first."""
-    token: str | None = _rows().filter(name=name).values_list("token", flat=True).first()
+    token: str | None = _rows.filter(name=name).values_list("token", flat=True).first()
     if token is None:
         token = current_ring().seal(make_text(), f"key/{name}")
         try:
             with transaction.atomic():
-                _rows().create(name=name, token=token)
+                _rows.create(name=name, token=token)
         except IntegrityError:  # another process was first: its row counts
-            token = _rows().values_list("token", flat=True).get(name=name)
+            token = _rows.values_list("token", flat=True).get(name=name)
     return token
