@@ -26,7 +26,7 @@ demo: .venv/run.stamp  ## add 500 made-up records to an empty console
 test: .venv/dev.stamp  ## run the tests (ARGS="-k import" picks some)
 	@$(venv) -m pytest $(ARGS)
 
-test-thorough: .venv/dev.stamp  ## run all tests, the long ones too, with ten times the examples
+test-thorough: .venv/dev.stamp  ## run all tests, the long ones too, with more examples
 	@$(venv) -m pytest --hypothesis-profile=thorough $(ARGS)
 
 bench: .venv/bench.stamp  ## compare bulk work with what one would use instead (BENCH_RECORDS=6000: quick)

@@ -39,7 +39,7 @@ expect.set_options(timeout=30_000)
 settings.register_profile(
     "default", max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
-settings.register_profile("thorough", settings.get_profile("default"), max_examples=200)
+settings.register_profile("thorough", settings.get_profile("default"), max_examples=120)
 settings.load_profile("default")
 
 

@@ -13,7 +13,7 @@ from tests.support.stores import write
 from tests.support.thorough import is_thorough
 
 COUNT = 6000
-KILLS = 10 if is_thorough() else 2  # of each kind of import
+KILLS = 5 if is_thorough() else 2  # of each kind of import
 MARK = "synth-SECRET-9d2e"
 
 

@@ -346,7 +346,7 @@ def entry(number):
     return {"id": f"conn-{number:05}", "integration_type": "hubspot", "auth": auth}
 
 
-KILLS = 30 if is_thorough() else 6
+KILLS = 15 if is_thorough() else 6
 EDITS = f"""
 import time, sys
 from connections.models import ConnectionAuth, VersionConflict
