@@ -4,8 +4,6 @@ The input of a sealed field shows neither what is stored nor what was just typed
 is stored, and a check box clears it. json_format has the rules about values; the form calls it.
 """
 
-import json
-
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext
@@ -23,6 +21,7 @@ from connections.json_format import dates, schema
 from connections.json_format import entry as json_format_entry
 from connections.json_format.issues import Issue
 from connections.json_format.schema import CREDENTIAL_FIELDS
+from connections.json_format.stream.decoder import decode_entry, skip_whitespace
 from connections.json_format.urls import changed_endpoints
 from connections.json_format.values import MASKED, MAX_DEPTH, MAX_SHORT_TEXT, nesting_depth
 from connections.models import SEALED_COLUMNS, UNLIMITED, ConnectionAuth
@@ -248,20 +247,20 @@ def parse_secret_input(kind, text):
             return lines  # a blank line stands for one of the token_names that has no value
         return [line for line in lines if line]
     if kind == "object":
-        try:
-            value = json.loads(text, object_pairs_hook=_reject_duplicate_keys)
-        except (ValueError, RecursionError):
-            raise ValueError(gettext("This is not JSON, or has a key twice.")) from None
-        if not isinstance(value, dict):
-            raise ValueError(gettext("A JSON object belongs here: { … }."))
-        if nesting_depth(value) > MAX_META_DEPTH:
-            raise ValueError(gettext("It nests more than %s levels deep.") % MAX_META_DEPTH)
-        return value
+        return _parse_object(text)
     return text
 
 
-def _reject_duplicate_keys(pairs):
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        raise ValueError
+def _parse_object(text):
+    try:
+        value, end = decode_entry(text, skip_whitespace(text, 0))
+        is_json = skip_whitespace(text, end) == len(text)
+    except (ValueError, RecursionError):
+        is_json = False
+    if not is_json:
+        raise ValueError(gettext("This is not JSON, or has a key twice."))
+    if not isinstance(value, dict):
+        raise ValueError(gettext("A JSON object belongs here: { … }."))
+    if nesting_depth(value) > MAX_META_DEPTH:
+        raise ValueError(gettext("It nests more than %s levels deep.") % MAX_META_DEPTH)
     return value
