@@ -59,6 +59,7 @@ CONNECTION_FIELDS = {
     "secretsmanager_key": ("secretsmanager_key", "text"),
 }
 CONNECTION_COLUMNS = tuple(column for column, _ in CONNECTION_FIELDS.values())
+_names_by_column = dict(zip(CONNECTION_COLUMNS, CONNECTION_FIELDS, strict=True))
 
 # Keys under which an object can wrap the list of entries.
 WRAPPER_KEYS = ("data", "results", "items", "connections", "records")
@@ -74,10 +75,7 @@ def to_camel_case(name: str) -> str:
 
 def json_name(attribute: str) -> str:
     """The API's camelCase name of an attribute of ConnectionAuth, such as `integrationType`."""
-    for name, (column, _kind) in CONNECTION_FIELDS.items():
-        if column == attribute:
-            return to_camel_case(name)
-    return to_camel_case(attribute)
+    return to_camel_case(_names_by_column.get(attribute, attribute))
 
 
 # The name of an auth field by each key that it can have in a file: snake_case or camelCase.

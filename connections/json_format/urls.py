@@ -4,6 +4,7 @@ import ipaddress
 import re
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -53,15 +54,11 @@ def _strip_ignored_characters(value: str) -> str:
 def is_private_host(host: str) -> bool:
     """Whether a host is in a private network, judged by its name or address alone."""
     host = host.rstrip(".").lower()
-    try:
+    with suppress(ValueError):
         return not ipaddress.ip_address(host.split("%")[0]).is_global
-    except ValueError:
-        pass
     if re.fullmatch(r"[0-9a-fx.]+", host):
-        try:  # resolvers accept old spellings of IPv4: 127.1, 0x7f000001
+        with suppress(OSError):  # resolvers accept old spellings of IPv4: 127.1, 0x7f000001
             return not ipaddress.IPv4Address(socket.inet_aton(host)).is_global
-        except OSError:
-            pass
     return "." not in host or host.endswith(
         (".local", ".localhost", ".internal", ".lan", ".home.arpa", ".intranet", ".corp")
     )

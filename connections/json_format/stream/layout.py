@@ -45,10 +45,6 @@ class Layout:
     count: int = 0
     pieces: list[Piece] = field(default_factory=list)
 
-    def add(self, piece: Piece) -> None:
-        self.pieces.append(piece)
-        self.count += piece.count
-
 
 def refuse_other_formats(source: Source) -> None:
     """Refuse an empty file and formats that people hand over by mistake, by the first bytes."""

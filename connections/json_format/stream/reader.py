@@ -80,7 +80,8 @@ def _find_pieces(layout: Layout, source: Source, observe: Observer | None) -> No
     def close(end: int) -> None:
         nonlocal count
         digest = hash(source.read(begin, end - begin)) if end > begin else 0
-        layout.add(Piece(begin, end - begin, count, layout.count, line, digest))
+        layout.pieces.append(Piece(begin, end - begin, count, layout.count, line, digest))
+        layout.count += count
         count = 0
 
     for raw in _read_all(tokenizer, layout):

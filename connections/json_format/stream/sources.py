@@ -96,21 +96,6 @@ class SpooledSource:
         self._file.flush()
         self._chunk_spans.append((offset, len(token)))
 
-    def sealed_chunks(self) -> Iterator[bytes]:
-        """The chunks as they are on disk; each is sealed for `chunk/<position>`."""
-        self.finish()
-        for position in range(len(self._chunk_spans)):
-            yield self._read_sealed_chunk(position)
-
-    def finish(self) -> None:
-        """Seal what is still in memory."""
-        if self._pending:
-            self._flush(len(self._pending))
-
-    def _read_sealed_chunk(self, position: int) -> bytes:
-        start, length = self._chunk_spans[position]
-        return os.pread(self._file.fileno(), length, start)  # others may read at the same time
-
     def chunks(self) -> Iterator[bytes]:
         position = 0
         while position < len(self._chunk_spans) or self._read_next_chunk():
@@ -128,12 +113,14 @@ class SpooledSource:
                     self._stream = None
         except OSError as error:
             raise _unreadable(self.name, error) from None
-        if not self._stream:
-            self.finish()
+        if not self._stream and self._pending:
+            self._flush(len(self._pending))
         return len(self._chunk_spans) > count
 
     def read_chunk(self, position: int) -> bytes:
-        return self._unseal(self._read_sealed_chunk(position), f"chunk/{position}")
+        start, length = self._chunk_spans[position]
+        token = os.pread(self._file.fileno(), length, start)  # others may read at the same time
+        return self._unseal(token, f"chunk/{position}")
 
     def read(self, offset: int, length: int) -> bytes:
         return read_chunks(self.read_chunk, offset, length)
