@@ -1,9 +1,10 @@
 """Deletes what has expired: records in the bin, former versions, uploads that nobody confirmed.
 
-The command `cleanup` does it; the dashboard starts that command where nobody else does. When
-exactly it happens makes no difference: no page shows or uses what has expired.
+The command `cleanup` does it, and the dashboard starts the command. When that happens makes no
+difference: pages neither show nor use what has expired.
 """
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from django.core.cache import cache
@@ -11,7 +12,7 @@ from django.db import transaction
 from django.db.models import Value
 
 from connections.jobs import runs
-from connections.lib.database import checkpoint_wal
+from connections.lib.database import checkpoint_wal, no_busy_timeout
 from connections.models import FormerVersion, ImportRun
 from connections.records import recycle_bin
 
@@ -33,15 +34,15 @@ class CleanupResult:
 def start_if_due() -> None:
     """Start the command `cleanup` in the background where anything has expired.
 
-    One process in CLAIM_TIMEOUT does so. It reads before it writes, since on SQLite a page that
-    writes waits for an import under way.
+    At most one process does so within CLAIM_TIMEOUT; none where the database takes no writes now.
     """
-    if not _has_expired() or cache.get(CLAIM) or not cache.add(CLAIM, True, CLAIM_TIMEOUT):
+    if not _has_expired():
         return
-    try:
-        runs.start_command("cleanup")
-    except runs.CannotStart:
-        pass  # the next visit tries again
+    with no_busy_timeout():  # a page must not wait for an import
+        is_claimed = cache.add(CLAIM, True, CLAIM_TIMEOUT)
+    if is_claimed:
+        with suppress(runs.CannotStart):  # a later visit tries again
+            runs.start_command("cleanup")
 
 
 def delete_expired() -> CleanupResult:
