@@ -1,4 +1,4 @@
-"""Changes of many: what one would do is shown first, then done, and told of."""
+"""Bulk changes: previewed, confirmed, done and audited."""
 
 from datetime import timedelta
 
@@ -40,7 +40,7 @@ def test_it_shows_the_first_records_and_what_they_will_be(operator, three):
     assert "Set the environment: Sandbox: 2" in response.content.decode()
 
 
-def test_it_asks_for_the_value_first(operator, three):
+def test_a_value_is_asked_for_before_the_preview(operator, three):
     url = choose(operator, "set_environment")
     content = operator.get(url).content.decode()
     assert "See what would change" in content
@@ -50,7 +50,7 @@ def test_it_asks_for_the_value_first(operator, three):
     assert "This field is required" in operator.post(url, {"value": " "}).content.decode()
 
 
-def test_another_value_can_be_tried_before(operator, three):
+def test_another_value_can_be_previewed(operator, three):
     url = choose(operator, "set_environment", value="Sandbox")
     assert counts(url) == (2, 1, {})
     operator.post(url, {"value": "Production"})
@@ -60,7 +60,7 @@ def test_another_value_can_be_tried_before(operator, three):
     assert state(three["a"])[1] is None  # absent is shown as Production, and stays absent
 
 
-def test_changing_nothing_leaves_nothing_behind(operator, three):
+def test_a_discarded_change_is_deleted(operator, three):
     url = choose(operator, "pause")
     response = operator.post(url, {"discard": "1"}, follow=True)
     assert "Nothing was changed." in response.content.decode()
@@ -68,7 +68,7 @@ def test_changing_nothing_leaves_nothing_behind(operator, three):
     assert not ImportChunk.objects.exists()
 
 
-def test_a_preview_that_nobody_confirms_is_forgotten_within_the_hour(operator, three):
+def test_a_preview_that_nobody_confirms_expires_after_an_hour(operator, three):
     url = choose(operator, "pause")
     ChangeRun.objects.update(created_at=timezone.now() - timedelta(hours=1, seconds=1))
     assert operator.get(url).status_code == 404
@@ -77,14 +77,14 @@ def test_a_preview_that_nobody_confirms_is_forgotten_within_the_hour(operator, t
     assert not ImportChunk.objects.exists()
 
 
-def test_what_matches_a_filter_is_all_that_is_chosen(operator, three):
+def test_all_that_match_a_filter_are_chosen(operator, three):
     url = choose(operator, "pause", query="?environment=Sandbox&p=1")
     confirm(operator, url)
     assert counts(url) == (1, 0, {})
     assert state(three["b"])[0] is None
 
 
-def test_what_would_be_chosen_is_kept_as_it_was(operator, three):
+def test_the_choice_stays_as_it_was_made(operator, three):
     url = choose(operator, "pause", query="?environment=Sandbox")
     make(name="Later", key=SECRET + "l", environment="Sandbox")
     confirm(operator, url)
@@ -116,7 +116,7 @@ def test_setting_the_integration(operator, three):
 
 
 @pytest.mark.parametrize("value", ["", "nowhere", "x" * 5000])
-def test_an_integration_that_is_not_there_is_no_value(operator, three, value):
+def test_an_unknown_integration_is_refused(operator, three, value):
     url = choose(operator, "set_integration", value=value)
     assert run_of(url).result is None
 
@@ -128,7 +128,7 @@ def test_binning(operator, three):
     assert {record.binned_by for record in binned} == {operator.user}
 
 
-def test_secrets_and_when_a_credential_was_changed_stay(operator, three):
+def test_secrets_and_locally_changed_at_stay(operator, three):
     moment = timezone.now() - timedelta(days=3)
     ConnectionAuth.objects.update(locally_changed_at=moment, received_at=moment)
     confirm(operator, choose(operator, "set_environment", value="Sandbox"))
@@ -137,7 +137,7 @@ def test_secrets_and_when_a_credential_was_changed_stay(operator, three):
     assert (record.locally_changed_at, record.received_at) == (moment, moment)
 
 
-def test_a_record_without_an_id_is_found_again_where_it_went(operator, three):
+def test_an_import_finds_a_moved_record_without_an_id(operator, three):
     confirm(operator, choose(operator, "set_environment", [three["b"]], value="Sandbox"))
     entry = {"environment": "Sandbox", "integration_type": "xero", "auth": None}
     entry["auth"] = {"key": SECRET + "b", "name": "B"}
@@ -145,10 +145,10 @@ def test_a_record_without_an_id_is_found_again_where_it_went(operator, three):
     assert (result.unchanged, result.created) == (1, 0)
 
 
-# What is told of it
+# The audit log and the history
 
 
-def test_few_are_told_of_by_name(operator, three):
+def test_few_records_have_an_audit_entry_each(operator, three):
     confirm(operator, choose(operator, "pause"))
     told = AccessEvent.objects.filter(action="change")
     assert {event.record_name for event in told} == {"B", "C"}
@@ -157,7 +157,7 @@ def test_few_are_told_of_by_name(operator, three):
     }
 
 
-def test_many_are_told_of_at_the_start_and_the_end(operator, many):
+def test_many_records_have_one_audit_entry_at_the_start_and_one_at_the_end(operator, many):
     url = choose(operator, "pause")
     confirm(operator, url)
     bulk_change.execute(run_of(url).pk)
@@ -166,7 +166,7 @@ def test_many_are_told_of_at_the_start_and_the_end(operator, many):
     assert all(event.reason.startswith("Pause") for event in told)
 
 
-def test_the_page_of_a_record_tells_of_both(operator, three):
+def test_the_page_of_a_record_shows_both(operator, three):
     confirm(operator, choose(operator, "pause"))
     address = reverse("admin:connections_connectionauth_history", args=[three["b"].pk])
     few = operator.get(address).content.decode()

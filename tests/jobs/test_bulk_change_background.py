@@ -1,4 +1,4 @@
-"""Changes of many in the background: cancelled, interrupted, gone on with."""
+"""Bulk changes in the background: cancelled, interrupted, continued."""
 
 from datetime import timedelta
 
@@ -59,7 +59,7 @@ def test_it_is_cancelled_between_batches_and_what_was_done_can_be_undone(
     assert not ConnectionAuth.objects.filter(is_paused=True).exists()
 
 
-def test_what_is_interrupted_goes_on_where_it_was(operator, many, monkeypatch):
+def test_an_interrupted_change_continues(operator, many, monkeypatch):
     url = choose(operator, "pause")
     confirm(operator, url)
     do = bulk_change.execute_batch
@@ -81,7 +81,7 @@ def test_what_is_interrupted_goes_on_where_it_was(operator, many, monkeypatch):
     assert {*ConnectionAuth.objects.values_list("version", flat=True)} == {2}
 
 
-def test_what_is_interrupted_can_be_left_at_that(operator, many, monkeypatch):
+def test_an_interrupted_change_can_be_ended(operator, many, monkeypatch):
     url = choose(operator, "pause")
     confirm(operator, url)
     ChangeRun.objects.update(heartbeat_at=timezone.now() - timedelta(minutes=5))
@@ -99,7 +99,7 @@ def test_a_second_one_waits_for_the_first(operator, many):
     assert run_of(second).status == "uploaded"
 
 
-def test_one_that_cannot_be_started_can_be_tried_again(operator, many, monkeypatch):
+def test_a_change_that_can_not_be_started_can_be_tried_again(operator, many, monkeypatch):
     def fail(run):
         raise runs.CannotStart
 

@@ -1,4 +1,4 @@
-"""Changes of many leave alone what was saved meanwhile, and what one may not reach."""
+"""Bulk changes refuse records that were saved meanwhile or are out of scope."""
 
 import pytest
 from django.contrib.auth.models import Group, Permission
@@ -18,7 +18,7 @@ def operator():
     return member_of("Operator")
 
 
-def test_what_somebody_saved_meanwhile_is_left(operator, three):
+def test_a_record_that_was_saved_meanwhile_is_refused(operator, three):
     url = choose(operator, "set_environment", value="Staging")
     record = ConnectionAuth.objects.get(name="B")
     record.environment = "Theirs"
@@ -29,7 +29,7 @@ def test_what_somebody_saved_meanwhile_is_left(operator, three):
     assert state(record)[1] == "Theirs"
 
 
-def test_what_was_binned_meanwhile_is_left(operator, three):
+def test_a_record_that_was_binned_meanwhile_is_refused(operator, three):
     url = choose(operator, "pause")
     ConnectionAuth.objects.filter(name="B").update(binned_at=timezone.now())
     confirm(operator, url)
@@ -37,7 +37,7 @@ def test_what_was_binned_meanwhile_is_left(operator, three):
     assert state(three["b"])[0] is None
 
 
-def test_the_place_of_another_one_is_not_taken(operator):
+def test_a_record_without_an_id_does_not_move_onto_an_equal_one(operator):
     for environment in (None, "Sandbox"):
         make(key=SECRET, environment=environment)
     first = ConnectionAuth.objects.get(environment=None)
@@ -59,7 +59,7 @@ def test_nothing_outside_the_scope_is_chosen_or_reached(three):
     assert state(three["c"])[1] == "Sandbox"
 
 
-def test_a_scope_that_narrows_meanwhile_is_obeyed(operator, three):
+def test_a_scope_that_narrows_meanwhile_counts(operator, three):
     url = choose(operator, "pause")
     UserScope.objects.create(user=operator.user, environments=["Sandbox"])
     confirm(operator, url)
@@ -67,7 +67,7 @@ def test_a_scope_that_narrows_meanwhile_is_obeyed(operator, three):
     assert state(three["b"])[0] is None
 
 
-def test_a_permission_that_is_taken_away_meanwhile_is_gone(operator, three):
+def test_a_permission_that_is_removed_meanwhile_counts(operator, three):
     url = choose(operator, "pause")
     operator.user.groups.set([Group.objects.get(name="Viewer")])
     assert operator.post(url, {"confirm": "1"}).status_code == 403
@@ -78,7 +78,7 @@ def test_a_permission_that_is_taken_away_meanwhile_is_gone(operator, three):
     assert state(three["b"])[0] is None
 
 
-def test_who_may_only_look_is_offered_no_action_and_has_none(three):
+def test_viewers_have_no_actions(three):
     viewer = member_of("Viewer")
     content = viewer.get(LIST).content.decode()
     for action in ("pause", "resume", "set_environment", "set_integration", "move_to_bin"):
@@ -88,7 +88,7 @@ def test_who_may_only_look_is_offered_no_action_and_has_none(three):
     assert not ChangeRun.objects.exists()
 
 
-def test_who_may_not_delete_may_still_pause(three):
+def test_pausing_needs_no_permission_to_delete(three):
     client = member_of("Viewer")
     codename = "change_connectionauth"
     client.user.user_permissions.add(Permission.objects.get(codename=codename))
@@ -98,12 +98,12 @@ def test_who_may_not_delete_may_still_pause(three):
 
 
 @pytest.mark.parametrize("part", ["", "progress/"])
-def test_a_change_is_nobody_elses_to_see(operator, three, part):
+def test_a_change_has_pages_only_for_its_user(operator, three, part):
     url = choose(operator, "pause")
     assert member_of("Custodian").get(url + part).status_code == 404
 
 
-def test_the_list_of_past_ones_shows_the_limited_only_their_own(operator, three):
+def test_users_with_limits_see_only_their_own_past_changes(operator, three):
     confirm(operator, choose(operator, "set_environment", value="Outside"))
     address = reverse("admin:connections_changes")
     assert "Set the environment: Outside" in operator.get(address).content.decode()

@@ -1,4 +1,4 @@
-"""Changes of many are undone, for a week, and only what they changed."""
+"""Bulk changes can be undone for a week."""
 
 from datetime import timedelta
 
@@ -29,7 +29,7 @@ def operator():
         ("move_to_bin", {}),
     ],
 )
-def test_each_can_be_undone(operator, three, action, value):
+def test_each_action_can_be_undone(operator, three, action, value):
     before = {name: state(record)[:3] for name, record in three.items()}
     url = choose(operator, action, **value)
     assert 'name="undo"' in confirm(operator, url).content.decode()
@@ -40,7 +40,7 @@ def test_each_can_be_undone(operator, three, action, value):
     assert ConnectionAuth.objects.count() == 3
 
 
-def test_what_was_changed_since_is_left(operator, three):
+def test_a_record_that_was_changed_since_is_left(operator, three):
     url = choose(operator, "set_environment", value="Staging")
     confirm(operator, url)
     record = ConnectionAuth.objects.get(name="B")
@@ -51,7 +51,7 @@ def test_what_was_changed_since_is_left(operator, three):
     assert state(record)[1] == "Theirs"
 
 
-def test_undoing_reaches_no_further_than_the_scope(operator, three):
+def test_undoing_stays_in_scope(operator, three):
     url = choose(operator, "set_environment", value="Staging")
     confirm(operator, url)
     UserScope.objects.create(user=operator.user, environments=["Staging", "Sandbox"])
@@ -60,7 +60,7 @@ def test_undoing_reaches_no_further_than_the_scope(operator, three):
     assert state(three["a"])[1] == "Staging"  # it came from where they may not reach any more
 
 
-def test_undoing_takes_back_only_what_this_one_binned(operator, three):
+def test_undoing_restores_only_what_this_change_binned(operator, three):
     confirm(operator, choose(operator, "move_to_bin", [three["a"]]))
     url = choose(operator, "move_to_bin", [three["b"]])
     confirm(operator, url)
@@ -68,7 +68,7 @@ def test_undoing_takes_back_only_what_this_one_binned(operator, three):
     assert [record.name for record in ConnectionAuth.all_objects.binned()] == ["A"]
 
 
-def test_after_a_week_it_stays(operator, three):
+def test_after_a_week_it_can_not_be_undone(operator, three):
     url = choose(operator, "pause")
     confirm(operator, url)
     ChangeRun.objects.update(finished_at=timezone.now() - timedelta(days=7, seconds=1))
@@ -77,7 +77,7 @@ def test_after_a_week_it_stays(operator, three):
     assert state(three["b"])[0] is True
 
 
-def test_a_single_one_is_put_back_by_its_former_versions(operator, three):
+def test_a_single_record_is_restored_from_its_former_versions(operator, three):
     confirm(operator, choose(operator, "set_environment", value="Staging"))
     versions = reverse("admin:connections_connectionauth_versions", args=[three["b"].pk])
     assert "Change of many" in operator.get(versions).content.decode()

@@ -1,4 +1,4 @@
-"""What was changed behind the console stays found, whoever saves something else meanwhile."""
+"""Edits and imports of a tampered record do not hide what was changed behind the console."""
 
 import pytest
 from django.urls import reverse
@@ -29,7 +29,7 @@ def codes():
 @pytest.mark.parametrize(
     "changes", [{"name": "B"}, {"environment": "Test"}, {"key": "new"}, {"token_url": EVIL + "2"}]
 )
-def test_an_edit_vouches_for_no_endpoint_that_it_found(changes):
+def test_an_edit_does_not_legitimise_a_tampered_endpoint(changes):
     record = stored()
     new = {"key": "new"} if "token_url" in changes else {}
     assert save(member_of("Operator"), record, **changes, **new).status_code == 302
@@ -38,13 +38,13 @@ def test_an_edit_vouches_for_no_endpoint_that_it_found(changes):
     assert codes() == ["content_changed"]
 
 
-def test_an_edit_makes_no_digest_where_one_was_taken_away():
+def test_an_edit_does_not_replace_a_removed_digest():
     record = stored(token_url=EVIL, content_digest=None)
     save(member_of("Operator"), record, name="B")
     assert codes() == ["no_digest"]
 
 
-def test_who_puts_right_what_was_changed_has_a_sound_record():
+def test_an_edit_that_repairs_the_tampered_field_makes_the_record_sound():
     save(member_of("Operator"), stored(), token_url=GOOD, key="k")
     assert codes() == []
     record = ConnectionAuth.objects.get()
@@ -52,7 +52,7 @@ def test_who_puts_right_what_was_changed_has_a_sound_record():
     assert codes() == []
 
 
-def test_putting_a_former_version_back_vouches_for_no_endpoint():
+def test_restoring_a_version_does_not_legitimise_a_tampered_endpoint():
     client, record = member_of("Operator"), make(name="A", key="k", connection_id="c1")
     save(client, record, environment="Test")
     ConnectionAuth.objects.update(refresh_url=EVIL)
@@ -63,7 +63,7 @@ def test_putting_a_former_version_back_vouches_for_no_endpoint():
 
 
 @pytest.mark.parametrize("on_conflict", ["update", "replace"])
-def test_an_import_vouches_for_nothing_that_it_keeps(on_conflict):
+def test_an_import_does_not_legitimise_what_it_keeps(on_conflict):
     stored(refresh_url=EVIL)
     around = {"id": "c1", "environment": "Test"}
     masked = {**ENTRY["auth"], "name": "B", "refreshUrl": EVIL, "key": "********"}
@@ -72,7 +72,7 @@ def test_an_import_vouches_for_nothing_that_it_keeps(on_conflict):
     assert codes() == ["content_changed"]
 
 
-def test_from_the_bin_an_import_that_replaces_makes_a_record_sound():
+def test_an_import_that_replaces_a_record_in_the_bin_makes_it_sound():
     record = stored(refresh_url=EVIL)
     import_text([ENTRY], on_conflict="replace")
     assert codes() == ["content_changed"]  # by its digest it is what the file says
@@ -82,7 +82,7 @@ def test_from_the_bin_an_import_that_replaces_makes_a_record_sound():
     assert codes() == []
 
 
-def test_an_edit_of_an_integration_vouches_for_no_token_address():
+def test_an_edit_of_an_integration_does_not_legitimise_a_tampered_token_url():
     integration = Integration.objects.create(type="x", name="X", token_url=GOOD)
     Integration.objects.update(token_url=EVIL)
     url = reverse("admin:connections_integration_change", args=[integration.pk])

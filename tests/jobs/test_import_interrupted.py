@@ -1,4 +1,4 @@
-"""An import whose process is gone is told so, goes on where it was, or is discarded."""
+"""An import whose process is gone is shown as interrupted, and continued or discarded."""
 
 import os
 import socket
@@ -24,8 +24,8 @@ def client(db, admin_client):
     return admin_client
 
 
-def test_what_nobody_has_taken_up_waits(client, run):
-    """With Celery: a worker is busy, or there is none."""
+def test_an_unclaimed_run_is_waiting(client, run):
+    """With Celery: a worker is busy, or none is running."""
     assert runs.state(run) == "running"
     with time_machine.travel(run.started_at + timedelta(seconds=31)):
         answer = client.get(page_of(run))
@@ -39,14 +39,14 @@ def test_what_nobody_has_taken_up_waits(client, run):
         assert progress(client, run)["state"] == "done"
 
 
-def test_what_waits_can_be_discarded(client, run):
+def test_a_waiting_run_can_be_discarded(client, run):
     with time_machine.travel(run.started_at + timedelta(seconds=31)):
         client.post(page_of(run), {"discard": "1"})
         assert import_job.execute(run.pk) is None
     assert not ImportChunk.objects.exists()
 
 
-def test_silent_but_alive_is_not_interrupted(run):
+def test_a_silent_run_whose_process_lives_is_not_interrupted(run):
     interrupt(run)
     assert runs.is_interrupted(run)
     run.process = processes.process_name()
@@ -55,13 +55,13 @@ def test_silent_but_alive_is_not_interrupted(run):
     assert not runs.is_interrupted(run)
 
 
-def test_a_number_that_another_process_has_now_is_not_it():
+def test_a_reused_process_id_is_another_process():
     assert processes.is_alive(processes.process_name())
     assert not processes.is_alive(f"{socket.gethostname()} {os.getpid()} 1")
     assert not processes.is_alive("")
 
 
-def test_a_killed_child_is_gone_though_nobody_waited_for_it():
+def test_a_killed_child_is_not_alive_before_it_is_waited_for():
     child = subprocess.Popen(["sleep", "60"])
     name = processes.process_name(child.pid)
     assert processes.is_alive(name)
@@ -71,7 +71,7 @@ def test_a_killed_child_is_gone_though_nobody_waited_for_it():
     child.wait()
 
 
-def test_an_interrupted_run_goes_on(client, run, launched):
+def test_an_interrupted_run_continues(client, run, launched):
     importer.run_import([chunks.ChunkSource(run)], importer.ImportOptions())  # what it had stored
     ConnectionAuth.objects.filter(connection_id__gte="c-2").delete()
     kept = ConnectionAuth.objects.count()
@@ -89,7 +89,7 @@ def test_an_interrupted_run_goes_on(client, run, launched):
 
 @pytest.mark.parametrize("is_cancelled", [False, True])
 def test_what_was_stored_before_an_interruption_can_be_undone(client, run, is_cancelled):
-    """Also where what went on stored nothing more: all of it was unchanged, or never reached."""
+    """Also if the continued import stored nothing more."""
     options = importer.ImportOptions(run_id=run.pk)
     importer.run_import([chunks.ChunkSource(run)], options)
     interrupt(run)
@@ -114,7 +114,7 @@ def test_all_or_nothing_has_stored_nothing_before_an_interruption(client, launch
     assert "Undo this import" not in text_of(client.get(page_of(run)))
 
 
-def test_a_run_that_is_well_is_not_continued_or_discarded(client, run, launched):
+def test_a_healthy_run_is_neither_continued_nor_discarded(client, run, launched):
     for button in ("continue", "discard"):
         client.post(page_of(run), {button: "1"})
     assert launched == [run.pk]
@@ -130,7 +130,7 @@ def test_an_interrupted_run_is_discarded_and_stays_in_the_history(client, run):
     assert confirmed(client).status == "running"
 
 
-def test_what_goes_wrong_shows_as_interrupted_at_once(run, monkeypatch):
+def test_a_failed_run_is_interrupted_at_once(run, monkeypatch):
     def fail(*args, **kwargs):
         raise RuntimeError
 
@@ -141,7 +141,7 @@ def test_what_goes_wrong_shows_as_interrupted_at_once(run, monkeypatch):
     assert runs.is_interrupted(run)
 
 
-def test_an_hour_is_for_uploads_and_a_day_for_what_was_interrupted(client, run):
+def test_uploads_expire_after_an_hour_and_interrupted_runs_after_a_day(client, run):
     long_ago = timezone.now() - timedelta(hours=23)
     ImportRun.objects.update(created_at=long_ago, heartbeat_at=long_ago, process=GONE)
     cleanup.delete_expired()
@@ -153,8 +153,8 @@ def test_an_hour_is_for_uploads_and_a_day_for_what_was_interrupted(client, run):
     assert not ImportChunk.objects.exists()
 
 
-def test_a_look_writes_nothing(client, run):
-    """So that no page waits where all or nothing keeps the database to itself."""
+def test_pages_of_a_run_write_nothing(client, run):
+    """An import of all or nothing locks SQLite: a page that writes would wait for it."""
     statements = []
     with connection.execute_wrapper(
         lambda execute, sql, *rest: statements.append(sql) or execute(sql, *rest)

@@ -1,4 +1,4 @@
-"""An import under way says how far it is, and can be cancelled."""
+"""A running import shows its progress, and can be cancelled."""
 
 import json
 import sys
@@ -25,10 +25,10 @@ def client(db, admin_client):
     return admin_client
 
 
-# How far it is
+# Progress
 
 
-def test_what_the_server_starts_says_the_lines_of_the_log_alone(
+def test_a_background_command_prints_only_the_audit_log(
     run, capfd, django_capture_on_commit_callbacks
 ):
     try:
@@ -79,7 +79,7 @@ def test_a_page_halfway_shows_what_is_done(client, run, small_batches, monkeypat
     assert all(SECRET not in page.content.decode() for page in pages)
 
 
-def test_where_nothing_is_heard_of_it_no_time_left_is_promised(client, run):
+def test_a_silent_run_shows_no_time_left(client, run):
     now = timezone.now()
     result = {**import_job.ImportReport().partial_result(2), "created": 20}
     for silent, pace in (
@@ -93,7 +93,7 @@ def test_where_nothing_is_heard_of_it_no_time_left_is_promised(client, run):
             assert progress(client, run)["words"]["pace"] == pace
 
 
-def test_what_was_refused_so_far_is_told_with_the_place_and_without_the_value(client, run):
+def test_refusals_so_far_have_a_place_and_no_value(client, run):
     issue = Issue("wrong_type.text", "auth.token", record=7, line=8)
     result = {**import_job.ImportReport().partial_result(1), "issues": [issue.as_stored()]}
     ImportRun.objects.filter(pk=run.pk).update(result=result)
@@ -108,7 +108,7 @@ def test_what_was_refused_so_far_is_told_with_the_place_and_without_the_value(cl
     assert "Refused so far" in text_of(client.get(page_of(run)))
 
 
-def test_the_newest_refusals_are_told_while_it_goes_on(client, run, small_batches, monkeypatch):
+def test_the_newest_refusals_are_shown_while_it_runs(client, run, small_batches, monkeypatch):
     seen = []
     note = import_job.ImportProgress.__call__
 
@@ -184,7 +184,7 @@ def test_cancelled_between_batches(client, run, small_batches, monkeypatch):
     assert "16 of 41 records" in page
 
 
-def test_cancelled_before_it_began(client, run):
+def test_cancelled_before_it_is_claimed(client, run):
     client.post(page_of(run), {"cancel": "1"})
     assert "Stopping" in text_of(client.get(page_of(run)))
     assert import_job.execute(run.pk).cancelled

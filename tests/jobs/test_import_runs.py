@@ -1,4 +1,4 @@
-"""Imports confirmed in the browser: one process does each, and the history says whose it was."""
+"""Imports confirmed in the browser: each is done by one process, and is in the history."""
 
 import json
 import subprocess
@@ -24,7 +24,7 @@ def client(db, admin_client):
     return admin_client
 
 
-# Who does it
+# Which process does it
 
 
 def test_a_confirmation_stores_nothing_itself(client, run, launched):
@@ -45,7 +45,7 @@ def test_one_process_does_a_run(run):
     assert import_job.execute(run.pk) is None
 
 
-def test_a_process_that_lost_its_run_stops_and_leaves_it_alone(run, small_batches, monkeypatch):
+def test_a_process_that_has_lost_its_run_stops(run, small_batches, monkeypatch):
     def lose(self, verdict):
         ImportRun.objects.update(process="somebody else")
 
@@ -69,13 +69,13 @@ def test_a_person_has_one_import_at_a_time(client, run, launched):
     assert len(launched) == 2
 
 
-def test_the_database_sees_to_it_that_it_is_one(run):
+def test_the_database_allows_one_running_import_a_user(run):
     twin = ImportRun(user=run.user, size=1, status="running", heartbeat_at=timezone.now())
     with pytest.raises(IntegrityError), transaction.atomic():
         twin.save()
 
 
-def test_what_is_started_holds_no_secret(client, monkeypatch):
+def test_the_command_that_is_started_holds_no_secret(client, monkeypatch):
     started = []
 
     class Process:
@@ -93,7 +93,7 @@ def test_what_is_started_holds_no_secret(client, monkeypatch):
     assert settings["start_new_session"]
 
 
-def test_where_no_process_can_be_started_the_upload_waits_on(client, monkeypatch):
+def test_an_upload_stays_if_no_process_can_be_started(client, monkeypatch):
     def fail(*args, **kwargs):
         raise OSError("out of memory")
 
@@ -136,7 +136,7 @@ def test_celery_is_not_loaded_without_a_broker():
     assert said.stdout == "False\n"
 
 
-# The command's side
+# The command
 
 
 def test_the_command_takes_files_or_a_run(run, tmp_path):
@@ -146,7 +146,7 @@ def test_the_command_takes_files_or_a_run(run, tmp_path):
         assert refused.value.returncode == 2
 
 
-def test_the_command_does_a_run_and_says_what_came_of_it(run, capsys):
+def test_the_command_executes_a_run_and_prints_its_result(run, capsys):
     with pytest.raises(SystemExit):  # one was refused
         call_command("import_connections", "--run", str(run.pk), "--json", "--jobs", "1")
     assert json.loads(capsys.readouterr().out)["created"] == 40

@@ -1,4 +1,4 @@
-"""verify_records: what was changed behind the application is found, and nothing else is."""
+"""verify_records finds what was changed behind the application, and nothing else."""
 
 import base64
 import io
@@ -36,7 +36,7 @@ def full(number, **around):
 
 @pytest.fixture
 def records():
-    """Three whole ones, two without an id, one with next to nothing."""
+    """Three complete records, two without an id, one almost empty."""
     import_text(
         [
             *(full(number) for number in range(3)),
@@ -49,7 +49,7 @@ def records():
 
 
 def put(record, column, value):
-    """Change a column straight in the database."""
+    """Change a column in the database, behind the application."""
     with connection.cursor() as cursor:
         pk = ConnectionAuth._meta.pk.get_db_prep_value(record.pk, connection)
         cursor.execute(f'UPDATE {TABLE} SET "{column}" = %s WHERE id = %s', [value, pk])
@@ -63,7 +63,7 @@ def found():
     return {(fault.id, fault.field, fault.code) for fault in integrity.verify().faults}
 
 
-def test_what_was_stored_is_as_it_was_stored(records):
+def test_untouched_records_have_no_faults(records):
     result = integrity.verify()
     assert (result.checked, result.faults) == (6, [])
 
@@ -100,7 +100,7 @@ def test_a_value_of_another_column_is_found(records, name):
 
 
 def of_other_models(record):
-    """Tokens that open elsewhere: of a key of our own, a former version, a second step."""
+    """Tokens that open elsewhere: of a stored key, a former version, a second step."""
     return {
         "key": StoredKey.objects.get(name="proof").token,
         "former version": former(record).content.token,
@@ -116,14 +116,14 @@ def test_a_value_of_another_model_is_found(records, model):
 
 
 @pytest.mark.parametrize("name", ["digest", "fingerprint"])
-def test_a_value_in_place_of_a_key_of_our_own_is_said(records, name):
+def test_a_value_in_the_place_of_a_stored_key_is_reported(records, name):
     StoredKey.objects.filter(name=name).update(token=token(records[0], "token"))
     with pytest.raises(CommandError) as refused:
         call_command("verify_records")
     assert refused.value.returncode == 2
 
 
-def test_a_value_that_was_taken_away_or_brought_back_is_found(records):
+def test_a_removed_or_restored_value_is_found(records):
     put(records[0], "token", None)
     assert found() == {(str(records[0].pk), "token", "value_changed")}
     former = token(records[1], "access_token")
@@ -134,13 +134,13 @@ def test_a_value_that_was_taken_away_or_brought_back_is_found(records):
 
 
 @pytest.mark.parametrize("name", ["emails", "meta"])
-def test_a_value_without_fingerprint_that_was_taken_away_is_found(records, name):
+def test_a_removed_value_without_fingerprint_is_found(records, name):
     put(records[0], name, None)
     ((_, _, code),) = found()
     assert code == {"emails": "content_changed", "meta": "value_changed"}[name]
 
 
-def test_a_row_that_was_put_back_as_a_whole_is_found_by_its_fingerprints(records):
+def test_an_older_row_is_found_by_its_fingerprints(records):
     before = ConnectionAuth.objects.filter(pk=records[1].pk).values(
         "access_token", "content_digest", "version", "updated_at", "sealed_under"
     )[0]
@@ -153,7 +153,7 @@ def test_a_row_that_was_put_back_as_a_whole_is_found_by_its_fingerprints(records
         integrity.require_intact(ConnectionAuth.objects.get(pk=records[1].pk))
 
 
-def test_fingerprints_that_were_changed_or_taken_away_are_found(records):
+def test_changed_or_removed_fingerprints_are_found(records):
     records[0].fingerprints.filter(field="token").delete()
     records[1].fingerprints.filter(field="key").update(number=1)
     assert found() == {
@@ -163,20 +163,20 @@ def test_fingerprints_that_were_changed_or_taken_away_are_found(records):
 
 
 @pytest.mark.parametrize("change", ["{}\n", "{}=", "!{}", " {}", "{}!!!!"])
-def test_what_base64_passes_over_is_found(records, change):
+def test_characters_that_base64_ignores_are_found(records, change):
     put(records[0], "token", change.format(token(records[0], "token")))
     ((pk, name, code),) = found()
     assert (pk, name) == (str(records[0].pk), "token") and code in ("altered", "does_not_open")
 
 
 @pytest.mark.parametrize("value", ["", "synth: in clear", "gAAAAA"])
-def test_what_is_no_token_is_found(records, value):
+def test_a_value_that_is_no_token_is_found(records, value):
     put(records[0], "token", value)
     assert found() == {(str(records[0].pk), "token", "does_not_open")}
 
 
 @pytest.mark.parametrize("column", ["key", "api_url"])
-def test_what_is_no_text_is_found(records, column):
+def test_bytes_that_are_no_text_are_found(records, column):
     if connection.vendor != "sqlite":
         pytest.skip("PostgreSQL does not take that.")
     with connection.cursor() as cursor:
@@ -186,7 +186,7 @@ def test_what_is_no_text_is_found(records, column):
     assert found() == {(str(records[0].pk), *fault)}
 
 
-def test_an_edit_while_it_looks_raises_no_alarm(records, monkeypatch):
+def test_an_edit_during_the_check_raises_no_alarm(records, monkeypatch):
     read = integrity.stored_fingerprints
 
     def edit_first(**filters):
@@ -223,7 +223,7 @@ def test_a_former_version_is_checked_too(records):
         versions.restore_locked(records[2], other, user=None)
 
 
-def test_it_says_so_where_the_key_of_the_digests_does_not_open(records):
+def test_a_digest_key_that_does_not_open_is_an_error(records):
     StoredKey.objects.filter(name="digest").update(token="gAAAAA" + "x" * 114)
     with pytest.raises(CommandError, match="the digests") as refused:
         call_command("verify_records")
@@ -238,12 +238,12 @@ def test_a_plain_field_of_the_auth_object_is_found(records, name):
     assert found() == {(str(records[0].pk), "content_digest", "content_changed")}
 
 
-def test_where_a_record_without_an_id_belongs_is_found(records):
+def test_a_moved_record_without_an_id_is_found(records):
     put(records[3], "environment", "Sandbox")
     assert found() == {(str(records[3].pk), "identity_digest", "identity_changed")}
 
 
-def test_a_digest_of_another_or_none_is_found(records):
+def test_the_digest_of_another_record_or_none_is_found(records):
     put(records[0], "content_digest", "0" * 64)
     put(records[1], "content_digest", None)
     assert found() == {
@@ -258,7 +258,7 @@ def test_the_bin_is_checked_too(records):
     assert len(found()) == 1
 
 
-def test_an_endpoint_that_was_changed_is_found_before_anything_is_sent(records):
+def test_require_intact_finds_a_changed_endpoint(records):
     for name in ENDPOINT_FIELDS:
         record = ConnectionAuth.objects.get(connection_id="conn-2")
         integrity.require_intact(record)
@@ -351,7 +351,7 @@ def test_clean_records_raise_no_alarm():
     assert (result.checked, result.faults) == (300, [])
 
 
-def test_edits_and_years_at_the_edge_stay_clean(records):
+def test_edits_and_extreme_dates_raise_no_alarm(records):
     record = make(name="é\u2028", expires_in=3599.9, meta={"n": 1e300, "i": 2**70, "d": {}})
     record.expiry_date = "0001-01-01T00:00:00Z"
     record.refresh_from_db()
@@ -393,6 +393,6 @@ def test_every_code_is_documented():
         assert f"| `{code}` | {sentence} |" in page
 
 
-def test_an_import_seals_what_verifies_with_other_keys_in_front(records, settings):
+def test_an_import_verifies_after_a_change_of_the_first_key(records, settings):
     settings.FERNET_KEYS = [ring.generate_key(), *settings.FERNET_KEYS]
     assert not found()

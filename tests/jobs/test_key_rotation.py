@@ -1,4 +1,4 @@
-"""rotate_keys: everything ends up under the newest key, whoever edits and whatever dies."""
+"""rotate_keys reseals everything under the newest key, despite edits and kills."""
 
 import io
 import json
@@ -41,7 +41,7 @@ BROKEN = "gAAAAA" + "x" * 114
 
 @pytest.fixture
 def keys(settings, db):
-    """Three records and our own keys under the old key; the new one is in front of it."""
+    """Three records and the stored keys under the old key; a new key is in front of it."""
     StoredKey.objects.all().delete()
     settings.FERNET_KEYS = [OLD]
     import_text(
@@ -115,7 +115,7 @@ def put(connection_id, column, value):
         )
 
 
-def test_what_does_not_open_is_named_and_the_rest_goes_on(keys):
+def test_an_unreadable_value_is_named_and_the_rest_is_rotated(keys):
     put("conn-1", "token", BROKEN)
     code, out, err = run("--json")
     assert code == 1
@@ -176,7 +176,7 @@ def test_an_edit_between_reading_and_writing_is_not_lost(keys, monkeypatch):
     assert keyring.key_id_for(record.token.token) == ring.key_ids()[0]
 
 
-def test_a_value_that_was_not_there_when_its_row_was_read_is_rotated_too(keys, monkeypatch):
+def test_a_value_that_is_added_meanwhile_is_rotated_too(keys, monkeypatch):
     put("conn-1", "dev_api_key", None)
     with meanwhile(monkeypatch, "conn-1", edit(keys, dev_api_key="synth-added")):
         run()
@@ -185,7 +185,7 @@ def test_a_value_that_was_not_there_when_its_row_was_read_is_rotated_too(keys, m
     assert (keyring.key_id_for(record.dev_api_key.token), record.sealed_under) == (newest, newest)
 
 
-def test_what_is_mended_meanwhile_is_not_called_unreadable(keys, monkeypatch):
+def test_a_value_that_is_repaired_meanwhile_is_not_unreadable(keys, monkeypatch):
     put("conn-1", "token", BROKEN)
     with meanwhile(monkeypatch, "conn-1", edit(keys, token="synth-mended")):
         code, _out, err = run()
@@ -195,14 +195,14 @@ def test_what_is_mended_meanwhile_is_not_called_unreadable(keys, monkeypatch):
 
 
 @pytest.mark.parametrize("token", [None, BROKEN], ids=["good", "broken"])
-def test_what_is_deleted_meanwhile_is_left_alone(keys, monkeypatch, token):
+def test_a_row_that_is_deleted_meanwhile_is_skipped(keys, monkeypatch, token):
     if token:
         put("conn-1", "token", token)
     with meanwhile(monkeypatch, "conn-1", lambda record: record.delete()):
         assert counts() == (0, {"total": 2, "rotated": 2, "current": 0, "unreadable": 0})
 
 
-def test_the_old_key_is_needed_by_a_row_of_which_a_part_does_not_open(keys):
+def test_a_partly_unreadable_row_needs_the_old_key(keys):
     for number in range(3):
         put(f"conn-{number}", "token", BROKEN)
     _code, out, _err = run("--verify", "--json")
@@ -214,7 +214,7 @@ def test_the_old_key_is_needed_by_a_row_of_which_a_part_does_not_open(keys):
     assert code == 1 and not left["needs_old"] and (left["rows"], left["unreadable"]) == (0, 3)
 
 
-def test_a_key_of_our_own_that_does_not_open_is_named_and_the_rest_goes_on(keys):
+def test_an_unreadable_stored_key_is_named_and_the_rest_is_rotated(keys):
     StoredKey.objects.filter(name="fingerprint").update(token=BROKEN)
     code, _out, err = run()
     assert code == 1 and err.startswith("connections.StoredKey fingerprint: token does not open.")
@@ -224,7 +224,7 @@ def test_a_key_of_our_own_that_does_not_open_is_named_and_the_rest_goes_on(keys)
 
 
 def upload(keys, *pieces):
-    """An upload that waits for its confirmation, sealed by a process with the old key alone."""
+    """An upload that waits for its confirmation, sealed under the old key."""
     keys.FERNET_KEYS = [OLD]
     source = SpooledSource("in.json", keyring.seal_bytes, keyring.unseal_bytes)
     source.write(b"".join(pieces))
@@ -233,7 +233,7 @@ def upload(keys, *pieces):
     return run
 
 
-def test_uploads_that_wait_are_rotated_too(keys):
+def test_waiting_uploads_are_rotated_too(keys):
     pieces = [bytes([65 + n]) * CHUNK_SIZE for n in range(2)] + [b"end"]
     waiting = upload(keys, *pieces)
     _code, out, _err = run("--verify", "--json")
@@ -245,7 +245,7 @@ def test_uploads_that_wait_are_rotated_too(keys):
     assert list(chunks.ChunkSource(waiting).chunks()) == pieces
 
 
-def test_a_piece_of_an_upload_that_does_not_open_is_named_and_the_rest_goes_on(keys):
+def test_an_unreadable_chunk_is_named_and_the_rest_is_rotated(keys):
     waiting = upload(keys, b"a" * CHUNK_SIZE, b"end")
     broken = waiting.chunks.get(position=0)
     broken.token = BROKEN.encode()
@@ -257,7 +257,7 @@ def test_a_piece_of_an_upload_that_does_not_open_is_named_and_the_rest_goes_on(k
     assert bytes(broken.token) == BROKEN.encode()
 
 
-def test_a_piece_that_is_thrown_away_meanwhile_is_left_alone(keys, monkeypatch):
+def test_a_chunk_that_is_deleted_meanwhile_is_skipped(keys, monkeypatch):
     waiting = upload(keys, b"end")
     seal = keyring.seal_bytes
 
@@ -272,7 +272,7 @@ def test_a_piece_that_is_thrown_away_meanwhile_is_left_alone(keys, monkeypatch):
 
 @pytest.fixture
 def former(keys):
-    """What conn-1 held before an edit, while its token did not open for want of a key."""
+    """The former version of conn-1 from when the key of its token was missing."""
     put("conn-1", "token", MISSING.encrypt(token_of("conn-1", "synth-missing")).decode())
     record = ConnectionAuth.objects.get(connection_id="conn-1")
     keys.FERNET_KEYS = [OLD]
@@ -292,7 +292,7 @@ def token_of(connection_id, value):
     return f"{pk}/token\n{value}".encode()
 
 
-def test_what_is_closed_inside_a_former_version_is_named_and_kept(former):
+def test_an_unreadable_value_inside_a_former_version_is_named_and_kept(former):
     closed = former.content.reveal()["closed"]
     code, out, err = run("--json")
     assert code == 1 and json.loads(out)["unreadable"] == 1
@@ -304,7 +304,7 @@ def test_what_is_closed_inside_a_former_version_is_named_and_kept(former):
     assert code == 1 and json.loads(out)["unreadable"] == 1 and not json.loads(out)["needs_old"]
 
 
-def test_what_is_closed_inside_a_former_version_is_rotated_once_its_key_is_back(keys, former):
+def test_a_value_inside_a_former_version_is_rotated_once_its_key_is_back(keys, former):
     run()  # the version itself is under the newest key from here on
     keys.FERNET_KEYS = [NEW, OLD, MISSING_KEY]
     _code, out, _err = run("--verify", "--json")
@@ -319,7 +319,7 @@ def test_what_is_closed_inside_a_former_version_is_rotated_once_its_key_is_back(
     assert ConnectionAuth.objects.get(pk=record.pk).token.reveal() == "synth-missing"
 
 
-def test_a_rotation_stands_in_the_audit_log(keys):
+def test_a_rotation_is_audited(keys):
     run("--dry-run")
     run("--verify")
     assert not AccessEvent.objects.filter(action="rotate").exists()
@@ -331,7 +331,7 @@ def test_a_rotation_stands_in_the_audit_log(keys):
     assert AccessEvent.objects.filter(action="rotate").latest("id").result == "failed"
 
 
-def test_sealed_fields_are_found_by_looking(keys):
+def test_all_sealed_fields_are_found(keys):
     found = {model: names for model, names in key_rotation.sealed_models()}
     assert set(found[ConnectionAuth]) == set(SEALED_COLUMNS)
     assert Integration not in found

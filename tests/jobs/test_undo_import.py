@@ -1,4 +1,4 @@
-"""An import is taken back: what it made, what it changed, and what was changed since."""
+"""Undoing an import: created, changed, and since changed records."""
 
 import json
 from datetime import timedelta
@@ -52,7 +52,7 @@ def whole():
     return export_text(shape="connection")
 
 
-def test_what_it_made_goes_to_the_bin(imports):
+def test_created_records_are_moved_to_the_bin(imports):
     imports(entry(1))
     run = imports(entry(1), entry(2), entry(3))
     undone, code = undo(run)
@@ -61,7 +61,7 @@ def test_what_it_made_goes_to_the_bin(imports):
     assert ConnectionAuth.all_objects.binned().count() == 2
 
 
-def test_what_it_changed_gets_back_every_byte(imports):
+def test_changed_records_get_every_byte_back(imports):
     imports(entry(1, **FULL_AUTH), entry(2))
     before = whole()
     run = imports(entry(1, token="new", appId="9"), entry(2, key="new"), entry(3))
@@ -70,7 +70,7 @@ def test_what_it_changed_gets_back_every_byte(imports):
     assert whole() == before
 
 
-def test_what_was_changed_since_is_left_and_named(imports):
+def test_records_that_were_changed_since_are_left_and_named(imports):
     imports(entry(1))
     run = imports(entry(1, key="new"), entry(2), entry(3))
     for name in ("N1", "N2"):
@@ -93,7 +93,7 @@ def test_a_second_undo_changes_nothing_more(imports):
     assert whole() == after
 
 
-def test_one_that_was_stopped_goes_on(imports, monkeypatch):
+def test_a_stopped_undo_continues(imports, monkeypatch):
     monkeypatch.setattr(jobs_undo, "BATCH_SIZE", 1)
     imports(entry(1), entry(2))
     before = whole()
@@ -106,7 +106,7 @@ def test_one_that_was_stopped_goes_on(imports, monkeypatch):
     assert (run.undo_result["binned"], run.undo_result["put_back"]) == (2, 2)
 
 
-def test_an_undone_record_can_be_put_back_again(imports):
+def test_an_undo_can_be_undone(imports):
     imports(entry(1))
     run = imports(entry(1, key="new"))
     undo(run)
@@ -114,7 +114,7 @@ def test_an_undone_record_can_be_put_back_again(imports):
     assert held.content.reveal()["auth"]["key"] == "new"
 
 
-def test_what_it_took_out_of_the_bin_goes_back_there(imports):
+def test_records_that_the_import_restored_go_back_to_the_bin(imports):
     imports(entry(1))
     recycle_bin.move(ConnectionAuth.objects.all(), None)
     run = imports(entry(1, key="new"))
@@ -131,7 +131,7 @@ def listed():
 
 
 def kill():
-    """As if the imports that ended had been killed a while ago instead."""
+    """Make finished imports look as if they had been killed a while ago."""
     ImportRun.objects.update(
         status="running",
         finished_at=None,
@@ -141,14 +141,14 @@ def kill():
     )
 
 
-def test_one_that_was_killed_can_be_undone(imports):
+def test_a_killed_import_can_be_undone(imports):
     run = imports(entry(1))
     kill()
     assert undo(run)[0]["binned"] == 1
 
 
-def test_one_that_was_killed_is_listed(imports):
-    """It had no time to tell its id. One of the browser may still be continued there."""
+def test_a_killed_import_is_listed(imports):
+    """It has not printed its id. An import of the browser may still be continued there."""
     imports(entry(1))
     run = imports(entry(1, key="new"), entry(2), entry(3))
     kill()
@@ -189,7 +189,7 @@ def test_undoing_is_audited(imports):
 
 @pytest.fixture
 def own_run(imports):
-    """A client, and the page of a run that is hers."""
+    """A client, and the page of a run of its user."""
     client = member_of("Operator")
     run = ImportRun.objects.get(pk=imports(entry(1)))
     run.user_id = client.session["_auth_user_id"]
@@ -236,7 +236,7 @@ def test_an_import_of_the_command_line_has_a_page_in_the_history_which_undoes_it
     assert AccessEvent.objects.filter(action="undo", user="Operator").exists()
 
 
-def test_who_may_not_import_or_is_limited_has_no_page_of_it(imports):
+def test_users_with_limits_or_without_permission_have_no_page_of_an_import(imports):
     run = imports(entry(1))
     assert member_of("Viewer").get(page_of(run)).status_code == 403
     client = member_of("Operator")
@@ -248,7 +248,7 @@ def test_who_may_not_import_or_is_limited_has_no_page_of_it(imports):
     assert ConnectionAuth.objects.exists()
 
 
-def test_one_of_the_command_line_has_its_page_when_it_has_ended(imports):
+def test_an_import_of_the_command_has_a_page_when_it_has_ended(imports):
     run = imports(entry(1))
     under_way = {"status": "running", "finished_at": None, "result": None}
     stored = ImportRun.objects.filter(pk=run)
@@ -265,7 +265,7 @@ def test_one_of_the_command_line_has_its_page_when_it_has_ended(imports):
     assert not ConnectionAuth.objects.exists()
 
 
-def test_nothing_outside_the_scope_of_who_undoes_is_touched(imports):
+def test_undoing_stays_in_the_scope_of_the_user(imports):
     imports({**entry(1), "environment": "Theirs"})
     run = ImportRun.objects.get(
         pk=imports(
@@ -282,7 +282,7 @@ def test_nothing_outside_the_scope_of_who_undoes_is_touched(imports):
     assert {*ConnectionAuth.objects.values_list("name", flat=True)} == {"N1", "N2"}
 
 
-def test_what_it_moved_from_outside_stays_where_it_is(imports):
+def test_a_record_that_the_import_moved_into_the_scope_stays(imports):
     imports({**entry(1), "environment": "Theirs"})
     run = ImportRun.objects.get(pk=imports({**entry(1, key="new"), "environment": "Ours"}))
     member_of("Operator")
