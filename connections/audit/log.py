@@ -89,9 +89,11 @@ def _user_name(user, request):
     if user is None and request:
         user = getattr(request, "user", "")
     if user is None:
-        return command_user()
-    name = user if isinstance(user, str) else user.get_username()
-    return in_one_line(name)[:255]
+        try:
+            user = f"command: {getpass.getuser()}"
+        except (KeyError, OSError):  # an account without a name, as in some containers
+            user = f"command: {os.getuid()}"
+    return in_one_line(user if isinstance(user, str) else user.get_username())
 
 
 def _record_columns(record):
@@ -100,17 +102,8 @@ def _record_columns(record):
     return {
         "record_type": record_type_of(record),
         "record_id": str(record.pk),
-        "record_name": in_one_line(str(record))[:255],
+        "record_name": in_one_line(str(record)),
     }
-
-
-def command_user() -> str:
-    """The name in the log of whoever runs a command: `command: alice`."""
-    try:
-        account = getpass.getuser()
-    except (KeyError, OSError):  # an account without a name, as in some containers
-        account = str(os.getuid())
-    return in_one_line(f"command: {account}")[:255]
 
 
 def may_read(user: AbstractBaseUser) -> bool:

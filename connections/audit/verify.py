@@ -40,31 +40,27 @@ def verify(
     """
     key = _verification_key()
     last, last_is_sound = AccessEvent(id=0, mac=""), True
-    for entry in _all_entries():
-        is_next = entry.id == last.id + 1
-        if not is_next:
-            yield _fault("missing", last.id + 1, entry.id - 1)
-        is_sound = _has_valid_mac(entry, key)
-        if not is_sound:
-            yield _fault("edited", entry.id)
-        elif is_next and last_is_sound and entry.previous != last.mac:
-            yield _fault("unlinked", entry.id)
-        elif anchor and entry.id == anchor["entry"] and entry.mac != anchor["mac"]:
-            yield _fault("rewritten", entry.id)
-        last, last_is_sound = entry, is_sound
-        result.checked += 1
-        result.head = {"entry": entry.id, "mac": entry.mac}
-        if on_progress:
-            on_progress(1)
+    with tolerate_invalid_utf8():
+        for entry in AccessEvent.objects.order_by("id").iterator(chunk_size=1000):
+            is_next = entry.id == last.id + 1
+            if not is_next:
+                yield _fault("missing", last.id + 1, entry.id - 1)
+            is_sound = _has_valid_mac(entry, key)
+            if not is_sound:
+                yield _fault("edited", entry.id)
+            elif is_next and last_is_sound and entry.previous != last.mac:
+                yield _fault("unlinked", entry.id)
+            elif anchor and entry.id == anchor["entry"] and entry.mac != anchor["mac"]:
+                yield _fault("rewritten", entry.id)
+            last, last_is_sound = entry, is_sound
+            result.checked += 1
+            result.head = {"entry": entry.id, "mac": entry.mac}
+            if on_progress:
+                on_progress(1)
     # The key is made with the first entry.
     expected = anchor["entry"] if anchor else int(key is not None)
     if last.id < expected:
         yield _fault("cut", last.id + 1, expected)
-
-
-def _all_entries():
-    with tolerate_invalid_utf8():
-        yield from AccessEvent.objects.order_by("id").iterator(chunk_size=1000)
 
 
 def _has_valid_mac(entry, key):
