@@ -21,13 +21,11 @@ from django.utils.crypto import get_random_string
 
 from connections.encryption import ring, stored_keys
 
-ENV_FILE = Path(__file__).resolve().parent.parent / ".env"
-KEY_SETTINGS = ("SECRET_KEY", "FERNET_KEYS")
-
 
 def write_env(path):
     """Write `.env` with new keys, atomically, unless it exists or both keys are set."""
-    missing = [key for key in KEY_SETTINGS if not {key, f"{key}_FILE"} & set(os.environ)]
+    keys = ("SECRET_KEY", "FERNET_KEYS")
+    missing = [key for key in keys if not {key, f"{key}_FILE"} & set(os.environ)]
     if path.exists() or not missing:
         return
     lines = ["# Written by `make run`. Losing FERNET_KEYS means losing every sealed value."]
@@ -91,7 +89,7 @@ def create_first_superuser():
 def main():
     os.umask(0o077)  # only this account may read the database
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
-    write_env(ENV_FILE)
+    write_env(Path(__file__).resolve().parent.parent / ".env")
     try:
         django.setup()
         stored_keys.require_keys()
