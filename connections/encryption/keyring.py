@@ -1,10 +1,7 @@
 """Sealing and opening with the current keys: what the rest of the project calls."""
 
-from collections.abc import Callable, Iterable
-
 from cryptography.fernet import InvalidToken
 
-from connections.encryption.ring import oldest_key_id
 from connections.encryption.stored_keys import verified_ring
 
 
@@ -33,24 +30,9 @@ def unseal_bytes(token: bytes | memoryview, binding: str) -> bytes:
     return verified_ring().unseal_bytes(bytes(token), binding)
 
 
-def is_authentic(token: str | bytes) -> bool:
-    """Whether one of our keys made this token. Checks its signature; opens nothing."""
-    return key_id_for(token) is not None
-
-
 def key_id_for(token: str | bytes) -> str | None:
-    """The id of the key that made a token, by its signature; None if none of ours did."""
+    """The id of the key that made a token, by its signature alone; None if none of ours did."""
     return verified_ring().key_id_for(token)
-
-
-def oldest_key_id_for(tokens: Iterable[str | bytes]) -> str:
-    """The id of the oldest of our keys that made any of these tokens; "" if none did any."""
-    return oldest_key_id({key_id_for(token) for token in tokens})
-
-
-def sealer() -> Callable[[str, str], str]:
-    """seal() for many values, with the keys as they are now."""
-    return verified_ring().seal
 
 
 class Resealer:

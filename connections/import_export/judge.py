@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from django.db.models import BooleanField, ExpressionWrapper, Q
 
-from connections.encryption import keyring, ring, stored_keys
+from connections.encryption import ring, stored_keys
 from connections.encryption.digests import content_digest, fingerprints_of, identity_digest
 from connections.expiry import deadlines
 from connections.expiry.deadlines import derived_columns
@@ -101,7 +101,7 @@ class Judge:
         self.scanned, self.options, self.now = scanned, options, now
         self.digest_key = stored_keys.digest_key()
         self.fingerprint_key = stored_keys.fingerprint_key()
-        self.newest_key, self.seal = ring.key_ids()[0], keyring.sealer()
+        self.newest_key, self.seal = ring.key_ids()[0], stored_keys.verified_ring().seal
         dates = dict.fromkeys(("created_at", "updated_at", "received_at"), now)
         self.row_maker = rows.RowMaker({"made_by_run": options.run_id, **dates})
 

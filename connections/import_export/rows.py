@@ -35,7 +35,7 @@ def seal_auth(
 ) -> dict[str, str]:
     """The tokens of the sealed columns of an opened auth object (with `extra`), by name.
 
-    `seal` comes from keyring.sealer().
+    `seal` is keyring.seal() or that of a Ring.
     """
     record = str(record_id)
     return {

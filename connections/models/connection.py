@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 from uuid_utils.compat import uuid7
 
-from connections.encryption import keyring, stored_keys
+from connections.encryption import keyring, ring, stored_keys
 from connections.encryption.digests import content_digest, identity_digest
 from connections.encryption.fields import Sealed, SealedJSONField, SealedTextField
 from connections.encryption.ring import SealError
@@ -284,8 +284,8 @@ class ConnectionAuth(models.Model):
             setattr(self, name, value)
         self.unreadable_fields = list(unreadable) or None
         values = [getattr(self, name) for name in SEALED_COLUMNS]
-        tokens = [value.token for value in values if isinstance(value, Sealed)]
-        self.sealed_under = keyring.oldest_key_id_for(tokens) if tokens else None
+        keys = {keyring.key_id_for(value.token) for value in values if isinstance(value, Sealed)}
+        self.sealed_under = ring.oldest_key_id(keys) if keys else None
         stored, self.content_digest = self.content_digest, None
         self.identity_digest = None
         if not unreadable:
