@@ -81,15 +81,12 @@ def protect_audit_log(apps: Apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-
     initial = True
-
     dependencies = [
         ('auth', '0012_alter_user_first_name_max_length'),
         ("contenttypes", "0002_remove_content_type_name"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
-
     operations = [
         migrations.CreateModel(
             name='DailyCount',
