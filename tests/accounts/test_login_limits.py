@@ -1,4 +1,4 @@
-"""Guessing: at most 10 tries a person in a quarter of an hour, and no lock-out for good."""
+"""Login limits: 10 attempts at a user in a quarter of an hour, and no permanent lock-out."""
 
 import hashlib
 import time
@@ -45,7 +45,7 @@ def is_in(response):
     return response.status_code == 302 and response.url == "/admin/"
 
 
-def test_each_of_five_people_is_guessed_at_ten_times_from_changing_addresses(clock, tried):
+def test_each_user_has_ten_attempts_from_changing_addresses(clock, tried):
     people = [f"person-{number}" for number in range(5)]
     for name in people:
         User.objects.create_user(name, password="right", is_staff=True)
@@ -60,7 +60,7 @@ def test_each_of_five_people_is_guessed_at_ten_times_from_changing_addresses(clo
         assert is_in(guess(name, "right", 3000 + number))
 
 
-def test_in_no_quarter_of_an_hour_are_there_more_than_ten(clock, admin_user, tried):
+def test_no_quarter_of_an_hour_has_more_than_ten_attempts(clock, admin_user, tried):
     times = []
     for number in range(60):  # an hour
         clock.shift(timedelta(minutes=1))
@@ -70,7 +70,7 @@ def test_in_no_quarter_of_an_hour_are_there_more_than_ten(clock, admin_user, tri
     assert all(times[at + 10] - times[at] >= 15 * 60 for at in range(30))
 
 
-def test_neither_the_host_nor_the_port_nor_the_header_of_an_address_begins_a_new_count(
+def test_another_host_port_or_forwarded_header_does_not_start_a_new_count(
     clock, admin_user, tried
 ):
     for number in range(30):
@@ -83,7 +83,7 @@ def test_neither_the_host_nor_the_port_nor_the_header_of_an_address_begins_a_new
     assert tried == {"admin": 10}
 
 
-def test_tries_that_are_refused_prolong_nothing(clock, admin_user):
+def test_refused_attempts_do_not_prolong_the_wait(clock, admin_user):
     for number in range(10):
         guess(number=number)
     for number in range(14):
@@ -98,13 +98,13 @@ def test_the_right_password_is_not_counted(clock, admin_user):
         assert is_in(guess(password="password", number=number))
 
 
-def test_a_person_is_not_kept_out_by_guesses_at_others(clock, admin_user):
+def test_attempts_at_others_do_not_count(clock, admin_user):
     for number in range(20):
         guess("somebody", number=number)
     assert is_in(guess(password="password", number=99))
 
 
-def test_an_address_may_be_wrong_fifty_times(clock, admin_user, tried):
+def test_an_address_has_fifty_attempts(clock, admin_user, tried):
     for number in range(60):
         if number % 25 == 0:
             clock.shift(timedelta(minutes=1, seconds=1))  # else the page itself is refused
@@ -116,7 +116,7 @@ def test_an_address_may_be_wrong_fifty_times(clock, admin_user, tried):
     assert is_in(guess(password="password"))
 
 
-def test_the_page_may_be_sent_thirty_times_a_minute_from_an_address(clock, admin_user):
+def test_an_address_may_post_the_page_thirty_times_a_minute(clock, admin_user):
     answers = [guess(f"name {number}").status_code for number in range(31)]
     assert answers[-1] == 429
     assert set(answers[:30]) == {200}
@@ -129,7 +129,7 @@ def test_the_limit_is_in_the_audit_log(clock, admin_user):
     assert (refused.user, refused.result, refused.reason) == ("admin", "refused", "Too many tries")
 
 
-def test_proofs_of_presence_and_password_changes_count_too(clock, admin_client, tried):
+def test_reauthentications_and_password_changes_count_too(clock, admin_client, tried):
     new = {"password1": "a b c 8 9 d", "password2": "a b c 8 9 d"}
     for _ in range(6):
         clock.shift(timedelta(seconds=20))
@@ -143,7 +143,7 @@ def test_proofs_of_presence_and_password_changes_count_too(clock, admin_client, 
     assert changed.url == LOGIN
 
 
-def test_the_page_that_changes_a_password_may_be_sent_ten_times(clock, admin_client):
+def test_the_password_change_may_be_posted_ten_times(clock, admin_client):
     answers = [
         admin_client.post("/admin/account/password/", {"oldpassword": ""}).status_code
         for _ in range(11)
@@ -151,7 +151,7 @@ def test_the_page_that_changes_a_password_may_be_sent_ten_times(clock, admin_cli
     assert answers == [*[200] * 10, 429]
 
 
-def test_it_is_counted_where_all_machines_see_it(clock, admin_user):
+def test_the_count_is_shared_by_all_machines(clock, admin_user):
     guess()
     with connection.cursor() as cursor:
         cursor.execute("SELECT cache_key FROM connections_cache")
@@ -159,7 +159,7 @@ def test_it_is_counted_where_all_machines_see_it(clock, admin_user):
     assert sum("login_failed" in key for key in keys) == 2  # of the person and of the address
 
 
-def test_a_password_that_is_typed_as_a_name_can_not_be_guessed_from_the_count(clock, admin_user):
+def test_a_password_typed_as_a_name_can_not_be_guessed_from_the_cache_key(clock, admin_user):
     guess("my-password-1")
     with connection.cursor() as cursor:
         cursor.execute("SELECT cache_key FROM connections_cache")

@@ -1,4 +1,4 @@
-"""The second step: by app or recovery code, when it is a must, and what lies in the database."""
+"""Second steps: apps, recovery codes, REQUIRE_MFA, and what is stored."""
 
 import json
 import re
@@ -50,21 +50,21 @@ def give_code(client, given):
     return client.post(CODE, {"code": given})
 
 
-def test_the_password_alone_opens_nothing(client, protected):
+def test_the_password_alone_does_not_sign_in(client, protected):
     assert give_password(client).url == CODE
     for path in ("/admin/", "/admin/connections/connectionauth/", f"{ACCOUNT}/mfa/"):
         assert client.get(path).status_code == 302
     assert not AccessEvent.objects.filter(action="login").exists()
 
 
-def test_the_code_opens(client, protected):
+def test_password_and_code_sign_in(client, protected):
     give_password(client)
     assert give_code(client, code()).url == "/admin/"
     assert is_signed_in(client)
     assert latest_event("login").user == "admin"
 
 
-def test_a_wrong_code_does_not_and_is_recorded(client, protected):
+def test_a_wrong_code_is_refused_and_audited(client, protected):
     give_password(client)
     refused = give_code(client, wrong_code())
     assert b"That code is wrong, or was used before." in refused.content
@@ -73,7 +73,7 @@ def test_a_wrong_code_does_not_and_is_recorded(client, protected):
     assert (failed.user, failed.reason, failed.result) == ("admin", "Wrong code", "failed")
 
 
-def test_a_code_counts_once(client, protected):
+def test_a_code_is_accepted_once(client, protected):
     give_password(client)
     give_code(client, code())
     other = Client()
@@ -92,7 +92,7 @@ def test_codes_can_not_be_guessed(client, clock, protected):
     assert give_code(client, code()).url == "/admin/"
 
 
-def test_the_password_page_can_not_be_left_out(client, protected):
+def test_the_code_page_needs_the_password_first(client, protected):
     assert client.get(CODE).url == LOGIN
     assert give_code(client, code()).url == LOGIN
     assert not is_signed_in(client)
@@ -166,7 +166,7 @@ def test_new_recovery_codes_replace_the_old(client, protected):
     assert not is_signed_in(other)
 
 
-def test_without_the_last_factor_its_recovery_codes_go(client, protected):
+def test_removing_the_last_factor_removes_the_recovery_codes(client, protected):
     RecoveryCodes.activate(protected)
     give_password(client)
     give_code(client, code())
@@ -176,7 +176,7 @@ def test_without_the_last_factor_its_recovery_codes_go(client, protected):
     assert latest_event("change").reason.startswith("Removed")
 
 
-# What was begun with a password alone
+# Other sessions
 
 
 def set_up_app(client):
@@ -199,7 +199,7 @@ def set_up_passkey(client):
 
 @pytest.mark.parametrize("set_up", [set_up_app, set_up_passkey])
 @pytest.mark.parametrize("is_required", [False, True])
-def test_setting_one_up_ends_the_other_sessions_of_that_person(
+def test_setting_up_a_second_step_ends_the_other_sessions_of_the_user(
     client, admin_user, settings, set_up, is_required, django_capture_on_commit_callbacks
 ):
     thief, other = Client(), Client()
@@ -225,7 +225,7 @@ def required(settings):
 PLACES = ("/admin/", "/admin/import/", "/admin/audit/", "/admin/auth/user/", "/admin/no/such/")
 
 
-def test_without_a_second_step_everything_leads_to_setting_one_up(client, admin_user, required):
+def test_without_a_second_step_every_page_redirects_to_the_setup(client, admin_user, required):
     give_password(client)
     for path in PLACES:
         for method in (client.get, client.post):
@@ -241,7 +241,7 @@ def test_recovery_codes_alone_are_no_second_step(client, admin_user, required):
     assert client.get("/admin/").url == f"{ACCOUNT}/mfa/"
 
 
-def test_with_one_the_console_opens(client, protected, required):
+def test_with_a_second_step_the_console_opens(client, protected, required):
     give_password(client)
     give_code(client, code())
     assert is_signed_in(client)
@@ -253,7 +253,7 @@ def test_with_one_the_console_opens(client, protected, required):
 # Keys, and losing everything
 
 
-def test_a_new_key_takes_the_second_steps_along(client, protected, settings):
+def test_a_key_rotation_includes_second_steps(client, protected, settings):
     RecoveryCodes.activate(protected)
     settings.FERNET_KEYS = [ring.generate_key(), *settings.FERNET_KEYS]
     assert key_rotation.old_key_usage().rows == 2
@@ -263,7 +263,7 @@ def test_a_new_key_takes_the_second_steps_along(client, protected, settings):
     assert give_code(client, code()).url == "/admin/"
 
 
-def test_one_that_does_not_open_is_named_and_no_error_page(client, protected):
+def test_an_unreadable_second_step_is_no_server_error(client, protected):
     Authenticator.objects.update(data={"secret": "damaged"})
     (row,) = Authenticator.objects.all()
     assert key_rotation.rotate().unreadable_values == [("mfa.Authenticator", row.pk, "secret")]
@@ -271,7 +271,7 @@ def test_one_that_does_not_open_is_named_and_no_error_page(client, protected):
     assert b"does not open with the keys that are set" in give_code(client, "123456").content
 
 
-def test_reset_mfa_lets_somebody_in_who_has_lost_everything(client, protected):
+def test_reset_mfa_lets_a_user_in_with_the_password(client, protected):
     RecoveryCodes.activate(protected)
     out = StringIO()
     call_command("reset_mfa", "admin", "--json", stdout=out)

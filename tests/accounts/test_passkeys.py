@@ -1,4 +1,4 @@
-"""Passkeys: added, asked for after the password, and signing in by themselves."""
+"""Passkeys: added, used after the password, and used alone."""
 
 import json
 from datetime import timedelta
@@ -56,7 +56,7 @@ def test_a_passkey_is_a_second_step_after_the_password(client, admin_user):
     assert is_signed_in(client)
 
 
-def test_an_answer_to_another_challenge_or_of_another_key_opens_nothing(client, admin_user):
+def test_an_answer_to_another_challenge_or_of_another_key_is_refused(client, admin_user):
     key = SoftPasskey(admin_user)
     key.store()
     client.get(f"{ACCOUNT}/mfa/webauthn/login/", HTTP_ACCEPT="application/json")
@@ -67,8 +67,8 @@ def test_an_answer_to_another_challenge_or_of_another_key_opens_nothing(client, 
     assert not is_signed_in(client)
 
 
-def test_by_itself_it_signs_in_only_with_a_fingerprint_a_face_or_a_pin(client, clock, admin_user):
-    """Whoever finds a key has none of these."""
+def test_a_passkey_alone_has_to_verify_the_user(client, clock, admin_user):
+    """A lost key must not be enough."""
     key = SoftPasskey(admin_user)
     key.store()
     address = f"{ACCOUNT}/mfa/webauthn/login/"
@@ -87,7 +87,7 @@ def test_by_itself_it_signs_in_only_with_a_fingerprint_a_face_or_a_pin(client, c
     assert not is_signed_in(client)
 
 
-def test_what_is_refused_of_a_passkey_is_recorded(client, admin_user):
+def test_a_refused_passkey_is_audited(client, admin_user):
     SoftPasskey(admin_user).store()
     wrong = SoftPasskey(admin_user)
     sign_in_by_passkey(client, wrong)
@@ -102,7 +102,7 @@ def test_what_is_refused_of_a_passkey_is_recorded(client, admin_user):
 
 
 @pytest.mark.parametrize("change", [{"is_staff": False}, {"is_active": False}])
-def test_a_passkey_is_no_way_around_being_switched_off(client, admin_user, change):
+def test_a_passkey_of_a_user_who_may_not_sign_in_is_refused(client, admin_user, change):
     key = SoftPasskey(admin_user)
     key.store()
     User.objects.update(**change)

@@ -105,7 +105,7 @@ def test_there_are_four_groups_and_six_permissions_of_our_own():
     }
 
 
-def test_strangers_are_sent_to_the_login(urls):
+def test_anonymous_users_are_redirected_to_the_login(urls):
     for url in urls:
         for response in (Client().get(url), Client().post(url, {"post": "yes"})):
             assert response.status_code == 302, url
@@ -113,13 +113,13 @@ def test_strangers_are_sent_to_the_login(urls):
     assert ConnectionAuth.objects.exists()
 
 
-def test_who_is_no_staff_is_sent_to_the_login(urls):
+def test_users_who_are_not_staff_are_redirected_to_the_login(urls):
     client = signed_in(User.objects.get(username="owner"))
     for url in urls:
         assert client.get(url).status_code == 302, url
 
 
-def test_who_may_nothing_gets_no_figures(urls):
+def test_staff_without_permissions_see_no_figures(urls):
     client = signed_in(User.objects.create_user("staff", is_staff=True))
     response = client.get(reverse("admin:index"))
     assert "dashboard" not in response.context
@@ -133,7 +133,7 @@ def test_the_root_leads_to_the_dashboard():
 
 
 @pytest.mark.parametrize("group", ["Viewer", "Auditor"])
-def test_who_may_only_look_is_offered_nothing_else(urls, group):
+def test_groups_that_only_view_are_offered_nothing_else(urls, group):
     client = present(group)
     content = client.get(reverse("admin:connections_connectionauth_changelist")).content.decode()
     for name in ("connections_connectionauth_add", "connections_import"):
@@ -141,7 +141,7 @@ def test_who_may_only_look_is_offered_nothing_else(urls, group):
     assert "move_to_bin" not in content
 
 
-def test_only_a_superuser_changes_people_and_groups(urls):
+def test_only_a_superuser_changes_users_and_groups(urls):
     """Whatever permissions somebody was given: they could give themselves all others."""
     root = User.objects.create_superuser("root", password="password")
     user = User.objects.create_user("keeper", is_staff=True)
@@ -167,7 +167,7 @@ def test_only_a_superuser_changes_people_and_groups(urls):
 
 
 @pytest.mark.parametrize("codename", ["delete_integration", "delete_connectionauth"])
-def test_who_may_not_look_at_connections_reads_no_name_of_one(codename):
+def test_without_view_permission_no_connection_is_named(codename):
     integration = Integration.objects.create(type="hubspot", name="HubSpot")
     record = make(name="Bramblewood", integration=integration, binned_at=timezone.now())
     client = user_with(codename, "view_integration", "purge_connections")

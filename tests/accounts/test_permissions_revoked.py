@@ -1,4 +1,4 @@
-"""What somebody may no longer do ends, also what they had begun."""
+"""Work that is under way ends when its user loses the permission for it."""
 
 import pytest
 from django.contrib.auth.models import Group, User
@@ -36,7 +36,7 @@ TAKEN = [switch_off, keep_out, make_viewer, limit]
 
 
 @pytest.mark.parametrize("take", TAKEN)
-def test_a_change_of_many_touches_nothing_after_that(many, monkeypatch, take):
+def test_a_bulk_change_changes_nothing_more(many, monkeypatch, take):
     operator = member_of("Operator")
     url = choose(operator, "pause")
     confirm(operator, url)
@@ -72,7 +72,7 @@ def test_an_import_ends_with_the_batch(launched, small_batches, monkeypatch, tak
 
 
 @pytest.mark.parametrize("take", TAKEN)
-def test_an_import_that_waits_stores_nothing(launched, take):
+def test_a_waiting_import_stores_nothing(launched, take):
     operator = member_of("Operator")
     run = confirmed(operator)
     take(operator.user)
@@ -81,7 +81,7 @@ def test_an_import_that_waits_stores_nothing(launched, take):
 
 
 @pytest.mark.parametrize("take", [*TAKEN, lambda user: user.groups.clear()])
-def test_an_export_breaks_off(monkeypatch, take):
+def test_an_export_ends(monkeypatch, take):
     ConnectionAuth.objects.bulk_create(ConnectionAuth(name=f"N{n:03}") for n in range(20))
     for module, name, value in (
         (exports, "PERMISSION_CHECK_SECONDS", 0),

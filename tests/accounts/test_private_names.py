@@ -1,4 +1,4 @@
-"""What we override and call of Django's and allauth's private names takes what it took.
+"""Private names of Django and allauth that we override or call take the same arguments.
 
 CONTRIBUTING.md lists the names, and tests/docs/test_contributing.py looks for each.
 """
@@ -36,7 +36,7 @@ PARAMETERS = {
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
-def test_a_private_function_takes_what_it_took(name):
+def test_a_private_function_takes_the_same_arguments(name):
     owner, _, attribute = name.rpartition(".")
     try:
         owner = import_string(owner)

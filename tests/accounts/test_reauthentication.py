@@ -1,4 +1,4 @@
-"""Proof that the person is there: asked for before what matters, good for five minutes."""
+"""Reauthentication: required before what matters, valid for five minutes."""
 
 import json
 from datetime import timedelta
@@ -45,7 +45,7 @@ def asked(response):
     return response.status_code == 302 and response.url.startswith(ASKS)
 
 
-def test_the_view_runs_only_after_a_proof_and_for_five_minutes(admin_client, clock):
+def test_the_view_runs_for_five_minutes_after_a_reauthentication(admin_client, clock):
     assert asked(admin_client.post("/admin/act/a/"))
     proved = admin_client.post(f"{ASKS}?next=/admin/shown/a/", {"password": "password"})
     assert proved.url == "/admin/shown/a/"
@@ -61,7 +61,7 @@ def test_it_holds_for_every_method(admin_client, method):
     assert asked(getattr(admin_client, method)("/admin/act/a/"))
 
 
-def test_the_person_comes_back_to_the_page_that_the_view_names(admin_client):
+def test_the_user_is_redirected_to_the_page_that_the_view_names(admin_client):
     asking = admin_client.post("/admin/act/b/")
     assert asking.url == f"{ASKS}?next=%2Fadmin%2Fshown%2Fb%2F"
     page = admin_client.get(asking.url).content.decode()
@@ -71,37 +71,37 @@ def test_the_person_comes_back_to_the_page_that_the_view_names(admin_client):
     assert back.content == b"showed b"
 
 
-def test_a_page_that_answers_get_comes_back_to_itself(admin_client):
+def test_a_view_without_such_a_page_redirects_to_itself(admin_client):
     asking = admin_client.get("/admin/shown/c/?page=2")
     assert asking.url == f"{ASKS}?next=%2Fadmin%2Fshown%2Fc%2F%3Fpage%3D2"
 
 
-def test_nothing_that_was_posted_is_kept(admin_client):
+def test_posted_data_is_not_kept(admin_client):
     admin_client.post("/admin/act/a/", {"reason": "synth-SECRET"})
     admin_client.post(f"{ACCOUNT}/mfa/totp/activate/", {"code": "synth-SECRET"})
     for session in Session.objects.all():
         assert "synth-SECRET" not in json.dumps(session.get_decoded())
 
 
-def test_a_wrong_password_is_no_proof(admin_client):
+def test_a_wrong_password_is_refused(admin_client):
     refused = admin_client.post(ASKS, {"password": "wrong"})
     assert b"That is not your password." in refused.content
     assert asked(admin_client.post("/admin/act/a/"))
 
 
-def test_signing_in_long_ago_or_just_now_is_no_proof(client, admin_user):
+def test_signing_in_is_no_reauthentication(client, admin_user):
     client.post(f"{ACCOUNT}/login/", {"login": "admin", "password": "password"})
     assert asked(client.post("/admin/act/a/"))
 
 
-def test_a_proof_ends_with_the_session(admin_client, client, admin_user):
+def test_a_reauthentication_ends_with_the_session(admin_client, client, admin_user):
     admin_client.post(ASKS, {"password": "password"})
     admin_client.post(f"{ACCOUNT}/logout/")
     admin_client.force_login(admin_user)
     assert asked(admin_client.post("/admin/act/a/"))
 
 
-def test_a_code_is_a_proof(admin_client, admin_user):
+def test_a_code_reauthenticates(admin_client, admin_user):
     TOTP.activate(admin_user, SECRET)
     page = admin_client.get(ASKS).content.decode()
     assert f'href="{ACCOUNT}/mfa/reauthenticate/"' in page
@@ -109,7 +109,7 @@ def test_a_code_is_a_proof(admin_client, admin_user):
     assert admin_client.post("/admin/act/a/").content == b"did a"
 
 
-def test_a_passkey_is_a_proof(admin_client, admin_user):
+def test_a_passkey_reauthenticates(admin_client, admin_user):
     key = SoftPasskey(admin_user)
     key.store()
     address = f"{ACCOUNT}/mfa/webauthn/reauthenticate/"
@@ -118,7 +118,7 @@ def test_a_passkey_is_a_proof(admin_client, admin_user):
     assert admin_client.post("/admin/act/a/").content == b"did a"
 
 
-def test_who_has_nothing_to_prove_it_with_is_not_present(rf, admin_user, client):
+def test_a_user_without_any_method_is_not_reauthenticated(rf, admin_user, client):
     admin_user.set_unusable_password()
     admin_user.save()
     client.force_login(admin_user)

@@ -1,4 +1,4 @@
-"""Sessions end: 15 minutes after the last request of the person, and after 12 hours."""
+"""Sessions end 15 minutes after the last request of the user, and after 12 hours."""
 
 from datetime import timedelta
 
@@ -49,7 +49,7 @@ def test_a_form_sent_too_late_changes_nothing(clock, signed_in, admin_user):
 
 
 @pytest.mark.parametrize("ending", ["", "progress/"])
-def test_a_page_that_asks_by_itself_keeps_no_session_alive(clock, signed_in, admin_user, ending):
+def test_requests_of_a_page_do_not_extend_a_session(clock, signed_in, admin_user, ending):
     run = ImportRun.objects.create(
         user=admin_user,
         file_name="a",
@@ -67,7 +67,7 @@ def test_a_page_that_asks_by_itself_keeps_no_session_alive(clock, signed_in, adm
     assert not is_signed_in(signed_in)
 
 
-def test_a_session_ends_after_twelve_hours_whatever_happens(clock, signed_in):
+def test_a_session_ends_after_twelve_hours_with_requests(clock, signed_in):
     for _ in range(59):
         clock.shift(timedelta(minutes=12))
         assert is_signed_in(signed_in)
@@ -77,14 +77,14 @@ def test_a_session_ends_after_twelve_hours_whatever_happens(clock, signed_in):
     assert not is_signed_in(signed_in)
 
 
-def test_proving_presence_makes_no_session_longer(clock, signed_in):
+def test_a_reauthentication_does_not_extend_a_session(clock, signed_in):
     for _ in range(60):
         clock.shift(timedelta(minutes=12))
         signed_in.post("/admin/account/reauthenticate/", {"password": "password"})
     assert not is_signed_in(signed_in)
 
 
-def test_a_session_that_never_began_is_over(signed_in):
+def test_a_session_without_a_start_has_ended(signed_in):
     session = signed_in.session
     del session["session_began"]
     session.save()
@@ -113,7 +113,7 @@ def test_the_cookie_ends_with_the_browser(signed_in):
     assert cookie["httponly"]
 
 
-def test_not_each_request_writes(clock, signed_in):
+def test_not_every_request_writes_the_session(clock, signed_in):
     key = signed_in.session.session_key
     store = type(signed_in.session)
     seen = store(key)["session_seen"]

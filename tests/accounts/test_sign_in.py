@@ -1,4 +1,4 @@
-"""Signing in and out: the one way in, who may take it, and what a password change ends."""
+"""Signing in and out, who may do so, and what a password change ends."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -19,7 +19,7 @@ def sign_in(client, password="password", name="admin", **headers):
     return client.post(f"{LOGIN}?next={INSIDE}", {"login": name, "password": password}, **headers)
 
 
-def test_whoever_is_not_signed_in_is_led_to_the_page_and_back(client, admin_user):
+def test_anonymous_users_are_redirected_to_the_login_and_back(client, admin_user):
     led = client.get(INSIDE, follow=True)
     assert led.redirect_chain[-1][0] == f"{LOGIN}?next=%2Fadmin%2Fbin%2F"
     assert b'name="next" value="/admin/bin/"' in led.content
@@ -28,7 +28,7 @@ def test_whoever_is_not_signed_in_is_led_to_the_page_and_back(client, admin_user
 
 
 @pytest.mark.parametrize("elsewhere", ["https://evil.example/", "//evil.example", "javascript:1"])
-def test_it_leads_to_no_other_host(client, admin_user, elsewhere):
+def test_it_redirects_to_no_other_host(client, admin_user, elsewhere):
     filled = {"login": "admin", "password": "password", "next": elsewhere}
     assert client.post(LOGIN, filled).url == "/admin/"
 
@@ -56,7 +56,7 @@ def test_signing_out_asks_and_then_ends_the_session(admin_client):
 
 
 @pytest.mark.parametrize("change", [{"is_staff": False}, {"is_active": False}])
-def test_who_is_no_staff_or_switched_off_gets_no_session(client, admin_user, change):
+def test_inactive_users_and_those_who_are_not_staff_are_refused(client, admin_user, change):
     sign_in(client)
     assert client.get("/admin/").status_code == 200
     User.objects.update(**change)
@@ -81,7 +81,7 @@ def test_the_page_never_sends_a_password_back(client, admin_user):
     assert b"mistyped" not in sign_in(client, password="mistyped").content
 
 
-def test_there_is_neither_sign_up_nor_anything_by_e_mail(client):
+def test_there_is_neither_sign_up_nor_e_mail(client):
     for name in ("account_signup", "account_email", "account_reset_password"):
         with pytest.raises(NoReverseMatch):
             reverse(name)
@@ -134,8 +134,8 @@ def test_changing_it_needs_the_old_one(admin_client, admin_user):
     assert admin_user.check_password("password")
 
 
-def test_ones_own_password_is_changed_nowhere_else(admin_client, admin_user):
-    """The page for other people's asks for no old one."""
+def test_ones_own_password_is_changed_on_one_page_only(admin_client, admin_user):
+    """The page for the passwords of others does not ask for the old one."""
     address = reverse("admin:auth_user_password_change", args=[admin_user.pk])
     other_spelling = address.replace(f"/{admin_user.pk}/", f"/0{admin_user.pk}/")
     for url in (address, other_spelling):
@@ -143,7 +143,7 @@ def test_ones_own_password_is_changed_nowhere_else(admin_client, admin_user):
             assert answer.url == "/admin/account/password/"
 
 
-def test_whose_password_is_switched_off_can_not_switch_it_on(admin_client, admin_user):
+def test_a_user_whose_password_is_switched_off_can_not_set_one(admin_client, admin_user):
     admin_user.set_unusable_password()
     admin_user.save()
     admin_client.force_login(admin_user)
@@ -173,15 +173,15 @@ def test_the_address_behind_trusted_proxies(settings, rf, forwarded, address):
 @pytest.mark.parametrize(
     ("peer", "address"), [("::ffff:10.0.0.1", "203.0.113.9"), ("::ffff:192.0.2.1", "192.0.2.1")]
 )
-def test_an_address_of_ipv4_is_one_where_an_ipv6_socket_took_it(rf, settings, peer, address):
-    """Else all of them would be one network, and share their limits."""
+def test_a_mapped_ipv4_address_is_ipv4(rf, settings, peer, address):
+    """Otherwise all IPv4 clients would count as one network, with common limits."""
     settings.TRUSTED_PROXIES = ["10.0.0.0/8"]
     request = rf.get("/", REMOTE_ADDR=peer, HTTP_X_FORWARDED_FOR="::ffff:203.0.113.9")
     trusted_proxies(lambda request: None)(request)
     assert request.META["REMOTE_ADDR"] == address
 
 
-def test_an_address_is_not_believed_from_anybody_else(settings, rf):
+def test_a_forwarded_address_of_others_is_ignored(settings, rf):
     settings.TRUSTED_PROXIES = ["10.0.0.0/8"]
     request = rf.get("/", REMOTE_ADDR="192.0.2.1", HTTP_X_FORWARDED_FOR="203.0.113.9")
     trusted_proxies(lambda request: None)(request)

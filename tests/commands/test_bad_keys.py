@@ -1,4 +1,4 @@
-"""Settings of keys that are no good stop every way to start, in one sentence without a value."""
+"""Bad keys stop every way to start, with one sentence that holds no key."""
 
 import base64
 import hashlib
@@ -159,7 +159,7 @@ def test_every_way_to_start_meets_several_settings():
             assert len([met for _, met in PAIRS if met == way]) >= least
 
 
-def test_keys_in_swapped_order_are_warned_of_and_work(place):
+def test_swapped_keys_work_with_a_warning(place):
     swapped = {**place.good, "FERNET_KEYS": f"{OTHER},{GOOD}"}
     sentence = "Most connections are sealed under key 2 in FERNET_KEYS"
     checked = place.run("manage.py", "check", **swapped)
@@ -174,6 +174,6 @@ def test_keys_in_swapped_order_are_warned_of_and_work(place):
     assert "Traceback" not in err and not shown(swapped, checked.stderr + err)
 
 
-def test_good_keys_start_without_a_word_of_them(place):
+def test_good_keys_start_without_a_message(place):
     checked = place.run("manage.py", "check", **place.good)
     assert (checked.returncode, checked.stderr) == (0, "")

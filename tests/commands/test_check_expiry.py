@@ -177,7 +177,7 @@ def test_json_lists_the_broken_and_those_breaking_within_soonest_first():
     assert len(check_json("--within=30d")["records"]) == 4
 
 
-def test_json_says_of_a_record_what_the_contract_of_monitoring_needs():
+def test_json_has_the_documented_keys():
     record = make(
         name="Ada",
         connection_id="c1",
@@ -266,7 +266,7 @@ def test_csv_of_the_summary_has_a_line_for_each_count():
     assert rows("--summary")[:2] == [["bucket", "count"], ["broken", "1"]]
 
 
-# What it must and must not do beside
+# Secrets
 
 
 def test_no_secret_is_loaded_or_printed():

@@ -188,7 +188,7 @@ def test_no_command_gives_a_secret_away(place):
     assert written == {"report", "masked", "dump.json"}
 
 
-def test_an_export_holds_secrets_where_it_was_told_to(place):
+def test_an_export_with_secrets_holds_them(place):
     outcome = place.run("export_connections", "--shape", "connection")
     assert {BEGIN, END} <= {*leaks(outcome.out)}
     assert leaks(outcome.err + "".join(outcome.log)) == []
@@ -214,7 +214,7 @@ def test_an_export_holds_secrets_where_it_was_told_to(place):
         ),
     }.items(),
 )
-def test_what_fails_with_a_secret_at_hand_does_not_show_it(place, function, commands):
+def test_errors_do_not_show_the_secrets_of_variables(place, function, commands):
     place.file("FILE")
     words = {
         "FILE": place.given / "FILE.json",
@@ -265,7 +265,7 @@ def test_what_the_database_refuses_is_not_shown(place):
 
 
 @pytest.mark.crash
-def test_what_is_kept_of_a_pipe_is_sealed_also_after_a_kill(stores):
+def test_a_spooled_pipe_is_sealed_also_after_a_kill(stores):
     store = stores.make()
     read, write_end = os.pipe()
     process = store.start("import_connections", "-", stdin=read)

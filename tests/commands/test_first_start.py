@@ -223,7 +223,7 @@ def test_the_server_answers_with_its_headers(server):
         assert "default-src 'none'" in refused.headers["Content-Security-Policy"]
 
 
-def test_https_is_believed_only_from_a_trusted_proxy(server):
+def test_forwarded_https_is_trusted_only_from_a_trusted_proxy(server):
     plain = server(HTTPS="on")
     assert "localhost" not in plain.announced
     answer = plain("/admin/login/", X_Forwarded_Proto="https")

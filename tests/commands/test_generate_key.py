@@ -1,4 +1,4 @@
-"""`generate_key` prints a key that FERNET_KEYS takes, with nothing set up."""
+"""`generate_key` prints a key for FERNET_KEYS, before anything is set up."""
 
 import json
 import subprocess

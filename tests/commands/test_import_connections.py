@@ -152,7 +152,7 @@ def test_the_options_reach_the_import(file):
 
 @pytest.mark.parametrize("name", ["--integration", "--environment"])
 @pytest.mark.parametrize("value", ["x" * 256, "\udcff"])
-def test_what_stands_in_for_a_field_keeps_its_rules(file, name, value):
+def test_a_default_for_a_field_is_checked_as_the_field_is(file, name, value):
     assert Outcome(file(GOOD), name, value).code == 2
     assert not ConnectionAuth.all_objects.exists()
 
@@ -212,7 +212,7 @@ def test_a_report_that_cannot_be_written_stops_before_anything_is_stored(file, t
 
 
 @pytest.mark.parametrize("count", [2, 2000])
-def test_a_report_that_is_cut_off_by_a_full_disk_is_told_and_the_import_goes_on(file, count):
+def test_the_import_continues_if_a_full_disk_cuts_the_report_off(file, count):
     outcome = Outcome(
         file([{"token": str(n), "newKey": 1} for n in range(count)]),
         "--report",

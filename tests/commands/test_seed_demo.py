@@ -36,7 +36,7 @@ def test_every_entry_is_accepted_without_a_warning():
         assert json_format_entry.read_entry(entry).issues == []
 
 
-def test_the_same_moment_makes_the_same_entries_however_many():
+def test_entries_depend_only_on_the_moment():
     assert entries(40) == entries(50)[:40]
 
 
@@ -80,7 +80,7 @@ def test_a_small_demo_has_every_bucket_every_kind_and_a_stale_one():
 
 
 @pytest.mark.django_db
-def test_a_demo_looks_like_a_store_in_good_order():
+def test_a_large_demo_has_realistic_proportions():
     seed()
     counts = ConnectionAuth.objects.bucket_counts(NOW)
     sizes = [counts[name] for name in ("day", "broken", "week", "month", "no_end", "later")]

@@ -1,4 +1,4 @@
-"""Where settings come from, what they switch on, and that each of them is documented."""
+"""Sources of settings, their effects, and that each is documented."""
 
 import json
 import re
@@ -128,7 +128,7 @@ def test_a_setting_and_its_file_in_dotenv_are_refused(installation, dotenv, tmp_
 
 
 @pytest.mark.parametrize("keys", ["", ",", " , ", "$FERNET_KEYS", "$OTHER", "x", "é,\x7f", "[]"])
-def test_bad_keys_never_keep_the_settings_from_loading(installation, keys):
+def test_settings_load_with_bad_keys(installation, keys):
     read(installation, FERNET_KEYS=keys, SECRET_KEY=keys)
 
 
@@ -145,7 +145,7 @@ def test_https_is_on_unless_it_is_clearly_off(installation):
 
 
 @pytest.mark.parametrize("proxies", ["10.0.0.1/8", "proxy.example.com"])
-def test_a_proxy_that_is_no_network_is_an_error_and_not_believed(settings, proxies):
+def test_a_proxy_that_is_no_network_is_an_error_and_not_trusted(settings, proxies):
     settings.TRUSTED_PROXIES = [proxies]
     (error,) = check_proxies(None)
     assert error.id == "connections.E002"
@@ -170,7 +170,7 @@ def test_every_setting_is_documented():
         assert re.search(rf"^#?{name}=", example, re.M), name
 
 
-def test_the_example_names_no_setting_that_there_is_not():
+def test_the_example_names_only_existing_settings():
     example = (BASE_DIR / ".env.example").read_text()
     assert set(re.findall(r"^#?([A-Z_]+)=", example, re.M)) == set(ENV_SETTINGS)
 
