@@ -273,19 +273,27 @@ def crawl(role):
 def _visits(client, route, url):
     """GET, then each body posted to the page as it was after that."""
     before, cookies = transaction.savepoint(), client.cookies.copy()
-    page = _visit(client.get(url), route, None)
+    page = _visit(client, url, route, None)
     yield page
     read, cookies_of_page = transaction.savepoint(), client.cookies.copy()
     is_html = page.headers.get("Content-Type", "").startswith("text/html")
     for body in bodies(page.content if is_html else "", url):
-        yield _visit(client.post(url, body), route, body)
+        yield _visit(client, url, route, body)
         client.cookies = cookies_of_page.copy()
         transaction.savepoint_rollback(read)
     client.cookies = cookies
     transaction.savepoint_rollback(before)
 
 
-def _visit(response, route, body):
+def _visit(client, url, route, body):
+    written = []
+
+    def watch(execute, sql, params, many, context):
+        written.append(not sql.startswith("SELECT"))
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(watch):
+        response = client.get(url) if body is None else client.post(url, body)
     content = content_of(response)
     return Visit(
         route,
@@ -294,5 +302,5 @@ def _visit(response, route, body):
         dict(response.headers),
         content,
         leaks(text_of(response, content)),
-        [] if body is None else leaks(stored_text()),
+        leaks(stored_text()) if any(written) else [],
     )
