@@ -56,9 +56,6 @@ EXP = int(DATE.timestamp())
 TOKEN, OTHER = jwt({"exp": EXP}), jwt({"exp": EXP + 60})
 
 
-# access_expires_at and where it comes from
-
-
 @pytest.mark.parametrize(
     ("auth", "issued_at", "expected", "source"),
     [
@@ -150,9 +147,6 @@ def test_an_exp_with_fractions_is_read():
     )
 
 
-# refresh_expires_at
-
-
 def test_the_refresh_expiry_is_its_date_or_its_lifetime():
     auth = {"refresh_token_expires_date": DATE, "refresh_token_expires_in": 3600}
     assert derive(auth, ISSUED).refresh_expires_at == DATE
@@ -161,8 +155,6 @@ def test_the_refresh_expiry_is_its_date_or_its_lifetime():
     assert derive(auth).refresh_expires_at == RECEIVED + HOUR
     assert derive({}).refresh_expires_at is None
 
-
-# renewable
 
 CLIENT = {"client_id": "a", "client_secret": "b", "token_url": "https://c.example"}
 
@@ -191,9 +183,6 @@ def test_which_credentials_are_renewable(auth, expected):
     assert derive(auth).renewable is expected
 
 
-# breaks_at
-
-
 @pytest.mark.parametrize(
     ("auth", "expected"),
     [
@@ -215,9 +204,6 @@ def test_which_credentials_are_renewable(auth, expected):
 )
 def test_the_moment_from_which_a_person_is_needed(auth, expected):
     assert derive(auth).breaks_at == expected
-
-
-# Buckets
 
 
 @pytest.mark.parametrize(
@@ -244,9 +230,6 @@ def test_extreme_dates_and_no_end_have_a_bucket():
     assert bucket_of(datetime(1, 1, 1, tzinfo=timezone.utc), RECEIVED) == "broken"
     assert bucket_of(datetime.max.replace(tzinfo=timezone.utc), RECEIVED) == "later"
     assert list(expiry_deadlines.bucket_edges(RECEIVED)) == list(expiry_deadlines.BUCKETS[:4])
-
-
-# auth_kind
 
 
 @pytest.mark.parametrize(

@@ -74,9 +74,6 @@ def test_what_is_not_a_numeric_date(seconds):
     assert token_facts.parse_numeric_date(seconds) is None
 
 
-# Stored
-
-
 def imported(auth):
     import_text([{"id": "c1", "auth": auth}])
     return ConnectionAuth.objects.get(connection_id="c1")

@@ -5,7 +5,6 @@ from datetime import timedelta
 
 import pytest
 import time_machine
-from django.db import connection as database
 
 from connections.encryption.ring import SealError
 from connections.import_export import importer
@@ -22,11 +21,9 @@ from tests.support.concurrent_import import (
     verdict_of,
 )
 from tests.support.helpers import FULL_AUTH, NOW, codes, export_text, import_text
+from tests.support.record_form import spoil
 
 pytestmark = pytest.mark.django_db
-
-
-# Unchanged
 
 
 @pytest.mark.parametrize("policy", importer.CONFLICT_POLICIES)
@@ -94,9 +91,6 @@ def test_no_auth_leaves_the_auth_object_alone():
     assert auth_now() == FULL["auth"]
 
 
-# Policies
-
-
 def test_update_takes_plain_fields_from_the_file_and_keeps_secrets_that_it_lacks():
     store(FULL)
     verdict = verdict_of(connection({"accessToken": "new", "apiUrl": FULL_AUTH["apiUrl"]}))
@@ -143,9 +137,6 @@ def test_blank_and_empty_values_are_set_like_any_other():
     assert auth_now() == empty
 
 
-# The older guard
-
-
 def dated(moment, token="new"):
     return connection({"token": token}, updated_at=moment)
 
@@ -187,12 +178,8 @@ def test_what_is_unchanged_or_skipped_is_not_called_older():
     assert verdict_of(older, on_conflict="skip").action == "skipped"
 
 
-# Unreadable records
-
-
 def damage(record, field="access_token"):
-    with database.cursor() as cursor:
-        cursor.execute(f"UPDATE {ConnectionAuth._meta.db_table} SET {field} = 'damaged'")
+    spoil(record, field)
     record.refresh_from_db()
     record.mark_unreadable([field])
 
@@ -223,9 +210,6 @@ def test_a_file_without_the_damaged_field_leaves_the_record_unreadable():
         record.access_token.reveal()
 
 
-# Permissions
-
-
 def test_what_may_not_be_added_or_changed_is_refused():
     store(FULL)
     before = table()
@@ -240,9 +224,6 @@ def test_what_may_not_be_added_or_changed_is_refused():
     assert [v.action for v in verdicts] == ["created", "rejected", "created"]
     assert table()[0] == before[0]
     assert verdict_of(FULL, may_add=False, may_change=False).action == "unchanged"
-
-
-# received_at
 
 
 def test_received_at_moves_only_with_a_token_or_its_lifetime():

@@ -9,9 +9,6 @@ from tests.support.verdicts import judge, refused, stored, warned
 pytestmark = pytest.mark.django_db
 
 
-# Entries
-
-
 @pytest.mark.parametrize("entry", ["5", '"text"', "null", "true", "[]", '[{"token":"a"}]'])
 def test_an_entry_that_is_no_object_is_refused(entry):
     assert refused(entry) == [("not_an_object", "")]
@@ -38,8 +35,6 @@ def test_a_connection_needs_no_auth_object():
     assert warned({"integration_type": "hubspot", "auth": {}}) == []
     assert warned({"id": "c-9", "integrationType": "hubspot"}) == []
 
-
-# Types
 
 TEXTS = ["accessToken", "apiUrl", "client_id", "clientSecret", "name", "pem", "state", "user_id"]
 
@@ -109,9 +104,6 @@ def test_a_blank_id_is_refused():
     assert refused({"id": "", "integration_type": "hubspot"}) == [("blank_id", "id")]
 
 
-# Duplicate keys and spellings
-
-
 def test_one_key_twice_with_different_values_is_refused():
     assert refused(f'{{"token":"a","token":"{SECRET}"}}') == [("conflicting_keys", "token")]
     assert refused('{"auth":{"token":"a","token":null}}') == [("conflicting_keys", "auth.token")]
@@ -161,9 +153,6 @@ def test_spellings_that_differ_are_refused(entry, path):
     assert refused(entry) == [("conflicting_keys", path)]
 
 
-# Absent, blank, empty and zero
-
-
 def test_absent_blank_empty_and_zero_are_five_things():
     entry = {
         "accessToken": "",
@@ -179,9 +168,6 @@ def test_absent_blank_empty_and_zero_are_five_things():
     assert warned({**entry, "token": None, "expiryDate": None}) == []
     assert stored() == entry
     assert isinstance(stored()["expiresIn"], int)
-
-
-# All at once
 
 
 def test_all_faults_of_a_record_are_named_at_once():

@@ -13,9 +13,6 @@ from tests.support.helpers import NOW, Text, codes, export_text, import_text
 pytestmark = pytest.mark.django_db
 
 
-# Within one file
-
-
 def test_an_identical_entry_twice_is_one_record_and_a_warning():
     for entry in (FULL, {"token": "a"}, connection()):
         ConnectionAuth.all_objects.all().delete()
@@ -23,16 +20,6 @@ def test_an_identical_entry_twice_is_one_record_and_a_warning():
         assert [v.action for v in verdicts] == ["created", "created", "unchanged"]
         assert codes(verdicts)[-1] == "duplicate"
         assert ConnectionAuth.objects.count() == 2
-
-
-def test_two_spellings_of_one_content_are_identical():
-    one = {"accessToken": "a", "expiresIn": 1, "meta": {"a": 1, "b": 2}}
-    two = {"meta": {"b": 2, "a": 1}, "expires_in": 1.0, "access_token": "a"}
-    for entries in ([one, two], [connection(one), connection(two)]):
-        ConnectionAuth.all_objects.all().delete()
-        _, verdicts = import_text(entries)
-        assert [v.action for v in verdicts] == ["created", "unchanged"]
-        assert codes(verdicts) == ["duplicate"]
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
@@ -71,9 +58,6 @@ def test_the_same_id_in_two_files_is_an_update():
     sources = [Text([connection({"token": "a"})]), Text([connection({"token": "b"})])]
     result = importer.run_import(sources)
     assert (result.created, result.updated) == (1, 1)
-
-
-# Entries without an id
 
 
 def test_entries_without_an_id_have_no_identity_but_their_content():
@@ -151,9 +135,6 @@ def test_integration_and_environment_are_for_entries_that_name_none():
     found = ConnectionAuth.objects.order_by("id").values_list("integration_id", "environment")
     assert list(found) == [("default", "Test"), ("own", "Own")]
     assert Integration.objects.count() == 2
-
-
-# The bin
 
 
 @pytest.mark.parametrize("entry", [FULL, {"token": "a"}])

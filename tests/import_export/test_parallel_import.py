@@ -15,8 +15,6 @@ from connections.lib import processes
 from tests.support.stores import VENDORS, write
 
 MANY = processes.MIN_PARALLEL_RECORDS + ENTRIES_PER_PIECE
-pytestmark = pytest.mark.crash
-
 GROUP = ENTRIES_PER_PIECE * importer.PIECES_PER_TRANSACTION  # entries of one transaction
 SECRET = "synth-SECRET-51bc"
 
@@ -149,12 +147,10 @@ def test_several_files_are_read_in_their_order(stores, tmp_path, is_atomic):
     singly = stores.make()
     assert singly.imports(before).code == 0
     apart = [singly.imports(path).json for path in paths]
-    store = None
     for jobs in (1, 2):
         store = stores.make()
         assert store.imports(before).code == 0
-        options = [*paths, "--jobs", jobs, *["--atomic"] * is_atomic]
-        outcome = store.imports(*options)
+        outcome = store.imports(*paths, "--jobs", jobs, *["--atomic"] * is_atomic)
         for name in ("read", "created", "updated", "unchanged", "rejected"):
             assert outcome.json[name] == sum(one[name] for one in apart), name
         assert store.export() == singly.export()
@@ -185,9 +181,6 @@ def test_a_file_that_changes_meanwhile_stops_all_processes(stores, tmp_path):
     assert not members(process.pid)
 
 
-# Killed, stopped
-
-
 def started(store, path, *options):
     """An import of many records by two processes that has stored some (or is about to)."""
     process = store.start("import_connections", path, "--jobs", "2", "--json", *options)
@@ -201,7 +194,6 @@ def long_file(tmp_path):
     return write(tmp_path / "in.json", [connection(number) for number in range(30_000)])
 
 
-@pytest.mark.crash
 @pytest.mark.parametrize("options", [[], ["--atomic"]])
 @pytest.mark.parametrize("vendor", VENDORS)
 def test_a_worker_that_is_killed_ends_the_import_with_a_sentence(
@@ -221,7 +213,6 @@ def test_a_worker_that_is_killed_ends_the_import_with_a_sentence(
     assert not members(process.pid)
 
 
-@pytest.mark.crash
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("to_all", [True, False])
 def test_an_import_that_is_stopped_says_so(stores, long_file, number, to_all):
@@ -242,7 +233,6 @@ def test_an_import_that_is_stopped_says_so(stores, long_file, number, to_all):
     assert not members(process.pid)
 
 
-@pytest.mark.crash
 def test_no_process_outlives_the_first_one(stores, long_file):
     process = started(stores.make(), long_file)
     os.kill(process.pid, signal.SIGKILL)

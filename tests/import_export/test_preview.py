@@ -68,15 +68,6 @@ def test_a_preview_says_what_the_import_does(tmp_path_factory, files, policy, at
     assert foretold == done
 
 
-@pytest.mark.parametrize("around", [{}, {"integration_type": "hubspot"}])
-def test_other_spellings_in_another_file_are_foretold(tmp_path, around):
-    paths = [
-        write(tmp_path / f"{name}.json", [entry(around, {"token": "synth-b", name: "b"})])
-        for name in ("clientId", "client_id")
-    ]
-    assert outcome(paths, dry_run=True) == outcome(paths)
-
-
 @given(entries=st.lists(st.sampled_from(ENTRIES), max_size=8), at_once=st.integers(1, 5))
 def test_how_far_apart_entries_are_changes_nothing(tmp_path_factory, entries, at_once):
     path = write(tmp_path_factory.mktemp("files") / "in.json", entries)
@@ -108,12 +99,14 @@ def test_content_that_the_run_has_replaced_is_no_longer_there(
 @pytest.mark.parametrize("is_stored", [False, True])
 @pytest.mark.parametrize("at_once", [1, 100])
 @pytest.mark.parametrize("names", [["in.ndjson"], ["one.ndjson", "two.ndjson"]])
+@pytest.mark.parametrize("around", [{}, {"integration_type": "hubspot"}])
 def test_another_spelling_of_the_same_content_repeats_it(
-    tmp_path, monkeypatch, is_stored, at_once, names
+    tmp_path, monkeypatch, is_stored, at_once, names, around
 ):
     monkeypatch.setattr(reader, "ENTRIES_PER_PIECE", at_once)
     monkeypatch.setattr(importer, "PIECES_PER_TRANSACTION", 1)
-    camel, snake = {"token": "synth-a", "clientId": "b"}, {"client_id": "b", "token": "synth-a"}
+    camel = entry(around, {"token": "synth-a", "clientId": "b"})
+    snake = entry(around, {"client_id": "b", "token": "synth-a"})
     if is_stored:
         outcome([write(tmp_path / "before.ndjson", [camel])])
     shares = [[camel, snake]] if len(names) == 1 else [[camel], [snake]]

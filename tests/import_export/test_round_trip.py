@@ -82,11 +82,6 @@ def connections(draw):
     return {**fields, **draw(unknown)}
 
 
-def written(entry):
-    """The same entry as an export spells it, absent keys and -0.0 seen to."""
-    return json.loads(json.dumps(entry))
-
-
 class RoundTrip(TestCase):
     def import_all(self, content):
         result, verdicts = import_text(content)

@@ -9,9 +9,6 @@ pytestmark = pytest.mark.django_db
 KIB = 1024
 
 
-# Text
-
-
 @pytest.mark.parametrize("bad", ["\ud800", "\udc00\ud800", "\0", "\ude00"])
 @pytest.mark.parametrize(
     ("frame", "path"),
@@ -107,8 +104,6 @@ def test_text_is_text(text):
     assert warned({"name": text, "clientId": text, "state": text, "meta": {text: text}}) == []
     assert stored() == {"clientId": text, "meta": {text: text}, "name": text, "state": text}
 
-
-# Addresses
 
 URLS = ["apiUrl", "authorize_url", "refreshUrl", "tokenUrl"]
 

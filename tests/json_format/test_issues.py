@@ -23,21 +23,6 @@ def test_every_message_renders_with_its_params(key):
     assert Issue.from_stored(json.loads(json.dumps(issue.as_stored()))) == issue
 
 
-def test_the_report_has_the_documented_keys_in_their_order():
-    issue = Issue("too_long.characters", "auth.name", {"limit": 255}, 4, None, "a.json")
-    assert list(issue.as_json().items()) == [
-        ("file", "a.json"),
-        ("record", 4),
-        ("line", None),
-        ("path", "auth.name"),
-        ("level", "error"),
-        ("code", "too_long"),
-        ("message", "Over 255 characters."),
-    ]
-    stored = issue.as_stored()
-    assert (stored["key"], stored["params"]) == ("too_long.characters", {"limit": 255})
-
-
 @pytest.mark.parametrize("name", ["5{a}.json", "%(x)s {} {0}.json", "100%.json"])
 def test_the_name_of_a_file_is_not_a_template(name):
     refusal = FileRefused("truncated", name, line=3, column=4)

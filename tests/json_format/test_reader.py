@@ -30,33 +30,22 @@ def test_the_list_of_a_wrapper_is_read(key, indent):
     assert values({key: []}) == []
 
 
-def test_an_object_with_two_lists_is_one_entry():
-    assert values({"data": [ONE], "items": [TWO]}) == [{"data": [ONE], "items": [TWO]}]
-
-
-def test_an_object_with_a_list_under_another_key_is_one_entry():
-    assert values({"stuff": [ONE]}) == [{"stuff": [ONE]}]
-
-
-def test_a_wrapper_in_a_wrapper_is_one_object():
-    assert values({"data": {"items": [ONE]}}) == [{"data": {"items": [ONE]}}]
-
-
-def test_a_record_with_a_list_among_its_unknown_keys_is_a_record():
-    record = {"accessToken": "a", "refreshToken": "r", "items": [1]}
-    assert values(record) == [record]
-
-
-def test_a_connection_with_a_list_is_a_connection():
-    connection = {"integration_type": "hubspot", "auth": ONE, "data": [1]}
-    assert values(connection) == [connection]
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"data": [ONE], "items": [TWO]},
+        {"stuff": [ONE]},
+        {"data": {"items": [ONE]}},
+        {"accessToken": "a", "refreshToken": "r", "items": [1]},
+        {"integration_type": "hubspot", "auth": ONE, "data": [1]},
+    ],
+)
+def test_an_object_that_wraps_no_list_is_one_entry(entry):
+    assert values(entry) == [entry]
 
 
 def test_entries_of_any_type_are_read():
     assert values('[1, "x", null, true, [], {}]') == [1, "x", None, True, [], {}]
-
-
-# NDJSON
 
 
 @pytest.mark.parametrize("name", ["test.json", "-", "a.ndjson", "a.JSONL"])

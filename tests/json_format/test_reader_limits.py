@@ -87,9 +87,6 @@ def test_an_endless_text_is_refused_before_all_of_it_is_read():
     assert len(asked) < 100
 
 
-# Windows and chunks
-
-
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
 @pytest.mark.parametrize("window", [1, 2, 5, 16])
 @pytest.mark.parametrize(
@@ -128,17 +125,6 @@ def test_faults_are_found_with_chunk_borders_anywhere(monkeypatch, window):
         ("[1.]", "json5"),
     ]:
         assert refusal(Pieces(text)) == code, text
-
-
-def test_a_text_escapes_and_lone_surrogates_are_decoded_and_kept():
-    text = r'[{"token":"\ud83d\ude00 \ud800 \u0000 \"\\\/\b\f\n\r\t"}]'
-    assert values(text) == [{"token": '\U0001f600 \ud800 \0 "\\/\b\f\n\r\t'}]
-
-
-def test_numbers_too_long_for_python_do_not_stop_the_file():
-    entries = values('[{"expiresIn":' + "9" * 10_000 + '},{"token":"a"}]')
-    assert len(entries) == 2
-    assert entries[1] == {"token": "a"}
 
 
 def test_memory_stays_flat_for_a_big_array():
