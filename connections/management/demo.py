@@ -1,7 +1,6 @@
-"""Made-up connections to look around with: realistic in shape, synthetic in every value.
+"""Demo connections: realistic in shape, synthetic in every value.
 
-Record `n` is the same for the same moment, however many are made. All of them go through the
-ordinary import, so they are stored as an import would store them.
+Connection `n` depends only on `n` and the moment. All are stored by the ordinary import.
 """
 
 import base64
@@ -20,37 +19,38 @@ from connections.audit import log
 from connections.encryption import keyring
 from connections.expiry.deadlines import BUCKETS
 from connections.import_export import importer
+from connections.import_export.results import ImportResult
 from connections.json_format.dates import iso
 from connections.json_format.stream.sources import SpooledSource
 from connections.models import ConnectionAuth, Integration
 
 ID_PREFIX = "demo_"
-ENTRIES_PER_CHUNK = 200  # entries
+ENTRIES_PER_CHUNK = 200
 
-# How many of a hundred connections are in each bucket, and how many of the renewable are stale.
+# Per cent of the connections in each bucket, and the part of the renewable that is stale.
 BUCKET_WEIGHTS = {"broken": 1.5, "day": 1, "week": 4, "month": 14, "later": 47, "no_end": 32.5}
 STALE_PROBABILITY = 0.05
 
 
 class StoreInUse(Exception):
-    """The store holds records that are not ours."""
+    """The store holds other connections."""
 
 
 @dataclass(frozen=True)
 class DemoIntegration:
-    """An integration of the demo. `style` names the function that makes its auth objects."""
+    """An integration of the demo; `style` is a key of AUTH_BUILDERS."""
 
     type: str
     name: str
     category: str
     style: str
-    share: int
+    weight: int
     auth_type: str = "oauth2"
     token_names: tuple = ()
     has_jwt: bool = False
 
 
-# In an order that shows every kind and every bucket in the first records (see _plan).
+# The first connections show each once, with all buckets (see _choose_integration).
 DEMO_INTEGRATIONS = (
     DemoIntegration("hubspot", "HubSpot", "crm", "refreshed", 25),
     DemoIntegration("salesforce", "Salesforce", "crm", "refreshed", 18),
@@ -82,17 +82,9 @@ COMPANY_TRADES = (
     "Architects|Robotics|Bakeries|Sailing School|Books|Veterinary|Energy|Outfitters"
 ).split("|")
 INTERNATIONAL_NAMES = (
-    "Bäckerei Größenwahn",
-    "Piekarnia Słoneczna",
-    "Пекарня «Ромашка»",
-    "Ζαχαροπλαστείο Ήλιος",
-    "株式会社あおぞら印刷",
-    "한빛 정밀",
-    "晨星物流有限公司",
-    "شركة الندى للتجارة",
-    "מאפיית השקד",
-    "गंगा वस्त्रालय",
-)
+    "Bäckerei Größenwahn|Piekarnia Słoneczna|Пекарня «Ромашка»|Ζαχαροπλαστείο Ήλιος|"
+    "株式会社あおぞら印刷|한빛 정밀|晨星物流有限公司|شركة الندى للتجارة|מאפיית השקד|गंगा वस्त्रालय"
+).split("|")
 ACCESS_EXPIRY_FIELDS = ("expiry_date", "expires_in")
 REFRESH_EXPIRY_FIELDS = ("refresh_token_expires_date", "refresh_token_expires_in")
 
@@ -100,20 +92,20 @@ ENVIRONMENTS = (None, "Sandbox", "Production", "Staging", "EU Production")
 ENVIRONMENT_WEIGHTS = (70, 15, 6, 5, 4)
 
 
-def seed(count, now, on_progress=None):
-    """Store `count` demo connections. Returns the importing.Result; raises StoreInUse."""
+def seed(count: int, now: datetime, on_progress=None) -> ImportResult:
+    """Store `count` demo connections, as of the moment `now`. Raises StoreInUse."""
     if ConnectionAuth.all_objects.exclude(connection_id__startswith=ID_PREFIX).exists():
         raise StoreInUse
     Integration.objects.bulk_create(
         [
             Integration(
-                type=kind.type,
-                name=kind.name,
-                auth_type=kind.auth_type,
-                token_names=list(kind.token_names),
-                categories=[kind.category],
+                type=one.type,
+                name=one.name,
+                auth_type=one.auth_type,
+                token_names=list(one.token_names),
+                categories=[one.category],
             )
-            for kind in DEMO_INTEGRATIONS
+            for one in DEMO_INTEGRATIONS
         ],
         ignore_conflicts=True,
     )
@@ -121,79 +113,76 @@ def seed(count, now, on_progress=None):
     return importer.run_import([source(count, now)], options, on_progress=on_progress)
 
 
-def clear():
-    """Delete the demo connections and the integrations that only they used.
-
-    Returns the numbers of both.
-    """
+def clear() -> tuple[int, int]:
+    """Delete the demo connections and the integrations that only they use; how many of both."""
     with transaction.atomic():
-        ours = ConnectionAuth.all_objects.filter(connection_id__startswith=ID_PREFIX)
-        used = set(ours.values_list("integration_id", flat=True)) - {None}
-        deleted = ours.count()
-        ours.delete()
+        records = ConnectionAuth.all_objects.filter(connection_id__startswith=ID_PREFIX)
+        used = set(records.values_list("integration_id", flat=True)) - {None}
+        deleted = records.count()
+        records.delete()
         in_use = ConnectionAuth.all_objects.filter(integration__in=used)
-        left = used - set(in_use.values_list("integration_id", flat=True))
-        Integration.objects.filter(type__in=left).delete()
+        unused = used - set(in_use.values_list("integration_id", flat=True))
+        Integration.objects.filter(type__in=unused).delete()
         log.log_event("delete", record="demo connections", count=deleted)
-    return deleted, len(left)
+    return deleted, len(unused)
 
 
-def source(count, now):
-    """The demo connections as a file that an import reads (see reader)."""
-    made = SpooledSource("demo", keyring.seal_bytes, keyring.unseal_bytes)
-    made.write(b"[")
+def source(count: int, now: datetime) -> SpooledSource:
+    """The demo connections as a file for an import."""
+    file = SpooledSource("demo", keyring.seal_bytes, keyring.unseal_bytes)
+    file.write(b"[")
     for start in range(0, count, ENTRIES_PER_CHUNK):
         numbers = range(start, min(start + ENTRIES_PER_CHUNK, count))
         text = ",".join(json.dumps(entry(number, now)) for number in numbers)
-        made.write((("," if start else "") + text).encode())
-    made.write(b"]")
-    return made
+        file.write((("," if start else "") + text).encode())
+    file.write(b"]")
+    return file
 
 
-def entry(number, now):
-    """Connection `number` of the demo at the moment `now`, as the API's JSON (snake_case)."""
+def entry(number: int, now: datetime) -> dict:
+    """Demo connection `number` at the moment `now`, as the API's JSON (snake_case)."""
     random = Random(f"latchkey demo {number}")  # noqa: S311 (nothing here is secret)
     now = now.replace(microsecond=0)
-    kind, bucket, is_stale = _choose_kind(number, random)
-    ends = _choose_expiry(random, now, bucket)
+    integration, bucket, is_stale = _choose_integration(number, random)
+    expires_at = _choose_expiry(random, now, bucket)
     company = _company_name(random)
-    changed = _choose_changed_at(random, now, ends, is_stale)
-    made = {
+    changed_at = _choose_changed_at(random, now, expires_at)
+    connection = {
         "id": f"{ID_PREFIX}{number:06d}",
-        "created_at": iso(changed - timedelta(days=random.randrange(1, 700))),
-        "updated_at": iso(changed),
+        "created_at": iso(changed_at - timedelta(days=random.randrange(1, 700))),
+        "updated_at": iso(changed_at),
         "workspace_id": "demo-workspace",
-        "integration_type": kind.type,
-        "integration_name": kind.name,
+        "integration_type": integration.type,
+        "integration_name": integration.name,
         "external_xref": f"customer-{random.randrange(10_000, 99_999)}",
-        "permissions": [f"{kind.category}_read", f"{kind.category}_write"],
-        "categories": [kind.category],
+        "permissions": [f"{integration.category}_read", f"{integration.category}_write"],
+        "categories": [integration.category],
         "is_paused": True if random.random() < 0.04 else None,
         "environment": random.choices(ENVIRONMENTS, ENVIRONMENT_WEIGHTS)[0],
-        **_health(random, now, ends if bucket == "broken" else None),
+        **_health(random, now, expires_at if bucket == "broken" else None),
     }
-    maker = _AuthBuilder(random, now, kind, changed, ends, is_stale)
-    made["auth"] = _without_none(
-        {"name": company, **AUTH_BUILDERS[kind.style](maker), **_optional_fields(random)}
+    builder = _AuthBuilder(random, now, integration, changed_at, expires_at, is_stale)
+    connection["auth"] = _without_none(
+        {"name": company, **AUTH_BUILDERS[integration.style](builder), **_optional_fields(random)}
     )
-    return _without_none(made)
+    return _without_none(connection)
 
 
-def _choose_kind(number, random):
-    """The kind, the bucket and whether it is stale: one of each first, by their shares later."""
+def _choose_integration(number, random):
+    """The integration, the bucket, and whether it is stale: first each once, then by weight."""
     if number < len(DEMO_INTEGRATIONS):
         return DEMO_INTEGRATIONS[number], BUCKETS[number % len(BUCKETS)], False
     if number == len(DEMO_INTEGRATIONS):
         return DEMO_INTEGRATIONS[0], "no_end", True
     bucket = random.choices(list(BUCKET_WEIGHTS), list(BUCKET_WEIGHTS.values()))[0]
     unfit = STYLES_WITH_END if bucket == "no_end" else STYLES_WITHOUT_END
-    kinds = [kind for kind in DEMO_INTEGRATIONS if kind.style not in unfit]
-    kind = random.choices(kinds, [kind.share for kind in kinds])[0]
-    return kind, bucket, bucket != "broken" and random.random() < STALE_PROBABILITY
+    fitting = [one for one in DEMO_INTEGRATIONS if one.style not in unfit]
+    integration = random.choices(fitting, [one.weight for one in fitting])[0]
+    return integration, bucket, bucket != "broken" and random.random() < STALE_PROBABILITY
 
 
 def _choose_expiry(random, now, bucket):
-    """A moment in the bucket, to the second; None for no known end."""
+    """A moment in the bucket, to the second; None if it does not expire."""
     hour, day = 3600, 24 * 3600
     return {
         "broken": lambda: now - timedelta(seconds=60 + random.expovariate(1 / (5 * day)) // 1),
@@ -207,9 +196,9 @@ def _choose_expiry(random, now, bucket):
     }[bucket]()
 
 
-def _choose_changed_at(random, now, ends, is_stale):
-    """When the API last changed the connection: before now, and before what its tokens reach."""
-    last = min(now, ends) if ends else now
+def _choose_changed_at(random, now, expires_at):
+    """When the API last changed the connection: before now and before its expiry."""
+    last = min(now, expires_at) if expires_at else now
     return last - timedelta(seconds=random.randrange(2 * 3600, 20 * 24 * 3600))
 
 
@@ -230,7 +219,7 @@ def _health(random, now, broke_at):
 
 
 def _optional_fields(random):
-    """What only some auth objects have."""
+    """Fields that only some auth objects have."""
     number = random.randrange(100, 999)
     return {
         "emails": [f"it-{number}@customer.example"] if random.random() < 0.3 else None,
@@ -247,22 +236,22 @@ def _without_none(values):
 
 @dataclass(frozen=True)
 class _AuthBuilder:
-    """What the styles below make an auth object from."""
+    """Makes the parts of an auth object, for the functions in AUTH_BUILDERS."""
 
     random: Random
     now: datetime
-    kind: DemoIntegration
-    changed: datetime
-    ends: datetime | None
+    integration: DemoIntegration
+    changed_at: datetime
+    expires_at: datetime | None
     is_stale: bool
 
     def secret(self, what):
         return f"synth-{what}-{self.random.getrandbits(128):032x}"
 
     def url(self, host, path):
-        return f"https://{host}.{self.kind.type}.example{path}"
+        return f"https://{host}.{self.integration.type}.example{path}"
 
-    def client(self, *, is_code_flow=True):
+    def client_fields(self, *, is_code_flow=True):
         return {
             "client_id": f"client-{self.random.randrange(1000, 9999)}",
             "client_secret": self.secret("client-secret"),
@@ -271,22 +260,22 @@ class _AuthBuilder:
             "api_url": self.url("api", "/v1"),
         }
 
-    def access(self):
-        """An access token of a renewable connection: it ends before everything does."""
+    def access_fields(self):
+        """An access token of a renewable connection, which expires before the connection."""
         if self.is_stale:
-            left = self.now - self.changed
-            end = self.changed + left * self.random.uniform(0.1, 0.9)
+            left = self.now - self.changed_at
+            end = self.changed_at + left * self.random.uniform(0.1, 0.9)
         else:
-            works = self.ends is None or self.ends > self.now
-            first = self.now if works else self.changed
-            last = self.ends or self.now + timedelta(days=60)
+            works = self.expires_at is None or self.expires_at > self.now
+            first = self.now if works else self.changed_at
+            last = self.expires_at or self.now + timedelta(days=60)
             end = first + (last - first) * self.random.uniform(0.3, 1)
-        token = self.jwt(end) if self.kind.has_jwt else self.secret("access")
-        return {"access_token": token, **self.lifetime(ACCESS_EXPIRY_FIELDS, end)}
+        token = self.jwt(end) if self.integration.has_jwt else self.secret("access")
+        return {"access_token": token, **self.expiry_fields(ACCESS_EXPIRY_FIELDS, end)}
 
     def jwt(self, end):
-        """A JSON Web Token in form; what stands for its signature says that it is none."""
-        issued = int((min(self.changed, end) - timedelta(hours=1)).timestamp())
+        """A JSON Web Token; its signature is JSON that says it is synthetic."""
+        issued = int((min(self.changed_at, end) - timedelta(hours=1)).timestamp())
         claims = {
             "iss": self.url("login", "/"),
             "sub": f"user-{self.random.randrange(100, 999)}",
@@ -298,58 +287,60 @@ class _AuthBuilder:
         signature = {"synth": f"{self.random.getrandbits(1024):0256x}"}
         return ".".join(map(_base64_json, (header, claims, signature)))
 
-    def lifetime(self, fields, end):
-        """The end of a token as the API may put it: as a date or as seconds from the change."""
+    def expiry_fields(self, fields, end):
+        """The expiry as a date, or as seconds since the change: the API has both."""
+        if end is None:
+            return {}
         as_date, as_seconds = fields
         end = end.replace(microsecond=0)
         if self.random.random() < 0.5:
             return {as_date: iso(end)}
-        return {as_seconds: int((end - self.changed).total_seconds())}
+        return {as_seconds: int((end - self.changed_at).total_seconds())}
 
 
-def _refreshed(maker):
-    refresh = maker.lifetime(REFRESH_EXPIRY_FIELDS, maker.ends) if maker.ends else {}
-    token = {"refresh_token": maker.secret("refresh"), **refresh}
-    return {**maker.client(), **maker.access(), **token}
+def _refreshed(builder):
+    refresh = builder.expiry_fields(REFRESH_EXPIRY_FIELDS, builder.expires_at)
+    token = {"refresh_token": builder.secret("refresh"), **refresh}
+    return {**builder.client_fields(), **builder.access_fields(), **token}
 
 
-def _client_credentials(maker):
-    return {**maker.client(is_code_flow=False), **maker.access()}
+def _client_credentials(builder):
+    return {**builder.client_fields(is_code_flow=False), **builder.access_fields()}
 
 
-def _access_only(maker):
+def _access_only(builder):
     return {
-        "access_token": maker.secret("access"),
-        "api_url": maker.url("api", "/v2"),
-        "authorize_url": maker.url("login", "/oauth/authorize"),
-        **(maker.lifetime(ACCESS_EXPIRY_FIELDS, maker.ends) if maker.ends else {}),
+        "access_token": builder.secret("access"),
+        "api_url": builder.url("api", "/v2"),
+        "authorize_url": builder.url("login", "/oauth/authorize"),
+        **builder.expiry_fields(ACCESS_EXPIRY_FIELDS, builder.expires_at),
     }
 
 
-def _oauth1(maker):
+def _oauth1(builder):
     return {
-        "app_id": f"app-{maker.random.randrange(1000, 9999)}",
-        "consumer_key": maker.secret("consumer-key"),
-        "consumer_secret": maker.secret("consumer-secret"),
-        "access_token": maker.secret("access"),
-        **_expiry_date(maker),
+        "app_id": f"app-{builder.random.randrange(1000, 9999)}",
+        "consumer_key": builder.secret("consumer-key"),
+        "consumer_secret": builder.secret("consumer-secret"),
+        "access_token": builder.secret("access"),
+        **_expiry_date(builder),
     }
 
 
-def _api_key(maker):
+def _api_key(builder):
     return {
-        "key": maker.secret("key"),
-        "api_url": maker.url("api", "/v1"),
-        **_expiry_date(maker),
+        "key": builder.secret("key"),
+        "api_url": builder.url("api", "/v1"),
+        **_expiry_date(builder),
     }
 
 
-def _token(maker):
-    """An opaque token, or a JWT whose `exp` tells its end."""
-    if maker.ends is None:
-        return {"token": maker.secret("token")}
-    claims = {"sub": "demo", "exp": int(maker.ends.timestamp())}
-    parts = ({"alg": "none"}, claims, {"synth": maker.random.getrandbits(64)})
+def _token(builder):
+    """An opaque token, or a JWT with its expiry in `exp`."""
+    if builder.expires_at is None:
+        return {"token": builder.secret("token")}
+    claims = {"sub": "demo", "exp": int(builder.expires_at.timestamp())}
+    parts = ({"alg": "none"}, claims, {"synth": builder.random.getrandbits(64)})
     return {"token": ".".join(map(_base64_json, parts))}
 
 
@@ -357,18 +348,18 @@ def _base64_json(value):
     return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
 
 
-def _certificate(maker):
-    """A self-signed certificate on Edwards curve 25519, whose signatures are deterministic."""
-    key = Ed25519PrivateKey.from_private_bytes(maker.random.randbytes(32))
+def _certificate(builder):
+    """A self-signed certificate under an Ed25519 key, whose signatures are deterministic."""
+    key = Ed25519PrivateKey.from_private_bytes(builder.random.randbytes(32))
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "synthetic.demo.example")])
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
-        .serial_number(maker.random.getrandbits(64) + 1)
-        .not_valid_before(min(maker.changed, maker.ends) - timedelta(days=365))
-        .not_valid_after(maker.ends)
+        .serial_number(builder.random.getrandbits(64) + 1)
+        .not_valid_before(min(builder.changed_at, builder.expires_at) - timedelta(days=365))
+        .not_valid_after(builder.expires_at)
         .sign(key, algorithm=None)
     )
     private = key.private_bytes(
@@ -379,17 +370,18 @@ def _certificate(maker):
     return {
         "pem": certificate.public_bytes(serialization.Encoding.PEM).decode(),
         "key": private.decode(),
-        "api_url": maker.url("mtls", "/v1"),
+        "api_url": builder.url("mtls", "/v1"),
     }
 
 
-def _other(maker):
-    values = [maker.secret(name.lower().replace(" ", "-")) for name in maker.kind.token_names]
-    return {"other_auth_info": values, **_expiry_date(maker)}
+def _other(builder):
+    names = [name.lower().replace(" ", "-") for name in builder.integration.token_names]
+    values = [builder.secret(name) for name in names]
+    return {"other_auth_info": values, **_expiry_date(builder)}
 
 
-def _expiry_date(maker):
-    return {"expiry_date": iso(maker.ends)} if maker.ends else {}
+def _expiry_date(builder):
+    return {"expiry_date": iso(builder.expires_at)} if builder.expires_at else {}
 
 
 AUTH_BUILDERS = {
