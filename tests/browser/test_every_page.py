@@ -202,7 +202,7 @@ def an_import(visitor, client, monkeypatch):
     visitor.see(upload(client, "no JSON").url)
 
 
-def test_pages_of_errors_and_of_who_may_do_little(visitor, monkeypatch):
+def test_pages_of_errors_and_of_users_with_few_permissions(visitor, monkeypatch):
     visitor.see(LOGIN)
     visitor.page.get_by_label("User name").fill("ada")
     visitor.page.get_by_label("Password").fill("wrong")
@@ -276,7 +276,7 @@ def test_the_keyboard_gets_everywhere_and_shows_where_it_is(visitor, width):
         assert page.evaluate("document.activeElement.id") == "main"
 
 
-def test_nothing_moves_for_who_asked_for_that(visitor):
+def test_nothing_moves_with_reduced_motion(visitor):
     visitor.see(LOGIN)
     assert visitor.page.evaluate(MOVING) == 0
     visitor.page.emulate_media(reduced_motion="no-preference")
@@ -335,7 +335,7 @@ def test_no_table_is_scrolled_sideways_on_a_tablet(visitor, language, width):
         assert visitor.page.evaluate(SIDEWAYS) == 0, path
 
 
-def test_what_a_card_has_nothing_to_say_about_takes_no_line_of_it(visitor):
+def test_empty_cells_take_no_line_of_a_card(visitor):
     _, client = signed_in("ada", is_superuser=True)
     visitor.be(client)
     page = visitor.page

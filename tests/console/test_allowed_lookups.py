@@ -78,7 +78,7 @@ def page(client, url, query=None):
 
 
 @pytest.mark.parametrize("url", [LIST, *OTHER_LISTS])
-def test_a_list_answers_as_if_what_it_does_not_know_were_not_there(client, record, url):
+def test_a_list_ignores_parameters_that_are_not_allowed(client, record, url):
     plain = page(client, reverse(url))
     assert plain[0] == 200
     unknown = [{name: "s"} for name in UNKNOWN] if is_thorough() else [dict.fromkeys(UNKNOWN, "s")]
@@ -87,7 +87,7 @@ def test_a_list_answers_as_if_what_it_does_not_know_were_not_there(client, recor
 
 
 @pytest.mark.parametrize("url", ["change", "delete", "history"])
-def test_so_does_the_page_of_one_record(client, record, url):
+def test_the_page_of_one_record_ignores_them_too(client, record, url):
     asked = [("_to_field", "access_token"), ("_popup", "1"), ("access_token", "x"), ("e", "1")]
     url = reverse(f"admin:connections_connectionauth_{url}", args=[record.pk])
     plain = page(client, url)
@@ -108,7 +108,7 @@ def test_a_posted_column_to_look_up_by_is_ignored(client, record, name):
 @pytest.mark.parametrize(
     ("name", "found"), [("bucket", "no_end"), ("integration", "x"), ("o", "-2"), ("q", "A")]
 )
-def test_what_the_filters_ask_still_works(client, record, name, found):
+def test_the_filters_still_work(client, record, name, found):
     response = client.get(reverse(LIST), {name: found, "content_digest": "guess"})
     assert [*response.context["cl"].queryset] == [record]
     assert client.get(reverse(LIST), {"bucket": "broken"}).context["cl"].result_count == 0
@@ -135,7 +135,7 @@ def test_a_search_of_hundreds_of_words_finds_nothing(client, record):
 
 
 @pytest.mark.parametrize("no_id", ["x", "\0", "9" * 30, "9" * 5000])
-def test_what_is_chosen_in_a_list_and_is_no_id_is_left_out(client, record, no_id):
+def test_selected_values_that_are_not_ids_are_ignored(client, record, no_id):
     posted = {"action": "export_selected", "_selected_action": [no_id, str(record.pk)]}
     for across in ("0", "", "false", "1"):
         response = client.post(reverse(LIST), {**posted, "select_across": across})

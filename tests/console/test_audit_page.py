@@ -37,7 +37,7 @@ def rows(response):
     return list(csv.DictReader(io.StringIO(text)))
 
 
-def test_only_who_may_read_the_audit_gets_it(client):
+def test_only_readers_of_the_audit_log_get_it(client):
     user = User.objects.create_user("custodian", is_staff=True)
     user.groups.add(Group.objects.get(name="Custodian"))
     client.force_login(user)
@@ -112,7 +112,7 @@ def test_text_stays_text(auditor):
     assert "&lt;img src=x&gt;\\u202e" in page
 
 
-def test_the_csv_holds_what_the_filter_finds_and_is_audited(auditor):
+def test_the_csv_has_the_filtered_entries_and_is_audited(auditor):
     log.log_event("export", user="alice", fields=["token", "key"], count=3, reason="Ticket 7")
     log.log_event("export", user="bob")
     (row,) = rows(auditor.get(EXPORT, {"user": "alice"}))
@@ -140,7 +140,7 @@ def test_no_cell_is_one_where_a_semicolon_parts_them(auditor, part):
         assert not any(cell.lstrip(' "').startswith("=") for cell in row)
 
 
-def test_the_navigation_leads_there_for_who_may(auditor, admin_client, client):
+def test_the_navigation_links_to_it_for_users_who_may_read_it(auditor, admin_client, client):
     assert f'href="{PAGE}"' in auditor.get(PAGE).content.decode()
     user = User.objects.create_user("viewer", is_staff=True)
     user.groups.add(Group.objects.get(name="Viewer"))

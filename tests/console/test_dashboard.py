@@ -60,7 +60,7 @@ def crowd():
 # Tiles and links
 
 
-def test_tiles_stand_in_order_and_hold_what_the_buckets_hold(crowd):
+def test_tiles_are_in_order_and_count_the_buckets(crowd):
     shown = numbers()
     tiles = shown.buckets
     assert [tile.name for tile in tiles] == list(deadlines.BUCKETS)
@@ -176,7 +176,7 @@ def test_months_are_right_on_any_day(now):
     assert sum(bar.count for bar in bars) == 1
 
 
-def test_days_are_24_hours_when_the_clock_is_put_forward():
+def test_days_are_24_hours_when_summer_time_begins():
     berlin = datetime(2026, 3, 28, 12, tzinfo=ZoneInfo("Europe/Berlin"))
     record(berlin.astimezone(UTC) + timedelta(hours=24))
     with override("Europe/Berlin"):
@@ -187,7 +187,7 @@ def test_days_are_24_hours_when_the_clock_is_put_forward():
     assert "in the 24 hours to Sun 29 Mar, 13:00" in first.label
 
 
-def test_a_month_takes_its_commonest_bucket_and_an_empty_one_that_of_its_end():
+def test_a_month_has_its_commonest_bucket_and_an_empty_month_that_of_its_end():
     for days in (0.5, 3, 4, 5, 12):
         record(after(days=days))
     buckets = [bar.bucket for bar in numbers().months.bars]
@@ -210,7 +210,7 @@ def test_labels_are_whole_sentences():
     ]
 
 
-def test_bars_fit_the_plot_and_what_is_there_is_seen():
+def test_bars_fit_the_plot_and_none_is_too_low_to_see():
     for count, days in ((400, 0.5), (1, 1.5)):
         ConnectionAuth.objects.bulk_create(
             ConnectionAuth(breaks_at=after(days=days), renewable=bool(n % 2)) for n in range(count)
@@ -299,7 +299,7 @@ def test_those_closest_to_now_that_need_a_person_are_named():
     assert shown.headline.person.count == len(names)
 
 
-def test_no_more_are_named_than_fit():
+def test_the_rows_that_need_a_person_are_limited():
     for minutes in range(2 * tables.MAX_NEEDING_PERSON):
         record(after(minutes=minutes - 10), name=f"n{minutes - 10}")
     names = [row.record.name for row in numbers().needing_person]
@@ -318,7 +318,7 @@ def test_no_more_are_named_than_fit():
         ("empty", "Enter new credentials"),
     ],
 )
-def test_they_say_what_a_person_has_to_do(kind, step):
+def test_the_next_step_depends_on_the_kind(kind, step):
     record(after(days=1), auth_kind=kind)
     assert numbers().needing_person[0].next_step == step
 
@@ -371,7 +371,7 @@ def _user(*permissions):
     return user
 
 
-def test_the_first_page_has_the_numbers_for_those_who_may_view_connections(client):
+def test_the_dashboard_has_counts_for_users_who_may_view_connections(client):
     record()
     client.force_login(_user("view_connectionauth"))
     assert client.get("/admin/").context["dashboard"].total == 1
@@ -388,7 +388,7 @@ def test_the_first_page_shows_the_years_1_and_9999(admin_client, settings, zone)
     assert "Ancient Ltd" in page.content.decode()
 
 
-def test_the_first_page_tells_nothing_to_those_who_may_not(client):
+def test_the_dashboard_has_no_counts_for_users_who_may_not_view_connections(client):
     record(name="Hidden Ltd")
     client.force_login(_user("view_user"))
     answer = client.get("/admin/")

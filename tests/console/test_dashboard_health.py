@@ -59,7 +59,7 @@ def test_the_latest_finished_import_is_named_with_its_counts(client):
     assert "312 new, 118 changed, 13 refused" in page
 
 
-def test_who_is_limited_is_told_of_own_imports_only(client):
+def test_users_with_a_scope_see_only_their_own_imports(client):
     make(name="Ada", environment="Stage")
     who = user("Operator", scope={"environments": ["Stage"]})
     own = run(5, user=who)
@@ -68,7 +68,7 @@ def test_who_is_limited_is_told_of_own_imports_only(client):
     assert shown.imports.last == own
 
 
-def test_an_import_that_never_was_is_offered(client):
+def test_without_an_import_one_is_offered(client):
     make(name="Ada")
     who = user("Operator")
     assert ">Import a file</a>" in board(client, who)[1]
@@ -76,7 +76,7 @@ def test_an_import_that_never_was_is_offered(client):
     assert "Import a file" not in board(client, User.objects.get(pk=who.pk))[1]
 
 
-def test_an_import_that_is_under_way_is_told_and_leads_to_its_page_for_whoever_did_it(client):
+def test_a_running_import_is_shown_and_linked_for_the_user_who_started_it(client):
     make(name="Ada")
     who = user("Operator")
     under_way = run(status="running", user=who, done=314_000, total=500_000)
@@ -99,7 +99,7 @@ def test_the_last_export_is_for_readers_of_the_audit_log(client):
 
 
 @pytest.mark.parametrize("scope", [None, {"environments": ["Production"]}])
-def test_others_are_not_told_of_exports(client, scope):
+def test_exports_are_hidden_from_other_users(client, scope):
     make(name="Ada")
     log.log_event("export", count=4190, reason="connection, camel, json, secrets: include")
     who = user("Auditor" if scope else "Custodian", scope=scope)
@@ -114,7 +114,7 @@ def test_others_are_not_told_of_exports(client, scope):
     ("group", "is_told"),
     [("Viewer", False), ("Operator", False), ("Custodian", True), ("Auditor", True)],
 )
-def test_keys_are_for_who_may_reveal_or_reads_the_audit_log(client, group, is_told):
+def test_keys_are_for_users_who_may_reveal_or_read_the_audit_log(client, group, is_told):
     make(name="Ada", token=SECRET)
     shown, page = board(client, user(group))
     assert (shown.keys is not None) == is_told == ("Encryption keys" in page)
@@ -146,7 +146,7 @@ def test_a_new_key_waits_for_the_rotation_that_brings_it_in(client, settings):
         assert shown.keys.old.count == 0
 
 
-def test_a_key_that_is_not_there_is_told(client, settings):
+def test_a_missing_key_is_shown(client, settings):
     make(name="Ada", token=SECRET, environment="Stage")
     make(name="Bea", token=SECRET)
     type(make(name="Cyd")).objects.filter(name="Bea").update(sealed_under="deadbeef")
@@ -158,13 +158,13 @@ def test_a_key_that_is_not_there_is_told(client, settings):
 # Where there is nothing to show
 
 
-def test_an_empty_store_has_two_ways_to_get_some(client):
+def test_an_empty_store_offers_two_ways_to_import(client):
     _, page = board(client, user("Operator"))
     assert "Nothing is stored yet" in page and "/admin/import/" in page
     assert "import_connections" in page
 
 
-def test_a_place_without_connections_leads_back_to_all(client):
+def test_a_filter_without_connections_links_to_all(client):
     make(name="Ada")
     shown, page = board(client, user("Viewer"), environment="Nowhere")
     assert (shown.total, shown.filters.is_narrowed) == (0, True)
@@ -172,7 +172,7 @@ def test_a_place_without_connections_leads_back_to_all(client):
     assert ">Nowhere</a>" in page
 
 
-def test_an_odd_place_is_text(client):
+def test_an_odd_filter_is_escaped(client):
     make(name="Ada")
     _, page = board(client, user("Viewer"), environment="<b>", integration="\0")
     assert "&lt;b&gt;" in page and "<b>" not in page

@@ -111,9 +111,7 @@ def test_every_number_leads_to_a_list_of_as_many_rows(place, crowd, admin_client
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_every_number_above_zero_is_a_link_that_carries_the_place_along(
-    place, crowd, admin_client
-):
+def test_every_number_above_zero_is_a_link_that_keeps_the_filter(place, crowd, admin_client):
     page = Links(admin_client.get("/admin/", place))
     assert {text for text in page.loose if text.isdigit()} == {"0"}
     lists = [address for address, _ in page.found if address.startswith(LIST + "?")]
@@ -146,7 +144,7 @@ def test_all_integrations_are_as_many_as_their_list_has(crowd, admin_client):
     assert admin_client.get("/admin/connections/integration/").context["cl"].result_count == 11
 
 
-def test_the_page_can_be_narrowed_to_the_largest_places_and_the_present_one(client):
+def test_the_filter_choices_are_the_largest_and_the_current_one(client):
     kinds = [f"kind-{number:02}" for number in range(50)]
     Integration.objects.bulk_create([Integration(type=kind) for kind in kinds])
     ConnectionAuth.objects.bulk_create(

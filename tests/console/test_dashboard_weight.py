@@ -59,7 +59,7 @@ def look(client):
 
 @pytest.mark.parametrize("scope", [None, SCOPE], ids=["everything", "limited"])
 @pytest.mark.parametrize("groups", [["Viewer"], ["Custodian", "Auditor"]], ids=" and ".join)
-def test_the_page_asks_little_on_the_first_look_of_a_day_too(store, client, groups, scope):
+def test_the_first_request_of_a_day_takes_few_queries_too(store, client, groups, scope):
     user = User.objects.create_user("ada", is_staff=True)
     user.groups.set(Group.objects.filter(name__in=groups))
     if scope:
@@ -85,7 +85,7 @@ def test_the_page_is_small(store, admin_client, place):
     assert 30_000 < len(page.content) <= BYTES
 
 
-def test_what_is_counted_is_read_off_an_index_alone(store):
+def test_counts_are_read_from_an_index_alone(store):
     if connection.vendor != "sqlite":
         pytest.skip("PostgreSQL decides by what it knows of a table")
     with CaptureQueriesContext(connection) as queries:

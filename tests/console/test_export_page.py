@@ -105,7 +105,7 @@ def test_the_filter_of_the_list_through_its_link(client):
     assert names(download(client, query="bucket=week")[1]) == ["Week Ltd"]
 
 
-def test_a_filter_is_not_asked_anew_for_each_part_of_the_file(client):
+def test_a_filter_is_not_evaluated_again_for_each_part_of_the_file(client):
     """As ids in a subquery it was: 300,000 connections had not begun to come in 5 minutes."""
     cast()
     with CaptureQueriesContext(connection) as queries:
@@ -132,7 +132,7 @@ def test_queries_of_the_list(client, query, expected):
     assert expected is None or names(text) == expected
 
 
-def test_free_lookups_narrow_nothing(client):
+def test_lookups_that_are_not_allowed_do_not_filter(client):
     cast()
     for query in ("access_token__startswith=s", "content_digest=1", "ids=1", "_to_field=key"):
         assert client.get(f"{URL}?{query}").context["count"] == 7, query
@@ -148,12 +148,12 @@ def test_bad_ids_are_not_found(client):
             assert "form" in response.context  # asked again: nothing is sent
 
 
-def test_ids_that_lead_nowhere_export_nothing(client):
+def test_unknown_ids_export_nothing(client):
     cast()
     assert download(client, ids="00000000-0000-0000-0000-000000000000")[1] == "[]\n"
 
 
-def test_what_is_in_the_bin_is_not_exported(client):
+def test_records_in_the_bin_are_not_exported(client):
     record = make(name="A", binned_at="2026-01-01T00:00:00Z")
     make(name="B")
     assert names(download(client)[1]) == ["B"]
@@ -163,7 +163,7 @@ def test_what_is_in_the_bin_is_not_exported(client):
 # In which form
 
 
-def test_it_is_what_the_command_writes(client, full):
+def test_the_file_is_the_one_that_the_command_writes(client, full):
     for shape, naming, form, secrets in product(
         ("auth", "connection"), ("camel", "snake"), ("json", "ndjson"), ("include", "mask", "omit")
     ):
@@ -194,7 +194,7 @@ def test_name_and_type_of_the_file(client, full, form, kind):
 
 
 @pytest.mark.parametrize("value", ["", "x", "<script>"])
-def test_choices_that_are_none_are_asked_again(client, full, value):
+def test_invalid_choices_show_the_form_again(client, full, value):
     for field in FORM:
         response = client.post(URL, {**FORM, field: value})
         assert response.status_code == 200
@@ -258,12 +258,12 @@ def test_secrets_ask_for_presence_and_the_choices_come_back(full, admin_client):
     assert SECRET in download(admin_client, **chosen)[1]
 
 
-def test_without_secrets_nobody_is_asked_for_presence(full, admin_client):
+def test_an_export_without_secrets_needs_no_reauthentication(full, admin_client):
     for secrets in ("mask", "omit"):
         assert "Bramblewood" in download(admin_client, secrets=secrets)[1]
 
 
-def test_the_way_back_without_choices_is_the_form(full, admin_client):
+def test_returning_without_a_selection_shows_the_form(full, admin_client):
     assert admin_client.get(f"{URL}?export").context["count"] == 1
 
 

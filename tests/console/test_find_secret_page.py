@@ -59,14 +59,14 @@ def test_it_says_which_records_hold_it_in_which_field(custodian):
     assert change_page(other) not in content
 
 
-def test_what_is_nowhere(custodian):
+def test_a_secret_that_is_not_stored_is_not_found(custodian):
     make(token="synth-other")
     content = text(ask(custodian))
     assert "Found nowhere" in content
     assert "What to do next" not in content
 
 
-def test_the_question_is_no_address_and_is_kept_nowhere(custodian):
+def test_the_secret_is_in_no_url_and_is_not_stored(custodian):
     make(key=SECRET)
     got = custodian.get(FIND, {"secret": SECRET})
     assert "Found" not in text(got)
@@ -79,7 +79,7 @@ def test_the_question_is_no_address_and_is_kept_nowhere(custodian):
 
 
 @pytest.mark.parametrize("secret", ["", " \n", json.loads('"\\ud800"')])
-def test_what_can_not_be_looked_for(custodian, secret):
+def test_values_that_cannot_be_searched_are_refused(custodian, secret):
     response = custodian.post(FIND, {"secret_json": json.dumps(secret), "former": "on"})
     assert response.status_code == 200
     assert "errorlist" in text(response)
@@ -135,7 +135,7 @@ def limited():
     return client
 
 
-def test_who_may_not_look_at_connections_is_told_of_none():
+def test_users_who_may_not_view_connections_find_none():
     user = User.objects.create_user("asks", is_staff=True)
     user.user_permissions.add(Permission.objects.get(codename="reveal_secrets"))
     client = Client()
@@ -145,7 +145,7 @@ def test_who_may_not_look_at_connections_is_told_of_none():
     assert f'href="{FIND}"' not in text(client.get(reverse("admin:index")))
 
 
-def test_who_is_limited_is_told_of_nothing_outside(limited):
+def test_users_with_a_scope_learn_nothing_of_other_connections(limited):
     content = text(ask(limited))
     assert "Found in 1 connection<" in content
     assert "Inside" in content
@@ -181,7 +181,7 @@ def test_former_versions_are_a_tick_away(custodian, monkeypatch):
     assert "find_secret --former" in content
 
 
-def test_a_former_version_that_does_not_open_is_told(custodian):
+def test_a_former_version_that_does_not_open_is_shown(custodian):
     replace_token(make(token=SECRET))
     FormerVersion.objects.update(content=Sealed("gAAAAA", "content", "", is_json=True))
     assert "1 former version holds what does not open" in text(ask(custodian, former="on"))
@@ -235,7 +235,7 @@ def test_the_report_asks_no_more_for_many_groups(custodian, django_assert_max_nu
         assert len(custodian.get(SHARED).context["groups"]) == 20
 
 
-def test_what_is_in_the_bin_is_not_found(custodian):
+def test_records_in_the_bin_are_not_found(custodian):
     make(name="Binned", key=SECRET, binned_at=timezone.now())
     make(name="In use", key=SECRET)
     assert "Found in 1 connection<" in text(ask(custodian))

@@ -36,7 +36,7 @@ def test_every_source_of_an_expiry_is_named_in_the_order_in_which_it_counts(newc
     assert places == sorted(places)
 
 
-def test_it_leads_nobody_to_what_is_stored(newcomer):
+def test_the_page_links_to_no_record(newcomer):
     make(name="Bramblewood Care Homes", token=SECRET)
     text = newcomer.get(PAGE).content.decode()
     assert "Bramblewood" not in text
@@ -47,7 +47,7 @@ def test_every_page_leads_there(newcomer):
     assert newcomer.get("/admin/").content.decode().count(f'href="{PAGE}"') == 2
 
 
-def test_whoever_may_do_everything_is_sent_to_nobody_for_a_group(newcomer, admin_client):
+def test_a_superuser_is_not_told_to_ask_for_a_group(newcomer, admin_client):
     asking = "Ask an administrator for the group"
     assert asking in newcomer.get(PAGE).content.decode()
     page = admin_client.get(PAGE).content.decode()

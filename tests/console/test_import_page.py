@@ -41,7 +41,7 @@ def stored():
     importer.run_import([Text([connection(1, key=SECRET), connection(2)], "first.json")])
 
 
-def test_the_check_says_what_the_dry_run_says_and_writes_nothing(client, stored, tmp_path, capsys):
+def test_the_check_equals_the_dry_run_and_writes_nothing(client, stored, tmp_path, capsys):
     before = list(ConnectionAuth.objects.order_by("id").values())
     page = check(client, upload(client, MIXED))
     path = tmp_path / "connections.json"
@@ -104,7 +104,7 @@ def test_policies(client, stored, policy, verdict):
     assert bool(record.key) == (policy != "replace")
 
 
-def test_the_check_lists_what_stays_as_it_is(client, stored):
+def test_the_check_lists_unchanged_records(client, stored):
     entries = [connection(1, key="new", name="Skipped one"), connection(2)]
     text = text_of(check(client, upload(client, entries), on_conflict="skip"))
     columns = "Record Connection Integration"
@@ -287,7 +287,7 @@ def test_without_the_permission_there_is_no_page(client):
     ("permission", "created", "updated"),
     [(None, 0, 0), ("add_connectionauth", 1, 0), ("change_connectionauth", 0, 1)],
 )
-def test_what_is_out_of_reach_is_refused(stored, permission, created, updated):
+def test_records_outside_the_scope_are_refused(stored, permission, created, updated):
     client = user_with("import_connections", permission)
     response = upload(client, [connection(1, token="t"), connection(9)])
     page = check(client, response)

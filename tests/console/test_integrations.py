@@ -98,7 +98,7 @@ def test_a_type_that_is_taken_is_an_error_of_the_form(client):
     assert "type" in response.context["adminform"].form.errors
 
 
-def test_lists_that_nobody_touched_stay_as_they_are(client):
+def test_unchanged_lists_stay(client):
     lists = {
         "token_names": ["first\nline", "", " blanks "],
         "token_instructions": ["a\r\nb", "", "c\u2028d"],
@@ -193,7 +193,7 @@ def test_of_many_that_use_it_some_are_named(client, django_assert_max_num_querie
     assert "<li>10 more connections" in content
 
 
-def test_one_that_only_the_bin_uses_is_not_deleted(client):
+def test_an_integration_that_only_the_bin_uses_is_not_deleted(client):
     integration = Integration.objects.create(type="x")
     make(name="A", integration=integration, binned_at="2026-01-01T00:00:00Z")
     assert client.post(page(integration, "delete"), {"post": "yes"}).status_code == 200
@@ -218,7 +218,7 @@ def test_pasting_the_list(client):
     assert {name: getattr(stored, name) for name in HUBSPOT} == HUBSPOT
 
 
-def test_the_page_for_the_list_stands_under_integrations(client):
+def test_the_import_page_is_under_integrations(client):
     navigation = client.get(IMPORT).content.decode().split('id="nav"')[1].split("</nav>")[0]
     assert re.findall(r'href="([^"]+)" aria-current', navigation) == [LIST]
 
@@ -249,7 +249,7 @@ def test_a_second_time_nothing_changes(client):
     assert counts(paste(client, [HUBSPOT])) == (0, 0, 1, 0)
 
 
-def test_what_the_list_lacks_stays(client):
+def test_values_that_the_list_lacks_stay(client):
     Integration.objects.create(
         type="hubspot", name="Ours", token_names=["Mine"], token_url="https://x.example.com"
     )
@@ -294,7 +294,7 @@ def test_a_key_twice_is_refused(client):
 
 
 @pytest.mark.parametrize("content", ["[", "{", "x", "[{}] x", "[1e999]", "<html>", "[NaN]"])
-def test_what_is_no_json_is_refused_and_not_sent_back(client, content):
+def test_text_that_is_not_json_is_refused_and_not_sent_back(client, content):
     response = paste(client, content + " synth-pasted")
     assert response.status_code == 200
     assert response.context.get("result") is None or response.context["result"].created == 0
@@ -321,7 +321,7 @@ def test_nothing_given(client):
         (["view_integration"], 403),
     ],
 )
-def test_who_may(codenames, status):
+def test_permissions_of_the_page(codenames, status):
     user = User.objects.create_user("somebody", is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
     client = Client()

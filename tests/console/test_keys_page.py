@@ -50,7 +50,7 @@ def rotate():
     call_command("rotate_keys", stdout=io.StringIO(), stderr=io.StringIO())
 
 
-def test_each_key_has_a_row_with_what_it_seals(keys, custodian):
+def test_each_key_has_a_row_with_a_count(keys, custodian):
     usage, text = see(custodian)
     assert [key.name for key in usage.keys] == ring.key_ids()
     assert [key.count for key in usage.keys] == [0, 2, 1]
@@ -69,7 +69,7 @@ def test_every_number_is_a_link_to_the_list_that_it_counts(keys, admin_client):
     )
 
 
-def test_a_name_that_is_no_key_of_ours_filters_nothing(keys, admin_client):
+def test_the_name_of_an_unknown_key_does_not_filter(keys, admin_client):
     assert admin_client.get(LIST, {"old_key": "0badc0de"}).context["cl"].result_count == 4
 
 
@@ -91,7 +91,7 @@ def test_after_a_rotation_all_is_under_the_newest(keys, admin_client):
     assert "Change it once a year" in see(admin_client)[1]
 
 
-def test_a_key_that_was_taken_out_too_early_is_named_with_what_to_do(keys, custodian):
+def test_a_key_that_was_removed_too_early_is_named_with_the_next_step(keys, custodian):
     _, old, oldest = ring.key_ids()
     StoredKey.objects.all().delete()
     keys.FERNET_KEYS = [NEW]
@@ -115,7 +115,7 @@ def test_the_newest_waits_for_a_rotation_though_nothing_is_sealed(db, settings, 
     assert "The newest key waits for a rotation" in text
 
 
-def test_who_is_limited_counts_own_connections_only(keys, custodian):
+def test_users_with_a_scope_see_counts_of_their_connections_only(keys, custodian):
     UserScope.objects.create(user=User.objects.get(), environments=["EU"])
     usage, _ = see(custodian)
     assert [key.count for key in usage.keys] == [0, 0, 1]
@@ -139,7 +139,7 @@ def test_only_readers_of_the_audit_log_see_when_the_last_rotation_was(keys, cust
     assert usage.rotation is None and "Last rotation" not in text
 
 
-def test_it_asks_seldom_however_many_keys_and_connections(keys, custodian):
+def test_it_takes_few_queries_however_many_keys_and_connections(keys, custodian):
     see(custodian)
     with CaptureQueriesContext(connection) as queries:
         see(custodian)

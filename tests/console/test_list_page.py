@@ -58,7 +58,7 @@ def test_each_bucket_has_a_badge_with_text(client):
         ({"access_token": SECRET, "refresh_token": SECRET, "ends_in": timedelta(-1)}, "Stale"),
     ],
 )
-def test_marks_beside_the_name(client, fields, mark):
+def test_badges_beside_the_name(client, fields, mark):
     make(name="A", **fields)
     assert f'<span class="badge is-{mark.lower()}">{mark}</span>' in table(client.get(URL))
 
@@ -71,7 +71,7 @@ def test_when_it_breaks_in_words_and_exactly_on_hover(client):
     assert f"{record.breaks_at:%H:%M:%S} UTC" in shown
 
 
-def test_who_renews_it_in_words(client):
+def test_renewed_by_is_shown_in_words(client):
     make(name="A", access_token=SECRET, refresh_token=SECRET)
     make(name="B", key=SECRET)
     shown = table(client.get(URL))
@@ -245,7 +245,7 @@ def test_unreadable_records_are_listed_with_a_badge(client):
     assert listed(client, unreadable="0") == []
 
 
-def test_what_is_in_the_bin_is_not_listed(client):
+def test_records_in_the_bin_are_not_listed(client):
     make(name="A", binned_at=datetime.now(timezone.utc))
     make(name="B", key=SECRET)
     assert listed(client) == ["B"]
@@ -262,7 +262,7 @@ def test_export_selected_leads_to_the_export_of_those(client):
     assert response.context["form"].initial["ids"] == str(records["week"].pk)
 
 
-def test_export_of_what_was_deleted_meanwhile_is_no_export_of_everything(client):
+def test_an_export_of_deleted_records_does_not_export_everything(client):
     records = cast()
     data = {"action": "export_selected", "_selected_action": [str(records["week"].pk)]}
     records["week"].delete()
@@ -278,7 +278,7 @@ def test_the_list_of_an_empty_store_says_so(client):
     )
 
 
-def test_where_nothing_matches_each_condition_can_be_taken_away(client):
+def test_without_a_match_each_condition_can_be_removed(client):
     Integration.objects.create(type="hubspot", name="HubSpot")
     cast()
     asked = {"bucket": "broken", "integration": "hubspot", "q": "acme", "p": "1"}

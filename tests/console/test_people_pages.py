@@ -37,7 +37,7 @@ def test_a_user_without_a_password_is_said_to_have_none(admin_client, bob):
     assert "Set password" in page
 
 
-def test_a_new_password_is_asked_for_in_the_same_words_as_ones_own(admin_client, bob):
+def test_the_labels_of_a_new_password_are_those_of_ones_own(admin_client, bob):
     for address in (
         reverse("admin:auth_user_add"),
         reverse("admin:auth_user_password_change", args=[bob.pk]),
@@ -48,7 +48,7 @@ def test_a_new_password_is_asked_for_in_the_same_words_as_ones_own(admin_client,
         assert "Enter the same password as before" not in page, address
 
 
-def test_the_list_says_who_has_a_second_step_and_what_each_may(admin_client, bob):
+def test_the_list_shows_second_steps_and_access(admin_client, bob):
     def cells():
         page = admin_client.get(reverse("admin:auth_user_changelist"))
         row = next(row for row in page.content.decode().split("<tr") if ">bob<" in row)
@@ -62,7 +62,7 @@ def test_the_list_says_who_has_a_second_step_and_what_each_may(admin_client, bob
     assert "|no sign-in|" in cells()
 
 
-def test_a_deletion_names_no_rows_that_only_join(admin_client, bob):
+def test_a_deletion_does_not_count_many_to_many_rows(admin_client, bob):
     for name, pk in (("user", bob.pk), ("group", bob.groups.get().pk)):
         page = text(admin_client.get(reverse(f"admin:auth_{name}_delete", args=[pk])))
         assert "This cannot be undone." in page

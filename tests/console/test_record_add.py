@@ -49,13 +49,13 @@ def test_adding_has_an_input_for_each_field(client):
         assert f'name="{name}"' in content
 
 
-def test_adding_begins_with_who_it_is(client):
+def test_the_add_page_begins_with_the_identity(client):
     content = client.get(ADD).content.decode()
     asked = re.findall(r'<(?:input type="text"|select|textarea)[^>]* name="(\w+)"', content)
     assert asked[:4] == ["name", "connection_id", "integration", "environment"]
 
 
-def test_what_is_refused_is_named_above_the_form_and_led_to(client):
+def test_refused_fields_are_named_and_linked_above_the_form(client):
     content = add(client, api_url="ftp://a", expiry_date="31 November").content.decode()
     alert = content.split('role="alert"')[1].split("</div>")[0]
     links = re.findall(r'<a href="#(\w+)">(.*?)</a>', alert)
@@ -73,21 +73,21 @@ def test_an_id_that_is_taken_is_an_error_of_the_form(client):
     assert ConnectionAuth.objects.count() == 1
 
 
-def test_an_id_that_is_taken_by_one_in_the_bin_is_told(client):
+def test_an_id_that_a_record_in_the_bin_has_is_refused(client):
     make(name="A", connection_id="c-1", binned_at=NOW)
     response = add(client, connection_id="c-1")
     assert "Nothing is saved" in messages_of(response)[-1]
     assert ConnectionAuth.all_objects.count() == 1
 
 
-def test_the_same_content_without_an_id_twice_is_told(client):
+def test_the_same_content_without_an_id_is_refused(client):
     add(client, name="A", key="k")
     response = add(client, name="A", key="k")
     assert "another connection without an id holds exactly this" in messages_of(response)[-1]
     assert ConnectionAuth.objects.count() == 1
 
 
-def test_a_change_into_what_another_holds_is_told(client):
+def test_a_change_to_the_content_of_another_record_is_refused(client):
     make(name="A", key="k")
     record = make(name="B", key="k")
     assert "Nothing is saved" in messages_of(save(client, record, name="A"))[-1]
@@ -106,6 +106,6 @@ def test_an_address_fills_in_nothing(client):
     ("button", "name"),
     [("_addanother", "add"), ("_continue", "change"), ("_save", "changelist")],
 )
-def test_where_the_buttons_lead(client, button, name):
+def test_the_links_of_the_buttons(client, button, name):
     response = add(client, name="A", **{button: "1"})
     assert resolve(response.url).url_name == f"connections_connectionauth_{name}"

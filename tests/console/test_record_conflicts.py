@@ -22,7 +22,7 @@ def client(admin_client):
     return admin_client
 
 
-def test_the_second_is_told_who_was_first_and_nothing_is_overwritten(client):
+def test_the_second_to_save_sees_who_was_first_and_overwrites_nothing(client):
     record = full_record()
     opened = form_data(record)
     ada = user_with("view_connectionauth", "change_connectionauth")
@@ -41,7 +41,7 @@ def test_the_second_is_told_who_was_first_and_nothing_is_overwritten(client):
     assert stored(record).app_id == "ada's"
 
 
-def test_the_second_is_told_who_changed_many_meanwhile(client, monkeypatch):
+def test_the_second_to_save_sees_who_made_a_bulk_change(client, monkeypatch):
     monkeypatch.setattr(recycle_bin, "MAX_LOGGED_BY_NAME", 0)  # one audit entry for all of them
     record = full_record()
     opened = form_data(record)
@@ -51,7 +51,7 @@ def test_the_second_is_told_who_changed_many_meanwhile(client, monkeypatch):
     assert "<strong>somebody</strong>" in response.content.decode()
 
 
-def test_a_change_by_an_import_is_put_on_nobody(client):
+def test_a_change_by_an_import_names_no_user(client):
     record = full_record()
     save(client, record, app_id="first")
     opened = form_data(record)
@@ -70,7 +70,7 @@ def test_a_form_without_the_version_that_was_seen_changes_nothing(client, versio
     assert stored(record).app_id == "app-1"
 
 
-def test_when_both_post_at_once_the_second_is_told(client, monkeypatch):
+def test_when_both_post_at_once_the_second_meets_a_conflict(client, monkeypatch):
     record = full_record()
     save_model = ConnectionAuthAdmin.save_model
 
@@ -88,7 +88,7 @@ def test_when_both_post_at_once_the_second_is_told(client, monkeypatch):
 
 
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
-def test_of_two_threads_one_saves_and_one_is_told(admin_user):
+def test_of_two_threads_one_saves_and_one_meets_a_conflict(admin_user):
     if not connection.features.has_select_for_update:
         pytest.skip("SQLite in memory is one connection's own.")
     record = full_record()
@@ -113,7 +113,7 @@ def test_of_two_threads_one_saves_and_one_is_told(admin_user):
     assert stored(record).version == record.version + 1
 
 
-def test_whoever_saves_holds_the_row(client):
+def test_saving_locks_the_row(client):
     record = full_record()
     data = form_data(record)
     with CaptureQueriesContext(connection) as queries:

@@ -76,7 +76,7 @@ ORDERS = ["", "o=1", "o=-1", "o=2", "o=-2", "o=3.2", "o=-3.2", "o=4", "o=-5.2", 
 
 
 @pytest.mark.parametrize("query", ORDERS)
-def test_previous_and_next_are_the_rows_beside_it_in_the_order_of_the_list(client, many, query):
+def test_previous_and_next_follow_the_order_of_the_list(client, many, query):
     ids = listed(client, query)
     assert len(ids) == 12
     assert beside(client, ids[6], query) == (url(ids[5], query), url(ids[7], query))
@@ -96,7 +96,7 @@ def test_next_walks_through_the_list(client, many):
     assert beside(client, ids[0], "o=-7.3") == (None, url(ids[1], "o=-7.3"))
 
 
-def test_only_what_the_filter_and_the_search_let_through(client, many):
+def test_neighbours_pass_the_filter_and_the_search(client, many):
     query = "kind=api_key&q=Twin"
     ids = listed(client, query)
     assert len(ids) == 2
@@ -107,7 +107,7 @@ def test_only_what_the_filter_and_the_search_let_through(client, many):
     assert f'href="{LIST}?kind=api_key&amp;q=Twin"' in content
 
 
-def test_one_that_has_left_the_list_stands_where_it_would(client):
+def test_a_record_that_left_the_list_keeps_its_neighbours(client):
     first, gone, last = (
         make(name=name, access_token=SECRET, ends_in=timedelta(days=days))
         for name, days in (("A", 2), ("B", 40), ("C", 3))
@@ -119,7 +119,7 @@ def test_one_that_has_left_the_list_stands_where_it_would(client):
     assert str(first.pk) in listed(client, query)
 
 
-def test_a_page_of_the_list_is_no_border(client, many):
+def test_neighbours_cross_the_pages_of_the_list(client, many):
     ids = listed(client)
     previous, following = beside(client, ids[5], "p=2")
     assert ids[4] in previous
@@ -132,7 +132,7 @@ def test_without_a_filter_it_is_the_list_of_all(client, many):
     assert "all connections" in client.get(url(ids[0])).content.decode()
 
 
-def test_what_no_list_takes_is_no_filter_and_no_error(client, many):
+def test_parameters_that_no_list_takes_are_ignored(client, many):
     ids = listed(client)
     for query in ("access_token__startswith=x", "o=99", "bucket=none", "p=x", "breaks=x..y"):
         assert ids[1] in beside(client, ids[0], query)[1]
@@ -157,7 +157,7 @@ def limited_to(kind):
     return client
 
 
-def test_nobody_is_led_to_what_is_outside_their_reach():
+def test_neighbours_are_inside_the_scope():
     for kind in ("xero", "hubspot"):
         Integration.objects.create(type=kind, name=kind.title())
     mine, other, also_mine = (
@@ -188,7 +188,7 @@ def test_the_number_of_queries(client, many, django_assert_max_num_queries):
         assert "1 of 1" in client.get(url(made.pk, query)).content.decode()
 
 
-def test_the_number_of_queries_of_who_is_limited(many, django_assert_max_num_queries):
+def test_the_number_of_queries_of_users_with_a_scope(many, django_assert_max_num_queries):
     client = limited_to("xero")
     query = "integration=xero&kind=api_key&old_key=0&o=3.2"
     pk = listed(client, query)[0]

@@ -79,7 +79,7 @@ def test_a_record_in_the_bin_is_not_there(client):
     assert client.get(page(record)).status_code == 404
 
 
-def test_whoever_may_only_look_sees_no_inputs_and_changes_nothing():
+def test_viewers_see_no_inputs_and_change_nothing():
     record = full_record()
     client = user_with("view_connectionauth")
     response = client.get(page(record))
@@ -95,7 +95,7 @@ def test_whoever_may_only_look_sees_no_inputs_and_changes_nothing():
     assert stored(record).name == "Bramblewood Care Homes"
 
 
-def test_what_is_not_set_is_said_to_whoever_may_only_look():
+def test_viewers_see_which_fields_are_not_set():
     content = user_with("view_connectionauth").get(page(make(name="A"))).content.decode()
     beside = re.findall(
         r'class="wire">(\w+)</code></span>\s*<div class="control">(.*?)</div>', content
@@ -120,7 +120,7 @@ def test_each_kind_has_a_page(client, kind, ends_in):
     assert client.get(page(record)).status_code == 200
 
 
-def test_other_credentials_stand_beside_their_names(client):
+def test_other_credentials_are_shown_beside_their_names(client):
     record = full_record()
     content = re.sub(r"\s+", " ", client.get(page(record)).content.decode())
     section = content.split("field-other_auth_info")[1].split('class="row')[0]
@@ -191,7 +191,7 @@ def test_deleting_asks_first(client):
 
 
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
-def test_a_post_to_the_history_fails_nothing(client):
+def test_a_post_to_the_history_does_not_fail(client):
     record = make(name="A")
     assert client.post(page(record, "history")).status_code < 500
 

@@ -134,7 +134,7 @@ def test_dates_that_say_no_instant_are_refused_with_a_sentence(client, text):
         "2026-10-25T01:30:00",
     ],
 )
-def test_a_date_that_nobody_touched_stays_to_the_microsecond(client, settings, zone, moment):
+def test_an_unchanged_date_keeps_its_microseconds(client, settings, zone, moment):
     settings.TIME_ZONE = zone
     moment = datetime.fromisoformat(moment).replace(tzinfo=timezone.utc)
     record = make(name="A", key=SECRET, expiry_date=moment, refresh_token_expires_date=moment)
@@ -170,7 +170,7 @@ def test_numbers_that_are_none_are_refused(client, text):
 
 
 @pytest.mark.parametrize("value", [0.1, 3599.9999999, 86400.0, 0.0, -1.0, 1e11, 123456789.25])
-def test_a_number_that_nobody_touched_stays(client, value):
+def test_an_unchanged_number_stays(client, value):
     record = make(name="A", access_token=SECRET, expires_in=value)
     response = save(client, record, app_id="x")
     assert "Changed: appId." in messages_of(response)[-1]
@@ -208,7 +208,7 @@ def test_addresses_with_another_scheme_are_refused(client, url):
         ({"expires_in": "-1"}, "Access lasts: Negative number of seconds."),
     ],
 )
-def test_accepted_oddities_are_told(client, changes, words):
+def test_accepted_oddities_are_shown_as_warnings(client, changes, words):
     record = make(name="A")
     assert words in messages_of(save(client, record, **changes))
 

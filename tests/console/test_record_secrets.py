@@ -53,7 +53,7 @@ def test_what_is_typed_is_sealed_exactly(client, text):
 
 
 @pytest.mark.parametrize("text", ["a\r\nb\r\n", "  x  "])
-def test_without_the_script_it_is_what_the_browser_sends(client, text):
+def test_without_the_script_the_text_of_the_browser_is_sealed(client, text):
     record = make(name="A")
     save(client, record, pem=text)
     assert stored(record).pem.reveal() == text

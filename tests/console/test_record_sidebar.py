@@ -50,7 +50,7 @@ def number(place):
 # The time line
 
 
-def test_moments_stand_in_their_order_with_now_between_past_and_future():
+def test_ticks_are_in_order_with_now_between_past_and_future():
     line = build_timeline(unsaved(expiry_date=NOW), NOW)
     places = [number(tick.x) for tick in line.ticks]
     assert places == sorted(places)
@@ -60,7 +60,7 @@ def test_moments_stand_in_their_order_with_now_between_past_and_future():
     assert ends == pytest.approx(places[3:], abs=0.002)  # rounded both
 
 
-def test_both_clocks_and_the_time_in_which_a_machine_can_help():
+def test_both_clocks_and_the_renewal_window():
     line = build_timeline(
         unsaved(
             refresh_token=SECRET,
@@ -79,7 +79,7 @@ def test_both_clocks_and_the_time_in_which_a_machine_can_help():
     assert "only the customer can help" in line.text
 
 
-def test_no_text_stands_across_now():
+def test_no_text_crosses_the_line_of_now():
     for hours in (-900, -30, -1, 1, 6, 30, 100, 700, 5000):
         access = NOW + timedelta(hours=min(hours, 0) - 1)
         line = build_timeline(
@@ -102,7 +102,7 @@ def test_no_text_stands_across_now():
         assert breaks.has_room != (begins < now < begins + timeline.BREAK_LABEL_WIDTH), hours
 
 
-def test_what_is_not_renewable_has_one_clock_and_no_time_for_a_machine():
+def test_a_record_that_is_not_renewable_has_one_clock_and_no_renewal_window():
     line = build_timeline(unsaved(access_token=SECRET, expiry_date=NOW + timedelta(hours=5)), NOW)
     assert len(line.clocks) == 1
     assert line.renewal_window is None
@@ -123,7 +123,7 @@ def test_without_a_clock_there_is_no_line():
 
 
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00", "9999-12-31T23:59:59"])
-def test_the_ends_of_the_calendar_stand_at_the_ends_of_the_line(client, moment):
+def test_the_years_1_and_9999_are_at_the_ends_of_the_line(client, moment):
     moment = datetime.fromisoformat(moment).replace(tzinfo=timezone.utc)
     made = make(access_token=SECRET, expiry_date=moment, refresh_token_expires_date=moment)
     line = build_timeline(made, NOW)
@@ -151,7 +151,7 @@ def texts_of(client, made):
 
 
 @pytest.mark.parametrize("naming", ["camel", "snake"])
-def test_it_is_what_a_masked_export_writes(client, naming):
+def test_the_json_is_that_of_a_masked_export(client, naming):
     one_item = {"emails": ["a@example.com"], "otherAuthInfo": [SECRET]}
     import_text(
         [{"id": "c1", "integrationType": "xero", "isPaused": True, "auth": FULL_AUTH | one_item}]
@@ -162,7 +162,7 @@ def test_it_is_what_a_masked_export_writes(client, naming):
     assert list(json.loads(shown)) == list(json.loads(exported)[0])
 
 
-def test_nothing_is_opened_and_odd_text_is_still_the_same_json(client, nothing_opens):
+def test_nothing_is_opened_and_odd_text_is_the_same_json(client, nothing_opens):
     name = "A \u202e </pre><script>\u0007 \u00fc"
     made = make(name=name, key=SECRET, meta={"k": SECRET}, emails=["a@example.com"])
     nothing_opens()
@@ -199,7 +199,7 @@ def an_import(*entries, user=None):
     return run
 
 
-def test_who_did_what_to_which_fields_and_why(client, admin_user):
+def test_the_history_has_user_action_fields_and_reason(client, admin_user):
     entry = {"id": "c1", "auth": {"name": "A", "key": SECRET}}
     an_import(entry, user=admin_user)
     made = ConnectionAuth.objects.get()
@@ -219,7 +219,7 @@ def test_who_did_what_to_which_fields_and_why(client, admin_user):
             assert said in content
 
 
-def test_what_was_added_by_hand_is_there_once(client):
+def test_a_record_that_was_added_by_hand_is_listed_once(client):
     client.post(reverse("admin:connections_connectionauth_add"), {"name": "A", "key": SECRET})
     made = ConnectionAuth.objects.get()
     assert [entry.title for entry in history.entries(history.queryset(made))] == ["Added"]
@@ -245,7 +245,7 @@ def test_a_long_history_is_cut_into_pages(client):
     assert "31 entries" in first
 
 
-def test_odd_text_in_the_history_is_text(client):
+def test_odd_text_in_the_history_is_escaped(client):
     made = make(name="A")
     log.log_event("reveal", record=made, user="<b>j\u202e", fields=["key"], reason="<script>why")
     for what in ("change", "history"):
@@ -255,7 +255,7 @@ def test_odd_text_in_the_history_is_text(client):
         assert "<b>j" not in content
 
 
-def test_who_may_not_look_sees_no_history():
+def test_users_who_may_not_view_connections_see_no_history():
     made = make(name="A")
     user = User.objects.create_user("somebody", password="x", is_staff=True)
     client = Client()
@@ -278,7 +278,7 @@ def test_the_number_of_queries(client, admin_user, what, django_assert_max_num_q
         client.get(page(made, what))
 
 
-def test_the_answers_of_what_is_stale_name_a_next_step():
+def test_the_answers_of_a_stale_record_name_a_next_step():
     made = make(access_token=SECRET, refresh_token=SECRET, ends_in=timedelta(hours=-2))
     header = build_header(made, django_timezone.now())
     answers = {answer.question: answer.answer for answer in header.answers}
@@ -303,7 +303,7 @@ def test_it_is_paused_and_resumed_from_its_head(client):
         assert bool(made.is_paused) == is_paused
 
 
-def test_who_may_only_look_is_not_offered_to_pause():
+def test_viewers_are_not_offered_to_pause():
     user = User.objects.create_user("ada", is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename="view_connectionauth"))
     client = Client()

@@ -106,7 +106,7 @@ def test_text_is_unaltered(custodian, value):
     assert shown(reveal(custodian, make(pem=value), "pem")) == value
 
 
-def test_the_page_that_asks_shows_and_audits_nothing(custodian, record):
+def test_the_page_that_asks_for_a_reason_shows_and_audits_nothing(custodian, record):
     page = custodian.get(url_of(record))
     content = page.content.decode()
     assert "Reveal the access token?" in content
@@ -130,7 +130,7 @@ def test_it_leaves_no_trace_in_the_session(custodian, record):
 # Shown once
 
 
-def test_what_was_sent_can_not_be_sent_again(custodian, record):
+def test_a_form_cannot_be_sent_twice(custodian, record):
     form = form_of(custodian, url_of(record))
     assert shown(custodian.post(url_of(record), form)) == SECRET
     again = custodian.post(url_of(record), form)
@@ -141,7 +141,7 @@ def test_what_was_sent_can_not_be_sent_again(custodian, record):
     assert REASON not in asked
 
 
-def test_of_two_that_are_sent_at_once_one_is_answered(custodian, record):
+def test_of_two_posts_at_once_one_shows_the_value(custodian, record):
     form = form_of(custodian, url_of(record))
     before = custodian.session[FORM_SESSION_KEY]
     assert shown(custodian.post(url_of(record), form)) == SECRET
@@ -152,7 +152,7 @@ def test_of_two_that_are_sent_at_once_one_is_answered(custodian, record):
     assert reveals().count() == 1
 
 
-def test_the_form_of_another_field_or_record_is_none_of_this(custodian):
+def test_the_form_of_another_field_or_record_is_refused(custodian):
     record, other = make(access_token=SECRET, token=SECRET), make(access_token=SECRET)
     for place in (url_of(record, "token"), url_of(other)):
         form = form_of(custodian, place)
@@ -174,7 +174,7 @@ def test_only_custodians_reveal(group, record):
     assert not reveals().exists()
 
 
-def test_who_is_limited_reveals_inside_the_limits_only(record):
+def test_users_with_a_scope_reveal_inside_it_only(record):
     client = present("Custodian", environments=["Sandbox"])
     assert shown(reveal(client, record)) == SECRET
     outside = url_of(make(access_token=SECRET))
@@ -183,7 +183,7 @@ def test_who_is_limited_reveals_inside_the_limits_only(record):
 
 
 @pytest.mark.parametrize("field", ["refresh_token", "name", "content_digest", "pk", "__class__"])
-def test_what_is_no_set_sealed_field_is_not_found(custodian, record, field):
+def test_only_sealed_fields_that_are_set_are_found(custodian, record, field):
     assert custodian.get(url_of(record, field)).status_code == 404
 
 
@@ -229,7 +229,7 @@ def test_it_takes_a_reason(custodian, record, reason):
     assert shown(custodian.post(url, form)) == SECRET
 
 
-def test_the_audit_log_says_who_what_and_why(custodian, record):
+def test_the_audit_log_has_user_field_and_reason(custodian, record):
     reveal(custodian, record)
     event = latest_event("reveal")
     assert (event.user, event.address, event.reason) == ("Custodian", "192.0.2.7", REASON)
@@ -259,7 +259,7 @@ def test_without_an_entry_in_the_audit_log_there_is_no_secret(
     assert shown(custodian.post(url_of(record), form)) == SECRET
 
 
-def test_what_does_not_open_is_said_and_audited(custodian, record):
+def test_a_value_that_does_not_open_is_shown_as_such_and_audited(custodian, record):
     other = make(access_token=f"{SECRET}-other")
     for token in ("garbage", other.access_token.token):
         moved = Sealed(token, "access_token", str(record.pk))
@@ -312,7 +312,7 @@ def test_inside_a_transaction_nothing_is_revealed(monkeypatch, rf):
 # On the page of the record
 
 
-def test_the_record_offers_it_beside_each_value_that_opens(custodian):
+def test_the_record_offers_a_reveal_of_each_value_that_opens(custodian):
     record = make(access_token=SECRET, pem=SECRET, extra={"a": 1})
     record.mark_unreadable(["pem"])
     links = re.findall(

@@ -48,12 +48,12 @@ def test_it_is_made_from_the_present_filter_and_leads_to_it(operator):
     assert tabs(operator, "paused=1&q=ac&kind=empty") == (["Mine"], [])
 
 
-def test_the_page_says_what_a_view_shows(operator):
+def test_the_page_describes_each_view(operator):
     content = operator.get(f"{URL}?kind=oauth2&bucket=week&renewable=0&q=acme").content.decode()
     assert "status: 7 days, kind: OAuth 2, renewed by: Person, search: acme" in content
 
 
-def test_ones_own_is_nobody_elses(operator, custodian):
+def test_a_view_is_private_unless_it_is_shared(operator, custodian):
     save(operator, "paused=1", "Mine")
     assert tabs(custodian) == ([], [])
     assert "Mine" not in custodian.get(URL).content.decode()
@@ -88,7 +88,7 @@ def test_a_shared_view_widens_nobodys_scope(custodian):
         ("paused=1", True),
     ],
 )
-def test_who_is_limited_is_told_of_nothing_outside(custodian, query, is_offered):
+def test_users_with_a_scope_learn_nothing_of_other_connections(custodian, query, is_offered):
     for name in ("inside", "outside"):
         Integration.objects.create(type=name)
     save(custodian, query, "Shared", is_shared="on")
@@ -116,7 +116,9 @@ def test_it_is_deleted(operator):
 
 
 @pytest.mark.parametrize("is_shared", [False, True])
-def test_only_who_may_share_changes_the_shared_ones_of_others(operator, custodian, is_shared):
+def test_only_users_who_may_share_change_the_shared_views_of_others(
+    operator, custodian, is_shared
+):
     other = member_of("Custodian", "other")
     save(custodian, "paused=1", "Theirs", **({"is_shared": "on"} if is_shared else {}))
     view = SavedView.objects.get()
@@ -126,7 +128,7 @@ def test_only_who_may_share_changes_the_shared_ones_of_others(operator, custodia
 
 
 @pytest.mark.parametrize("key", ["", "x", "999", "\0", "9" * 40])
-def test_what_is_not_there_cannot_be_changed(operator, key):
+def test_a_view_that_does_not_exist_cannot_be_changed(operator, key):
     assert operator.post(URL, {"view": key, "delete": "1"}).status_code == 404
 
 
@@ -141,7 +143,7 @@ def test_what_is_not_there_cannot_be_changed(operator, key):
         ("q=" + "x" * 2000, "Long", "too long"),
     ],
 )
-def test_what_is_refused_says_why(operator, query, name, words):
+def test_a_refusal_has_a_reason(operator, query, name, words):
     save(operator, "paused=0", "Taken")
     response = save(operator, query, name)
     assert response.status_code == 200
@@ -158,14 +160,14 @@ def test_renaming_to_a_taken_name_says_why(operator):
     assert SavedView.objects.get(pk=view.pk).name == "Two"
 
 
-def test_there_is_an_end_to_the_views_of_one_person(operator):
+def test_the_views_of_a_user_are_limited(operator):
     for number in range(SavedView.MAX_PER_USER):
         save(operator, "paused=0", f"View {number}")
     assert "as many as fit" in save(operator, "paused=0", "One more").content.decode()
     assert SavedView.objects.count() == SavedView.MAX_PER_USER
 
 
-def test_looking_is_no_way_to_change(operator):
+def test_viewers_cannot_change(operator):
     operator.get(f"{URL}?paused=1&name=Mine")
     assert not SavedView.objects.exists()
     assert not AccessEvent.objects.filter(record_type="view").exists()

@@ -29,7 +29,7 @@ def test_in_the_zone_of_the_cookie(admin_client, zone, shown):
 
 
 @pytest.mark.parametrize("told", [None, "", "Nowhere/Such", "../etc/passwd", "/etc", "x" * 900])
-def test_in_that_of_the_settings_where_the_cookie_says_nothing(admin_client, settings, told):
+def test_in_the_zone_of_the_settings_without_a_valid_cookie(admin_client, settings, told):
     settings.TIME_ZONE = "Europe/Athens"
     if told is not None:
         admin_client.cookies["time_zone"] = told
@@ -45,7 +45,7 @@ def test_one_request_leaves_nothing_to_the_next(admin_client, client):
     assert "Times in UTC" in admin_client.get(URL).content.decode()
 
 
-def test_only_what_answers_a_form_asks_for_no_second_page(admin_client):
+def test_only_the_response_to_a_form_is_not_reloaded(admin_client):
     address = reverse("admin:connections_connectionauth_add")
     assert " data-posted" not in admin_client.get(address).content.decode()
     assert " data-posted" in admin_client.post(address, {"expires_in": "x"}).content.decode()

@@ -64,7 +64,7 @@ def spooled(monkeypatch):
     return names
 
 
-def test_a_stranger_fills_no_disk(spooled):
+def test_a_request_without_a_session_stores_no_upload(spooled):
     stranger = Client(enforce_csrf_checks=True)
     stranger.get("/admin/account/login/")
     token = stranger.cookies["csrftoken"].value
