@@ -126,9 +126,7 @@ TEMPLATES = [
     },
 ]
 
-DATABASES = {
-    "default": env.db("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}"),
-}
+DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}")}
 if DATABASES["default"].get("ENGINE", "").endswith("sqlite3"):
     DATABASES["default"].setdefault("OPTIONS", {}).update(
         # IMMEDIATE takes the write lock at BEGIN: two writers wait for each other

@@ -14,11 +14,7 @@ from connections.accounts.reauthentication import reauthentication_required
 from tests.accounts.test_mfa import SECRET, challenge_of, code
 from tests.support.passkeys import SoftPasskey
 
-pytestmark = [
-    pytest.mark.django_db,
-    pytest.mark.urls(__name__),
-    pytest.mark.usefixtures("clock"),
-]
+pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__), pytest.mark.usefixtures("clock")]
 
 ACCOUNT = "/admin/account"
 ASKS = f"{ACCOUNT}/reauthenticate/"

@@ -3,7 +3,7 @@
 import base64
 
 import pytest
-from django.conf import settings
+from cryptography.fernet import Fernet
 
 from connections.checks import check_keys
 from connections.encryption import keyring, ring, stored_keys
@@ -19,7 +19,9 @@ def encoded(raw):
 BAD_KEYS = {
     "unset": (None, "is not set"),
     "an empty list": ([], "is not set"),
+    "an empty text": ("", "is not set"),
     "an empty key": ([""], "is empty"),
+    "none among them": ([None], "is empty"),
     "one text instead of a list": (KEY, "must be a list"),
     "not base64": (["not base64 at all!"], "not a key"),
     "not ASCII": (["é" * 44], "not a key"),
@@ -99,11 +101,14 @@ def test_a_new_key_in_front_seals_and_the_old_one_still_opens(db, settings):
     stored = ConnectionAuth.objects.get(pk=record.pk)
     assert stored.access_token.reveal() == "from before"
     stored.refresh_token = "from after"
+    assert Fernet(KEY).decrypt(stored.refresh_token.token)
 
     settings.FERNET_KEYS = [old]
     assert stored.access_token.reveal() == "from before"
     with pytest.raises(ring.SealError):
         stored.refresh_token.reveal()
+    settings.FERNET_KEYS = [KEY, old]
+    assert stored.refresh_token.reveal() == "from after"
 
 
 def test_a_change_of_keys_takes_effect_at_once(db, settings):
@@ -160,7 +165,3 @@ def test_commands_that_run_without_keys(db, argv, keyless):
 def test_the_first_migrate_runs_without_keys(db):
     StoredKey.objects.all().delete()
     assert stored_keys.may_run_without_keys(["manage.py", "migrate"])
-
-
-def test_tokens_are_standard_fernet():
-    assert settings.FERNET_USE_HKDF is False
