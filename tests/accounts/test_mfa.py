@@ -25,7 +25,7 @@ from tests.support.sign_in import (
     CODE,
     LOGIN,
     SECRET,
-    challenge_of,
+    add_passkey,
     code,
     give_password,
     is_signed_in,
@@ -33,6 +33,7 @@ from tests.support.sign_in import (
 )
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
+TOTP_PAGE = f"{ACCOUNT}/mfa/totp/activate/"
 
 
 @pytest.fixture
@@ -48,6 +49,27 @@ def wrong_code():
 
 def give_code(client, given):
     return client.post(CODE, {"code": given})
+
+
+@pytest.fixture
+def proved(client, protected):
+    """The client, signed in with both steps, and the password given once more."""
+    give_password(client)
+    give_code(client, code())
+    prove(client)
+    return client
+
+
+def opens(given):
+    """Whether a code signs in, after the password."""
+    other = Client()
+    give_password(other)
+    give_code(other, given)
+    return is_signed_in(other)
+
+
+def shown_secret(page):
+    return page.context["form"].secret
 
 
 def test_the_password_alone_does_not_sign_in(client, protected):
@@ -100,16 +122,16 @@ def test_the_code_page_needs_the_password_first(client, protected):
 
 def test_setting_up_an_app(client, admin_user, django_capture_on_commit_callbacks):
     give_password(client)
-    assert client.get(f"{ACCOUNT}/mfa/totp/activate/").url.startswith(f"{ACCOUNT}/reauthenticate/")
+    assert client.get(TOTP_PAGE).url.startswith(f"{ACCOUNT}/reauthenticate/")
     prove(client)
-    page = client.get(f"{ACCOUNT}/mfa/totp/activate/").content.decode()
-    assert 'src="data:image/svg+xml;base64,' in page
-    secret = re.search(r'id="secret" value="(\w+)"', page)[1]
+    page = client.get(TOTP_PAGE)
+    assert 'src="data:image/svg+xml;base64,' in page.text
+    secret = shown_secret(page)
+    assert f'id="secret" value="{secret}"' in page.text
 
-    wrong = client.post(f"{ACCOUNT}/mfa/totp/activate/", {"code": "000000"}).content.decode()
-    assert re.search(r'id="secret" value="(\w+)"', wrong)[1] == secret
+    assert shown_secret(client.post(TOTP_PAGE, {"code": "000000"})) == secret
     with django_capture_on_commit_callbacks(execute=True):
-        done = client.post(f"{ACCOUNT}/mfa/totp/activate/", {"code": code(secret)})
+        done = client.post(TOTP_PAGE, {"code": code(secret)})
     assert done.url == f"{ACCOUNT}/mfa/recovery-codes/"
     change = latest_event("change")
     assert (change.record_name, change.fields) == ("admin", ["second_factor"])
@@ -122,12 +144,11 @@ def test_setting_up_an_app(client, admin_user, django_capture_on_commit_callback
 def test_the_secret_is_never_in_the_database_in_clear(client, admin_user):
     give_password(client)
     prove(client)
-    page = client.get(f"{ACCOUNT}/mfa/totp/activate/").content.decode()
-    secret = re.search(r'id="secret" value="(\w+)"', page)[1]
+    secret = shown_secret(client.get(TOTP_PAGE))
     for session in Session.objects.all():
         assert secret not in json.dumps(session.get_decoded())
-    client.post(f"{ACCOUNT}/mfa/totp/activate/", {"code": code(secret)})
-    shown = client.get(f"{ACCOUNT}/mfa/recovery-codes/").content.decode()
+    client.post(TOTP_PAGE, {"code": code(secret)})
+    shown = client.get(f"{ACCOUNT}/mfa/recovery-codes/").text
     stored = json.dumps([*Authenticator.objects.values_list("data", flat=True)])
     for hidden in (secret, *re.findall(r"^\d{8}$", shown, re.M)):
         assert hidden not in stored
@@ -135,43 +156,25 @@ def test_the_secret_is_never_in_the_database_in_clear(client, admin_user):
         assert keyring.key_id_for(row.data[mfa.SECRET_DATA_KEYS[row.type]])
 
 
-def test_recovery_codes_are_shown_once_and_each_signs_in_once(client, protected):
+def test_recovery_codes_are_shown_once_and_each_signs_in_once(proved, protected):
     RecoveryCodes.activate(protected)
-    give_password(client)
-    give_code(client, code())
-    prove(client)
-    first = client.get(f"{ACCOUNT}/mfa/recovery-codes/").content.decode()
-    again = client.get(f"{ACCOUNT}/mfa/recovery-codes/").content.decode()
+    first, again = (proved.get(f"{ACCOUNT}/mfa/recovery-codes/").text for _ in range(2))
     codes = re.findall(r"\b\d{8}\b", first)
     assert len(codes) == 10
     assert not re.search(r"\b\d{8}\b", again)
-    assert client.get(f"{ACCOUNT}/mfa/recovery-codes/download/").status_code == 403
-
-    for expected in (True, False):
-        other = Client()
-        give_password(other)
-        give_code(other, codes[0])
-        assert is_signed_in(other) is expected
+    assert proved.get(f"{ACCOUNT}/mfa/recovery-codes/download/").status_code == 403
+    assert [opens(codes[0]), opens(codes[0])] == [True, False]
 
 
-def test_new_recovery_codes_replace_the_old(client, protected):
+def test_new_recovery_codes_replace_the_old(proved, protected):
     old = RecoveryCodes.activate(protected).generate_codes()
-    give_password(client)
-    give_code(client, code())
-    prove(client)
-    client.post(f"{ACCOUNT}/mfa/recovery-codes/generate/")
-    other = Client()
-    give_password(other)
-    give_code(other, old[0])
-    assert not is_signed_in(other)
+    proved.post(f"{ACCOUNT}/mfa/recovery-codes/generate/")
+    assert not opens(old[0])
 
 
-def test_removing_the_last_factor_removes_the_recovery_codes(client, protected):
+def test_removing_the_last_factor_removes_the_recovery_codes(proved, protected):
     RecoveryCodes.activate(protected)
-    give_password(client)
-    give_code(client, code())
-    prove(client)
-    assert client.post(f"{ACCOUNT}/mfa/totp/deactivate/").url == f"{ACCOUNT}/mfa/"
+    assert proved.post(f"{ACCOUNT}/mfa/totp/deactivate/").url == f"{ACCOUNT}/mfa/"
     assert not Authenticator.objects.exists()
     assert latest_event("change").reason.startswith("Removed")
 
@@ -181,20 +184,12 @@ def test_removing_the_last_factor_removes_the_recovery_codes(client, protected):
 
 def set_up_app(client):
     prove(client)
-    page = client.get(f"{ACCOUNT}/mfa/totp/activate/")
-    return client.post(
-        f"{ACCOUNT}/mfa/totp/activate/", {"code": code(page.context["form"].secret)}
-    )
+    return client.post(TOTP_PAGE, {"code": code(shown_secret(client.get(TOTP_PAGE)))})
 
 
 def set_up_passkey(client):
     prove(client)
-    page = client.get(f"{ACCOUNT}/mfa/webauthn/add/")
-    made = SoftPasskey(User.objects.get()).register(
-        challenge_of(page.context["js_data"]["creation_options"])
-    )
-    form = {"name": "My key", "passwordless": "on", "credential": json.dumps(made)}
-    return client.post(f"{ACCOUNT}/mfa/webauthn/add/", form)
+    return add_passkey(client, SoftPasskey(User.objects.get()))
 
 
 @pytest.mark.parametrize("set_up", [set_up_app, set_up_passkey])
@@ -241,13 +236,10 @@ def test_recovery_codes_alone_are_no_second_step(client, admin_user, required):
     assert client.get("/admin/").url == f"{ACCOUNT}/mfa/"
 
 
-def test_with_a_second_step_the_console_opens(client, protected, required):
-    give_password(client)
-    give_code(client, code())
-    assert is_signed_in(client)
-    prove(client)
-    client.post(f"{ACCOUNT}/mfa/totp/deactivate/")
-    assert client.get("/admin/").url == f"{ACCOUNT}/mfa/"
+def test_with_a_second_step_the_console_opens(required, proved):
+    assert is_signed_in(proved)
+    proved.post(f"{ACCOUNT}/mfa/totp/deactivate/")
+    assert proved.get("/admin/").url == f"{ACCOUNT}/mfa/"
 
 
 # Keys, and losing everything

@@ -16,6 +16,7 @@ from tests.support.sign_in import (
     CODE,
     LOGIN,
     SECRET,
+    add_passkey,
     challenge_of,
     give_password,
     is_signed_in,
@@ -23,22 +24,20 @@ from tests.support.sign_in import (
 )
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
+PASSKEY_LOGIN = f"{ACCOUNT}/mfa/webauthn/login/"
 
 
-def sign_in_by_passkey(client, key, **changes):
-    asked = client.get(f"{ACCOUNT}/mfa/webauthn/login/", HTTP_ACCEPT="application/json").json()
-    answer = key.sign(challenge_of(asked["request_options"])) | changes
-    return client.post(f"{ACCOUNT}/mfa/webauthn/login/", {"credential": json.dumps(answer)})
+def sign_in_by_passkey(client, key, verified=True):
+    asked = client.get(PASSKEY_LOGIN, HTTP_ACCEPT="application/json").json()
+    answer = key.sign(challenge_of(asked["request_options"]), verified)
+    return client.post(PASSKEY_LOGIN, {"credential": json.dumps(answer)})
 
 
 def test_a_passkey_is_added_and_signs_in_by_itself(client, admin_user):
     give_password(client)
     prove(client)
-    page = client.get(f"{ACCOUNT}/mfa/webauthn/add/")
     key = SoftPasskey(admin_user)
-    made = key.register(challenge_of(page.context["js_data"]["creation_options"]))
-    form = {"name": "My key", "passwordless": "on", "credential": json.dumps(made)}
-    assert client.post(f"{ACCOUNT}/mfa/webauthn/add/", form).status_code == 302
+    assert add_passkey(client, key).status_code == 302
     assert b"My key" in client.get(f"{ACCOUNT}/mfa/webauthn/").content
 
     other = Client()
@@ -59,9 +58,8 @@ def test_a_passkey_is_a_second_step_after_the_password(client, admin_user):
 def test_an_answer_to_another_challenge_or_of_another_key_is_refused(client, admin_user):
     key = SoftPasskey(admin_user)
     key.store()
-    client.get(f"{ACCOUNT}/mfa/webauthn/login/", HTTP_ACCEPT="application/json")
-    old = json.dumps(key.sign("AAAA"))
-    client.post(f"{ACCOUNT}/mfa/webauthn/login/", {"credential": old})
+    client.get(PASSKEY_LOGIN, HTTP_ACCEPT="application/json")
+    client.post(PASSKEY_LOGIN, {"credential": json.dumps(key.sign("AAAA"))})
     assert not is_signed_in(client)
     sign_in_by_passkey(client, SoftPasskey(admin_user))
     assert not is_signed_in(client)
@@ -71,10 +69,7 @@ def test_a_passkey_alone_has_to_verify_the_user(client, clock, admin_user):
     """A lost key must not be enough."""
     key = SoftPasskey(admin_user)
     key.store()
-    address = f"{ACCOUNT}/mfa/webauthn/login/"
-    asked = client.get(address, HTTP_ACCEPT="application/json").json()
-    found = key.sign(challenge_of(asked["request_options"]), verified=False)
-    client.post(address, {"credential": json.dumps(found)})
+    sign_in_by_passkey(client, key, verified=False)
     assert not is_signed_in(client)
     # Nor with the challenge of the finder's own second step, which needs none, once that is over.
     finder = User.objects.create_user("finder", password="password", is_staff=True)
@@ -83,7 +78,7 @@ def test_a_passkey_alone_has_to_verify_the_user(client, clock, admin_user):
     challenge = challenge_of(client.get(CODE).context["js_data"]["request_options"])
     clock.shift(timedelta(minutes=16))
     found = key.sign(challenge, verified=False)
-    client.post(address, {"credential": json.dumps(found)})
+    client.post(PASSKEY_LOGIN, {"credential": json.dumps(found)})
     assert not is_signed_in(client)
 
 
@@ -115,6 +110,5 @@ def test_a_passkey_of_a_user_who_may_not_sign_in_is_refused(client, admin_user, 
 
 @pytest.mark.parametrize("nonsense", ["", "{}", "[]", "null", '{"response": {"userHandle": 5}}'])
 def test_nonsense_in_place_of_a_passkey_is_refused(client, admin_user, nonsense):
-    answer = client.post(f"{ACCOUNT}/mfa/webauthn/login/", {"credential": nonsense})
-    assert answer.status_code < 500
+    assert client.post(PASSKEY_LOGIN, {"credential": nonsense}).status_code < 500
     assert not is_signed_in(client)

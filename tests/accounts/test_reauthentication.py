@@ -11,12 +11,10 @@ from django.http import HttpResponse
 from django.urls import include, path
 
 from connections.accounts.reauthentication import reauthentication_required
-from tests.accounts.test_mfa import SECRET, challenge_of, code
 from tests.support.passkeys import SoftPasskey
+from tests.support.sign_in import ACCOUNT, SECRET, challenge_of, code
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__), pytest.mark.usefixtures("clock")]
-
-ACCOUNT = "/admin/account"
 ASKS = f"{ACCOUNT}/reauthenticate/"
 
 

@@ -8,6 +8,7 @@ from django.test import Client
 
 from connections.models import ImportRun
 from tests.support.helpers import NOW
+from tests.support.sign_in import give_password, is_signed_in, prove
 
 pytestmark = pytest.mark.django_db
 
@@ -16,13 +17,9 @@ INSIDE = "/admin/bin/"
 
 @pytest.fixture
 def signed_in(clock, client, admin_user):
-    client.post("/admin/account/login/", {"login": "admin", "password": "password"})
-    assert client.get(INSIDE).status_code == 200
+    give_password(client)
+    assert is_signed_in(client)
     return client
-
-
-def is_signed_in(client):
-    return client.get(INSIDE).status_code == 200
 
 
 def test_a_session_ends_after_a_quarter_of_an_hour_without_a_request(clock, signed_in):
@@ -80,7 +77,7 @@ def test_a_session_ends_after_twelve_hours_with_requests(clock, signed_in):
 def test_a_reauthentication_does_not_extend_a_session(clock, signed_in):
     for _ in range(60):
         clock.shift(timedelta(minutes=12))
-        signed_in.post("/admin/account/reauthenticate/", {"password": "password"})
+        prove(signed_in)
     assert not is_signed_in(signed_in)
 
 
@@ -102,7 +99,7 @@ def test_a_copied_cookie_is_worth_nothing_after_signing_out(signed_in):
 def test_signing_in_changes_the_key_of_the_session(clock, client, admin_user):
     client.get("/admin/account/mfa/webauthn/login/", HTTP_ACCEPT="application/json")
     before = client.session.session_key
-    client.post("/admin/account/login/", {"login": "admin", "password": "password"})
+    give_password(client)
     assert before
     assert client.session.session_key != before
 

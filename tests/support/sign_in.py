@@ -1,6 +1,7 @@
 """Signing in as a person does, step by step, without a browser."""
 
 import base64
+import json
 import time
 
 from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
@@ -28,3 +29,11 @@ def is_signed_in(client):
 
 def challenge_of(options):
     return options["publicKey"]["challenge"]
+
+
+def add_passkey(client, key):
+    """Add a SoftPasskey on the page for it; returns the answer."""
+    page = client.get(f"{ACCOUNT}/mfa/webauthn/add/")
+    made = key.register(challenge_of(page.context["js_data"]["creation_options"]))
+    form = {"name": "My key", "passwordless": "on", "credential": json.dumps(made)}
+    return client.post(f"{ACCOUNT}/mfa/webauthn/add/", form)
