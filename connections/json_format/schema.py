@@ -82,3 +82,6 @@ def json_name(attribute: str) -> str:
 AUTH_NAMES_BY_KEY = {key: name for name in AUTH_FIELDS for key in (name, to_camel_case(name))}
 # An entry that has one of these is a Connection and not an auth object.
 CONNECTION_MARKER_KEYS = ("auth", "integration_type", "integrationType")
+# An object that has one of these is a record and not a wrapper.
+RECORD_KEYS = {key for key, name in AUTH_NAMES_BY_KEY.items() if name not in ENVELOPE_FIELDS}
+RECORD_KEYS.update(CONNECTION_MARKER_KEYS)

@@ -22,6 +22,7 @@ MAX_DEPTH = 200  # levels of objects and arrays in a file
 MAX_SECONDS = 1e11
 LONG_LIFETIME = 50 * 365.25 * 24 * 3600  # seconds
 MAX_REPORTED_KEYS = 20  # of one object, and as many addresses of one array
+SURROGATE = re.compile("[\ud800-\udfff]")
 MASK_PATTERN = re.compile(r"[*•]+|REDACTED")
 
 
@@ -103,26 +104,23 @@ def _is_short_ascii(value: str) -> bool:
 
 def check_text(entry: IssueCollector, value: Any, path: str, limit: int) -> bool:
     """Check a text of up to MAX_TEXT bytes or MAX_SHORT_TEXT characters; False after an issue."""
+    params = {}
     if not isinstance(value, str):
-        entry.add_issue("wrong_type.text", path)
-        return False
-    if _is_short_ascii(value):
+        fault = "wrong_type.text"
+    elif _is_short_ascii(value):
         return True
-    try:
-        size = len(value) if value.isascii() else len(value.encode())
-    except UnicodeEncodeError:
-        entry.add_issue("bad_text.surrogate", path)
-        return False
-    if "\0" in value:
-        entry.add_issue("bad_text.null_character", path)
-        return False
-    if limit == MAX_SHORT_TEXT and len(value) > limit:
-        entry.add_issue("too_long.characters", path, limit=limit)
-        return False
-    if size > MAX_TEXT:
-        entry.add_issue("too_long.bytes", path)
-        return False
-    return True
+    elif SURROGATE.search(value):
+        fault = "bad_text.surrogate"
+    elif "\0" in value:
+        fault = "bad_text.null_character"
+    elif limit == MAX_SHORT_TEXT and len(value) > limit:
+        fault, params = "too_long.characters", {"limit": limit}
+    elif len(value.encode()) > MAX_TEXT:
+        fault = "too_long.bytes"
+    else:
+        return True
+    entry.add_issue(fault, path, **params)
+    return False
 
 
 def _read_text(entry: IssueCollector, value: Any, path: str) -> str | None:

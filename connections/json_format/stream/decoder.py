@@ -8,13 +8,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from connections.json_format import values
 from connections.json_format.serialize import equal_when_serialized
-from connections.json_format.values import (
-    MAX_DEPTH,
-    ConflictingKeys,
-    OversizedNumber,
-    nesting_depth,
-)
 
 WHITESPACE = re.compile(r"[ \t\n\r]*")
 MAX_DIGITS = 400  # of an integer; those of a longer one are not needed
@@ -37,13 +32,13 @@ def _object_from_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         return result
     names = [key for key, value in pairs if not equal_when_serialized(value, result[key])]
     if names:
-        result = ConflictingKeys(result)
+        result = values.ConflictingKeys(result)
         result.names = list(dict.fromkeys(names))
     return result
 
 
-def _parse_int(digits: str) -> int | OversizedNumber:
-    return int(digits) if len(digits) <= MAX_DIGITS else OversizedNumber()
+def _parse_int(digits: str) -> int | values.OversizedNumber:
+    return int(digits) if len(digits) <= MAX_DIGITS else values.OversizedNumber()
 
 
 _decode: RawDecode = json.JSONDecoder(parse_constant=_refuse_constant).raw_decode
@@ -82,9 +77,9 @@ def skip_whitespace(text: str, position: int) -> int:
 
 def is_too_deep(value: Any, text: str, outer_depth: int) -> bool:
     """Whether a value, whose text is given, nests too deep inside `outer_depth` more levels."""
-    if text.count("[") + text.count("{") + outer_depth <= MAX_DEPTH:
+    if text.count("[") + text.count("{") + outer_depth <= values.MAX_DEPTH:
         return False  # there are not even so many brackets
-    return nesting_depth(value) + outer_depth > MAX_DEPTH
+    return values.nesting_depth(value) + outer_depth > values.MAX_DEPTH
 
 
 # What a text that was cut off can end with: white space, or a part of an escape, word or number.

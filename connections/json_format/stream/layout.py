@@ -5,12 +5,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from connections.json_format import schema
 from connections.json_format.issues import FileRefused
-from connections.json_format.schema import (
-    AUTH_NAMES_BY_KEY,
-    CONNECTION_MARKER_KEYS,
-    ENVELOPE_FIELDS,
-)
 from connections.json_format.stream.decoder import decode_entry, skip_whitespace
 from connections.json_format.stream.grammar import SKIPPED_LIST, members
 from connections.json_format.stream.sources import Source
@@ -46,7 +42,26 @@ class Layout:
     pieces: list[Piece] = field(default_factory=list)
 
 
-def refuse_other_formats(source: Source) -> None:
+def find_layout(source: Source) -> Layout:
+    """The Layout of a source, without its pieces. Raises FileRefused."""
+    _refuse_other_formats(source)
+    tokenizer = Tokenizer(source)
+    first = tokenizer.peek()
+    if not first:
+        raise tokenizer.error("empty")
+    if first == "<":
+        raise tokenizer.error("html")
+    if (first != "[" or _has_ndjson_name(source)) and _looks_like_ndjson(source):
+        return Layout("lines")
+    if first == "[":
+        return Layout("array")
+    if first == "{":
+        return _object_layout(tokenizer)
+    tokenizer.read_value()  # raises if it is not JSON at all
+    raise tokenizer.error("trailing_garbage" if tokenizer.peek() else "scalar")
+
+
+def _refuse_other_formats(source: Source) -> None:
     """Refuse an empty file and formats that people hand over by mistake, by the first bytes."""
     head = b""
     for chunk in source.chunks():
@@ -68,11 +83,11 @@ def refuse_other_formats(source: Source) -> None:
         raise FileRefused(code, source.name)
 
 
-def has_ndjson_name(source: Source) -> bool:
+def _has_ndjson_name(source: Source) -> bool:
     return source.name.lower().endswith((".ndjson", ".jsonl"))
 
 
-def looks_like_ndjson(source: Source) -> bool:
+def _looks_like_ndjson(source: Source) -> bool:
     """Whether a source is NDJSON, with or without bad lines, rather than one JSON text.
 
     The first ten lines decide. No JSON text has a whole object on line 1 and another one after
@@ -82,7 +97,7 @@ def looks_like_ndjson(source: Source) -> bool:
     """
     tokenizer = Tokenizer(source)
     first = _next_nonblank_line(tokenizer)
-    is_named = has_ndjson_name(source)
+    is_named = _has_ndjson_name(source)
     if first is None or first is OVERLONG:
         return is_named
     others = [line for _ in range(9) if (line := _next_nonblank_line(tokenizer)) is not None]
@@ -136,13 +151,13 @@ def _is_one_object(source: Source) -> bool:
     tokenizer = Tokenizer(source)
     try:
         tokenizer.peek()
-        object_layout(tokenizer)
+        _object_layout(tokenizer)
     except FileRefused:
         return False
     return True
 
 
-def object_layout(tokenizer: Tokenizer) -> Layout:
+def _object_layout(tokenizer: Tokenizer) -> Layout:
     """The layout of a source that is an object: one record, or a wrapper around one list.
 
     Checks the syntax to the end. Raises FileRefused.
@@ -151,17 +166,9 @@ def object_layout(tokenizer: Tokenizer) -> Layout:
     for key, value in members(tokenizer):
         if value is SKIPPED_LIST:
             list_keys.append(key)
-        is_record = is_record or _is_record_key(key, value)
+        is_record = is_record or (value is not None and key in schema.RECORD_KEYS)
     if tokenizer.peek():
         raise tokenizer.error("trailing_garbage")
     if len(list_keys) == 1 and not is_record:
         return Layout("wrapper", list_key=list_keys[0])
     return Layout("object")
-
-
-def _is_record_key(key: str, value: Any) -> bool:
-    """Whether a member shows that its object is a record and not a wrapper."""
-    if value is None:
-        return False
-    name = AUTH_NAMES_BY_KEY.get(key)
-    return key in CONNECTION_MARKER_KEYS or (name is not None and name not in ENVELOPE_FIELDS)

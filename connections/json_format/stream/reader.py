@@ -9,21 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from connections.json_format.issues import FileRefused
-from connections.json_format.stream.decoder import (
-    NotFinite,
-    decode_entry,
-    is_too_deep,
-    skip_whitespace,
-)
+from connections.json_format.stream import decoder
 from connections.json_format.stream.grammar import array_items, read_key, skip_separator
-from connections.json_format.stream.layout import (
-    Layout,
-    Piece,
-    has_ndjson_name,
-    looks_like_ndjson,
-    object_layout,
-    refuse_other_formats,
-)
+from connections.json_format.stream.layout import Layout, Piece, find_layout
 from connections.json_format.stream.sources import CHUNK_SIZE, Source
 from connections.json_format.stream.tokenizer import OVERLONG, Line, Tokenizer
 
@@ -52,22 +40,7 @@ def scan(source: Source, observe: Observer | None = None) -> Layout:
 
     `observe` is called for each entry that could be read.
     """
-    refuse_other_formats(source)
-    tokenizer = Tokenizer(source)
-    first = tokenizer.peek()
-    if not first:
-        raise tokenizer.error("empty")
-    if first == "<":
-        raise tokenizer.error("html")
-    if (first != "[" or has_ndjson_name(source)) and looks_like_ndjson(source):
-        layout = Layout("lines")
-    elif first == "[":
-        layout = Layout("array")
-    elif first == "{":
-        layout = object_layout(tokenizer)
-    else:
-        tokenizer.read_value()  # raises if it is not JSON at all
-        raise tokenizer.error("trailing_garbage" if tokenizer.peek() else "scalar")
+    layout = find_layout(source)
     _find_pieces(layout, source, observe)
     return layout
 
@@ -118,10 +91,10 @@ def read_piece(source: Source, layout: Layout, piece: Piece) -> list[RawEntry]:
         return list(_line_entries(text.split("\n"), piece.number, piece.line or 1))
     entries: list[RawEntry] = []
     while len(entries) < piece.count:
-        value, end = decode_entry(text, position)
+        value, end = decoder.decode_entry(text, position)
         entries.append(RawEntry(piece.number + len(entries), value, text[position:end]))
-        comma = skip_whitespace(text, end)
-        position = skip_whitespace(text, comma + 1)
+        comma = decoder.skip_whitespace(text, end)
+        position = decoder.skip_whitespace(text, comma + 1)
     return entries
 
 
@@ -138,7 +111,7 @@ def _read_all(tokenizer: Tokenizer, layout: Layout) -> Iterator[RawEntry]:
     else:
         items, outer_depth = _wrapper_items(tokenizer, layout.list_key), 2
     for number, (value, text) in enumerate(items):
-        if is_too_deep(value, text, outer_depth):
+        if decoder.is_too_deep(value, text, outer_depth):
             raise tokenizer.error("too_deep", tokenizer.start)
         yield RawEntry(number, value, text)
     # What follows the list of a wrapper was checked when its layout was found.
@@ -175,8 +148,8 @@ def _line_entries(
 def _line_entry(line: str, number: int, line_number: int) -> RawEntry:
     raw = RawEntry(number, text=line, line=line_number)
     try:
-        value, end = decode_entry(line, skip_whitespace(line, 0))
-    except NotFinite:
+        value, end = decoder.decode_entry(line, decoder.skip_whitespace(line, 0))
+    except decoder.NotFinite:
         raw.fault = "bad_line.not_finite"
     except RecursionError:
         raw.fault = "bad_line.too_deep"
@@ -185,7 +158,7 @@ def _line_entry(line: str, number: int, line_number: int) -> RawEntry:
     else:
         if line[end:].strip(" \t\r"):
             raw.fault = "bad_line.trailing_garbage"
-        elif is_too_deep(value, line, 0):
+        elif decoder.is_too_deep(value, line, 0):
             raw.fault = "bad_line.too_deep"
         else:
             raw.value = value

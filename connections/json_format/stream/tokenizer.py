@@ -9,12 +9,7 @@ from enum import Enum
 from typing import Any, Final
 
 from connections.json_format.issues import FileRefused
-from connections.json_format.stream.decoder import (
-    NotFinite,
-    decode_value,
-    skip_whitespace,
-    syntax_error_code,
-)
+from connections.json_format.stream import decoder
 from connections.json_format.stream.sources import CHUNK_SIZE, Source
 
 MAX_ENTRY_SIZE = 16 * 1024 * 1024  # bytes
@@ -99,7 +94,7 @@ class Tokenizer:
     def peek(self) -> str:
         """The next character that is not white space, or "" at the end."""
         while True:
-            self.position = skip_whitespace(self.text, self.position)
+            self.position = decoder.skip_whitespace(self.text, self.position)
             if self.position < len(self.text):
                 return self.text[self.position]
             if not self.read_more():
@@ -110,7 +105,7 @@ class Tokenizer:
         while True:
             start = self.position
             try:
-                value, end = decode_value(self.text, start)
+                value, end = decoder.decode_value(self.text, start)
                 # A number can go on after what looks like its end: 1 | .5, 1 | e5, 1 | e+5.
                 if end + 2 < len(self.text) or self.at_end:
                     if self._is_too_large(start, end):
@@ -121,9 +116,9 @@ class Tokenizer:
             except json.JSONDecodeError as error:
                 is_cut = error.msg.startswith("Unterminated") or error.pos > len(self.text) - 32
                 if self.at_end or not is_cut:
-                    code = syntax_error_code(error, self.at_end)
+                    code = decoder.syntax_error_code(error, self.at_end)
                     raise self.error(code, error.pos) from None
-            except NotFinite:
+            except decoder.NotFinite:
                 raise self.error("not_finite") from None
             except RecursionError:
                 raise self.error("too_deep") from None
