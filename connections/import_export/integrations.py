@@ -16,12 +16,7 @@ from connections.lib.text import printable
 from connections.models import Integration
 
 # Name in the JSON (camelCase is read too) -> whether it is a list of texts.
-FIELDS = {
-    "name": False,
-    "categories": True,
-    "token_names": True,
-    "token_instructions": True,
-}
+FIELDS = {"name": False, "categories": True, "token_names": True, "token_instructions": True}
 
 
 @dataclass

@@ -363,9 +363,7 @@ def _certificate(builder):
         .sign(key, algorithm=None)
     )
     private = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     return {
         "pem": certificate.public_bytes(serialization.Encoding.PEM).decode(),

@@ -69,5 +69,5 @@ class SecretFingerprint(models.Model):
         default_permissions = ()
         indexes = [
             # Which records hold this secret; which secrets are shared.
-            models.Index(fields=["number"], name="fingerprint_number"),
+            models.Index(fields=["number"], name="fingerprint_number")
         ]

@@ -24,13 +24,7 @@ from django.db.models import (
 from django.utils.translation import gettext as _
 
 from connections.json_format.schema import json_name
-from connections.models import (
-    AccessEvent,
-    ChangeRun,
-    ConnectionAuth,
-    FormerVersion,
-    ImportRun,
-)
+from connections.models import AccessEvent, ChangeRun, ConnectionAuth, FormerVersion, ImportRun
 from connections.records import recycle_bin
 
 ICONS = {
@@ -73,8 +67,7 @@ def entries(rows: Iterable[tuple]) -> list[HistoryEntry]:
 # The columns of the union. Those in the second line are of entries of the audit log, those in the
 # third of runs; `number` orders what happened at one moment.
 _Row = namedtuple(
-    "_Row",
-    "source at number user fields action result reason run_kind run_options file_name",
+    "_Row", "source at number user fields action result reason run_kind run_options file_name"
 )
 NULLS = {
     "action": Value(None, CharField()),

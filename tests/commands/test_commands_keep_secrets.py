@@ -198,11 +198,7 @@ def test_an_export_with_secrets_holds_them(place):
 @pytest.mark.parametrize(
     ("function", "commands"),
     {
-        "encrypt_at_time": (
-            "import_connections FILE",
-            "rotate_keys --jobs 2",
-            "undo_import RUN",
-        ),
+        "encrypt_at_time": ("import_connections FILE", "rotate_keys --jobs 2", "undo_import RUN"),
         "_decrypt_data": (
             "export_connections -o WRITTEN --jobs 2",
             "import_connections --run UPLOAD",

@@ -244,10 +244,7 @@ recycle_bin.purge(ConnectionAuth.all_objects.all())
 
 @pytest.mark.parametrize(
     ("token", "delete"),
-    [
-        ("record.access_token.token", PURGE),
-        ("former.content.token", "cleanup.delete_expired()"),
-    ],
+    [("record.access_token.token", PURGE), ("former.content.token", "cleanup.delete_expired()")],
 )
 def test_nothing_of_what_was_purged_stays_in_the_files_of_sqlite(stores, token, delete):
     store = stores.make("sqlite")
