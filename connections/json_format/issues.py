@@ -59,7 +59,6 @@ RECORD_ERRORS = {
     "older": _("Older than what is stored."),
     "exists": _("Already stored with other content."),
     "not_permitted": _("You may not do this."),
-    "conflict": _("Changed by somebody else while it was imported."),
 }
 
 # A record is accepted, with a warning.
