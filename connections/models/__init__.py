@@ -18,31 +18,3 @@ from connections.models.runs import ChangeRun, ImportChunk, ImportRun
 from connections.models.saved_view import SavedView
 from connections.models.stored_key import StoredKey
 from connections.models.user_scope import PRODUCTION, UNLIMITED, Scope, UserScope, scope_of
-
-__all__ = [
-    "DERIVED_COLUMNS",
-    "DERIVED_FROM",
-    "PRODUCTION",
-    "SEALED_COLUMNS",
-    "UNLIMITED",
-    "AccessEvent",
-    "AppendOnlyError",
-    "ChangeRun",
-    "ConnectionAuth",
-    "ConnectionAuthQuerySet",
-    "DailyCount",
-    "FormerVersion",
-    "ImportChunk",
-    "ImportRun",
-    "Integration",
-    "SavedView",
-    "Scope",
-    "SecretFingerprint",
-    "StoredKey",
-    "UserScope",
-    "VersionConflict",
-    "credential_dates",
-    "in_bucket",
-    "scope_of",
-    "stale_at",
-]
