@@ -43,9 +43,6 @@ def check_json(*arguments):
     return json.loads(text)
 
 
-# Exit codes
-
-
 def test_exit_0_where_nothing_breaks_within_the_period():
     make(key=SECRET)
     make(key=SECRET + "2", ends_in=timedelta(days=8))
@@ -154,9 +151,6 @@ def test_as_a_process_it_counts_an_empty_store_and_exits_with_0(installed):
     assert json.loads(done.stdout)["total"] == 0
 
 
-# JSON
-
-
 def test_json_counts_every_bucket():
     cast()
     printed = check_json()
@@ -221,9 +215,6 @@ def test_the_year_1_is_a_date():
     assert code == 2
 
 
-# Table
-
-
 def test_the_table_shows_counts_and_records():
     record = make(name="Ada", key=SECRET, ends_in=timedelta(hours=2))
     lines = check()[0].splitlines()
@@ -238,9 +229,6 @@ def test_names_can_not_steer_the_terminal():
     text = check()[0]
     assert "evil\\u001b[2Jname\\u000d\\u000a\\u202efdp" in text
     assert not set(text) & set("\x1b\r\u202e")
-
-
-# CSV
 
 
 def rows(*arguments):
@@ -264,9 +252,6 @@ def test_csv_holds_no_formulas(name):
 def test_csv_of_the_summary_has_a_line_for_each_count():
     cast()
     assert rows("--summary")[:2] == [["bucket", "count"], ["broken", "1"]]
-
-
-# Secrets
 
 
 def test_no_secret_is_loaded_or_printed():

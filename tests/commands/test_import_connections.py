@@ -157,9 +157,6 @@ def test_a_default_for_a_field_is_checked_as_the_field_is(file, name, value):
     assert not ConnectionAuth.all_objects.exists()
 
 
-# The report
-
-
 def test_the_report_has_a_line_for_each_issue(file, tmp_path):
     report = tmp_path / "report.ndjson"
     outcome = Outcome(
@@ -236,9 +233,6 @@ def test_control_characters_of_a_file_do_not_reach_the_terminal(file):
     assert "\x1b" not in outcome.err and "\u202e" not in outcome.err
 
 
-# Standard input, pipes
-
-
 @pytest.mark.parametrize("text", [json.dumps(GOOD), "\n".join(map(json.dumps, GOOD))])
 def test_standard_input_is_read(text):
     outcome = Outcome("-", "--json", stdin=text.encode())
@@ -285,9 +279,6 @@ def test_a_pipe_is_read_like_a_file(tmp_path):
     assert (outcome.code, outcome.json["created"]) == (0, 2)
 
 
-# A file that changes under way
-
-
 @pytest.mark.usefixtures("small_batches")
 @pytest.mark.parametrize("atomic", [False, True])
 def test_a_file_that_changes_between_the_passes_stops_the_run(file, monkeypatch, atomic):
@@ -308,9 +299,6 @@ def test_a_file_that_changes_between_the_passes_stops_the_run(file, monkeypatch,
     assert outcome.json["created"] == stored
     assert outcome.code == (2 if atomic else 1)
     assert not (atomic and stored)
-
-
-# Help
 
 
 def test_usage_errors_are_exit_2():

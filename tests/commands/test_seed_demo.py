@@ -28,9 +28,6 @@ def entries(count):
     return [demo.entry(number, NOW) for number in range(count)]
 
 
-# The entries
-
-
 def test_every_entry_is_accepted_without_a_warning():
     for entry in entries(1000):
         assert json_format_entry.read_entry(entry).issues == []
@@ -59,9 +56,6 @@ def test_names_come_in_several_scripts():
     names = "".join(entry["auth"]["name"] for entry in entries(500))
     for letter in "aßłПΖ株한شמग":
         assert letter in names
-
-
-# What is stored
 
 
 @pytest.mark.django_db
@@ -109,9 +103,6 @@ def test_seeding_again_brings_the_dates_up_to_now_and_adds_what_is_missing():
     seed("--count=20")
     again = seed("--count=30")
     assert (again["created"], again["updated"], again["unchanged"]) == (10, 0, 20)
-
-
-# Keeping to itself
 
 
 @pytest.mark.django_db

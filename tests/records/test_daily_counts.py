@@ -152,9 +152,6 @@ def test_the_page_says_it_in_words(admin_client):
     assert '>no change<span class="visually-hidden"> since yesterday</span>' in page
 
 
-# The command
-
-
 def told(*options):
     out = StringIO()
     call_command("take_snapshot", *options, stdout=out)
@@ -171,9 +168,6 @@ def test_the_command_keeps_the_counts_of_the_day_once():
     assert look()["no_end"] == 1
     with time_machine.travel(NOW + DAY, tick=False):
         assert told() == "Kept the counts of 2026-11-25."
-
-
-# Beside somebody who writes
 
 
 LOOK = """
