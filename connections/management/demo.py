@@ -12,7 +12,6 @@ from random import Random
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.x509.oid import NameOID
 from django.db import transaction
 
 from connections.audit import log
@@ -351,7 +350,7 @@ def _base64_json(value):
 def _certificate(builder):
     """A self-signed certificate under an Ed25519 key, whose signatures are deterministic."""
     key = Ed25519PrivateKey.from_private_bytes(builder.random.randbytes(32))
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "synthetic.demo.example")])
+    name = x509.Name.from_rfc4514_string("CN=synthetic.demo.example")
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
