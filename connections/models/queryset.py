@@ -24,14 +24,12 @@ class ConnectionAuthQuerySet(models.QuerySet):
     columns as well. A single record is written by save() (a new one) or save_version().
     """
 
-    def in_use(self) -> Self:
-        return self.filter(binned_at=None)
-
     def binned(self) -> Self:
         return self.filter(binned_at__isnull=False)
 
     def in_bucket(self, bucket: str, now: datetime | None = None) -> Self:
         """Those in one of deadlines.BUCKETS at `now`, or the `stale` ones."""
+        now = now or timezone.now()
         return self.filter(stale_at(now) if bucket == "stale" else in_bucket(bucket, now))
 
     def in_environment(self, name: str) -> Self:
@@ -41,20 +39,6 @@ class ConnectionAuthQuerySet(models.QuerySet):
     def visible_to(self, user: User) -> Self:
         """Those inside the scope of a user: all that pages may count, show or change."""
         return self.filter(scope_of(user).condition())
-
-    def filtered_by(
-        self,
-        integration: str | None = None,
-        environment: str | None = None,
-        bucket: str | None = None,
-    ) -> Self:
-        """Those that an export is narrowed to; None means any."""
-        queryset = self
-        if integration is not None:
-            queryset = queryset.filter(integration=integration)
-        if environment is not None:
-            queryset = queryset.in_environment(environment)
-        return queryset.in_bucket(bucket) if bucket is not None else queryset
 
     def breaking_within(self, period: timedelta, now: datetime | None = None) -> Self:
         """The broken, and those that break within a period, soonest first."""
@@ -114,11 +98,11 @@ class AnyOf(Lookup):
         return column + any_of, [*parameters, json.dumps(list(self.rhs))]
 
 
-def in_bucket(bucket: str, now: datetime | None = None) -> Q:
+def in_bucket(bucket: str, now: datetime) -> Q:
     """What deadlines.bucket_of() states of one value, as a condition."""
     if bucket == "no_end":
         return Q(breaks_at=None)
-    edges = deadlines.bucket_edges(now or timezone.now())
+    edges = deadlines.bucket_edges(now)
     names = list(edges)
     if bucket == "later":
         return Q(breaks_at__gt=edges[names[-1]])
@@ -127,9 +111,8 @@ def in_bucket(bucket: str, now: datetime | None = None) -> Q:
     return condition & Q(breaks_at__gt=edges[names[position - 1]]) if position else condition
 
 
-def stale_at(now: datetime | None = None) -> Q:
+def stale_at(now: datetime) -> Q:
     """Renewable, not broken, and the access token has ended: a machine can renew it."""
-    now = now or timezone.now()
     return Q(renewable=True, access_expires_at__lte=now) & (
         Q(breaks_at=None) | Q(breaks_at__gt=now)
     )
@@ -137,7 +120,7 @@ def stale_at(now: datetime | None = None) -> Q:
 
 class InUseManager(models.Manager.from_queryset(ConnectionAuthQuerySet)):
     def get_queryset(self):
-        return super().get_queryset().in_use()
+        return super().get_queryset().filter(binned_at=None)
 
 
 def sealed_columns(model: type[models.Model]) -> tuple[str, ...]:

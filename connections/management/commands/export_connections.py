@@ -84,9 +84,13 @@ class Command(LatchkeyCommand):
                 "Secrets are not printed to a terminal: use -o FILE, or --secrets mask.",
                 returncode=2,
             )
-        queryset = ConnectionAuth.objects.filtered_by(
-            options["integration"], options["environment"], options["bucket"]
-        )
+        queryset = ConnectionAuth.objects.all()
+        if options["integration"] is not None:
+            queryset = queryset.filter(integration=options["integration"])
+        if options["environment"] is not None:
+            queryset = queryset.in_environment(options["environment"])
+        if options["bucket"] is not None:
+            queryset = queryset.in_bucket(options["bucket"])
         names = exporter.ExportOptions.__dataclass_fields__
         chosen = {name: options[name] for name in names if name in options}
         tally = exporter.ExportTally()
