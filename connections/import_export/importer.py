@@ -42,15 +42,11 @@ class RollBackPreview(Exception):
     """Rolls back a preview that had to write."""
 
 
-OnVerdict = Callable[[Verdict], object]
-OnProgress = Callable[[int, int], object]
-
-
 def run_import(
     sources: Iterable[Source],
     options: ImportOptions | None = None,
-    on_verdict: OnVerdict | None = None,
-    on_progress: OnProgress | None = None,
+    on_verdict: Callable[[Verdict], object] | None = None,
+    on_progress: Callable[[int, int], object] | None = None,
     jobs: int = 1,
     user: User | None = None,
 ) -> ImportResult:
@@ -165,15 +161,16 @@ def _scan(source):
     return ScannedSource(source, layout, duplicates)
 
 
-def _tasks(scanned) -> Iterator[Task]:
-    """The work, piece by piece.
+def _tasks(scanned, submitted) -> Iterator[Task]:
+    """The work, piece by piece; each Task is appended to `submitted` as well.
 
     The ids of new records count up from one that is made here, so that their order is that of the
     file. A task that waits for a process has to fit into a pipe.
     """
     for index, (_, layout, _) in enumerate(scanned):
         for piece in layout.pieces:
-            yield Task(index, piece, uuid7().int)
+            submitted.append(Task(index, piece, uuid7().int))
+            yield submitted[-1]
 
 
 def _write_all(writer, in_order, total, on_progress):
@@ -184,16 +181,10 @@ def _write_all(writer, in_order, total, on_progress):
     done, submitted = 0, deque()
     if on_progress:
         on_progress(done, total)
-    judged_pieces = in_order(_track_tasks(_tasks(writer.judge.scanned), submitted))
+    judged_pieces = in_order(_tasks(writer.judge.scanned, submitted))
     group_size = 1 if writer.one_by_one else PIECES_PER_TRANSACTION
     while group := [(submitted.popleft(), judged) for judged in islice(judged_pieces, group_size)]:
         writer.write(group)
         done += sum(task.piece.count for task, _ in group)
         if on_progress:
             on_progress(done, total)
-
-
-def _track_tasks(tasks, submitted):
-    for task in tasks:
-        submitted.append(task)
-        yield task

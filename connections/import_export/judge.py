@@ -162,7 +162,8 @@ class Judge:
             )
             verdict.integration = entry.connection.get("integration_id", "")
             if digest and entry.connection.get("connection_id") is None:
-                judged.identities[position] = self._identity(entry, digest)
+                place = map(entry.connection.get, ("integration_id", "environment"))
+                judged.identities[position] = identity_digest(digest, *place, self.digest_key)
             hidden = {pk for pk, at in replaced.items() if at < position}
             row = stored.find(entry, digest, hidden)
             if not self._is_permitted(row, entry):
@@ -185,14 +186,6 @@ class Judge:
         named = map(entry.connection.get, ("integration_id", "environment"), stored)
         scope = self.options.scope
         return scope.includes(*named) and (row is None or scope.includes(*stored))
-
-    def _identity(self, entry, digest):
-        return identity_digest(
-            digest,
-            entry.connection.get("integration_id"),
-            entry.connection.get("environment"),
-            self.digest_key,
-        )
 
     def _is_unchanged(self, row, entry, digest):
         """Whether nothing would change; nothing is opened, so that False is not certain."""

@@ -128,10 +128,6 @@ def _dump_json_list(names):
 
 
 COLUMNS = [f'"{field.column}"' for field in FIELDS]
-CONNECTION_ID_INDEX, IDENTITY_DIGEST_INDEX = (
-    ATTNAMES.index("connection_id"),
-    ATTNAMES.index("identity_digest"),
-)
 
 
 def insert(rows: Iterable[tuple[Any, ...]]) -> None:
@@ -140,13 +136,8 @@ def insert(rows: Iterable[tuple[Any, ...]]) -> None:
     They are inserted in one order, whatever that of the file: two imports of the same records
     wait for each other and don't deadlock.
     """
-    rows = sorted(
-        rows,
-        key=lambda values: (
-            values[CONNECTION_ID_INDEX] or "",
-            values[IDENTITY_DIGEST_INDEX] or "",
-        ),
-    )
+    keys = [ATTNAMES.index(name) for name in ("connection_id", "identity_digest")]
+    rows = sorted(rows, key=lambda values: [values[position] or "" for position in keys])
     # A NULL costs the driver half a microsecond, and half of the columns are NULL.
     used = [n for n, column in enumerate(zip(*rows, strict=True)) if _any_set(column)]
     _insert(TABLE, [COLUMNS[n] for n in used], map(itemgetter(*used), rows))

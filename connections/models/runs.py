@@ -16,10 +16,8 @@ from django.utils.translation import gettext_lazy as _
 from connections.models.connection import ConnectionAuth
 from connections.models.user_scope import PRODUCTION, scope_of
 
-DELETE_PERMISSION, CHANGE_PERMISSION = (
-    "connections.delete_connectionauth",
-    "connections.change_connectionauth",
-)
+DELETE_PERMISSION = "connections.delete_connectionauth"
+CHANGE_PERMISSION = "connections.change_connectionauth"
 
 
 class ImportRunQuerySet(models.QuerySet):

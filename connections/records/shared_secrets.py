@@ -9,12 +9,7 @@ from django.db.models import Count, QuerySet
 
 from connections.json_format import schema
 from connections.models import ConnectionAuth, SecretFingerprint
-from connections.records.secret_search import (
-    Holder,
-    holders_of,
-    of_visible_records,
-    visible_records,
-)
+from connections.records import secret_search
 
 MAX_RECORDS_PER_SECRET = 5  # that a SharedSecret names
 
@@ -60,18 +55,14 @@ def shared_secrets(
 ) -> list[SharedSecret]:
     """Some rows of shared_numbers() as SharedSecrets, in their order."""
     records, fields = {}, {}
-    fingerprints = _visible_fingerprints(user, field).filter(
-        number__in=[row["number"] for row in rows]
-    )
-    for number, pk, name in fingerprints.order_by("record").values_list(
-        "number", "record", "field"
-    ):
+    numbers = [row["number"] for row in rows]
+    fingerprints = _visible_fingerprints(user, field).filter(number__in=numbers).order_by("record")
+    for number, pk, name in fingerprints.values_list("number", "record", "field"):
         records.setdefault(number, {})[pk] = None
         fields.setdefault(number, set()).add(schema.to_camel_case(name))
     named = {number: list(pks)[:MAX_RECORDS_PER_SECRET] for number, pks in records.items()}
-    by_id = (
-        visible_records(user).defer_sealed().in_bulk({pk for pks in named.values() for pk in pks})
-    )
+    visible = secret_search.visible_records(user).defer_sealed()
+    by_id = visible.in_bulk({pk for pks in named.values() for pk in pks})
     return [
         SharedSecret(
             row["records"],
@@ -82,13 +73,15 @@ def shared_secrets(
     ]
 
 
-def iter_shared_holders(field: str | None = None) -> Iterator[list[Holder]]:
+def iter_shared_holders(field: str | None = None) -> Iterator[list[secret_search.Holder]]:
     """The holders of each secret that several records share, those with most records first."""
     fingerprints = _visible_fingerprints(None, field)
     for number in shared_numbers(field=field).values_list("number", flat=True).iterator():
-        yield holders_of(fingerprints.filter(number=number).values_list("record", "field"))
+        yield secret_search.holders_of(
+            fingerprints.filter(number=number).values_list("record", "field")
+        )
 
 
 def _visible_fingerprints(user, field):
-    fingerprints = of_visible_records(SecretFingerprint.objects.all(), user)
+    fingerprints = secret_search.of_visible_records(SecretFingerprint.objects.all(), user)
     return fingerprints.filter(field=field) if field else fingerprints
