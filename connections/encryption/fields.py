@@ -70,8 +70,7 @@ class Sealed:
     @property
     def size(self) -> int:
         """About how many bytes it holds (within 15), read off the token alone."""
-        size = len(self.token) * 3 // 4 - TOKEN_OVERHEAD - len(f"{self.binding}\n")
-        return max(size, 1)
+        return max(len(self.token) * 3 // 4 - TOKEN_OVERHEAD - len(f"{self.binding}\n"), 1)
 
     @property
     def is_canonical(self) -> bool:

@@ -6,7 +6,6 @@ validity and serial number (RFC 5280, 4.1). Nothing of it is trusted: no signatu
 
 import base64
 import json
-import math
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
@@ -51,7 +50,7 @@ def parse_numeric_date(seconds: object) -> datetime | None:
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         return None
     try:
-        return datetime.fromtimestamp(seconds, timezone.utc) if math.isfinite(seconds) else None
+        return datetime.fromtimestamp(seconds, timezone.utc)
     except (ValueError, OverflowError, OSError):
         return None
 
@@ -89,12 +88,11 @@ def _certificate_facts(pem: str) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     # It parses foreign bytes: whatever exception it raises, the remaining facts are not known.
     with suppress(Exception):
-        if end:
-            certificate = x509.load_pem_x509_certificate(f"{begin}{body}{end}".encode())
-            facts["not_after"] = certificate.not_valid_after_utc.isoformat()
-            facts["not_before"] = certificate.not_valid_before_utc.isoformat()
-            facts["subject"] = printable(certificate.subject.rfc4514_string(), MAX_NAME_LENGTH)
-            facts["issuer"] = printable(certificate.issuer.rfc4514_string(), MAX_NAME_LENGTH)
-            serial = certificate.serial_number
-            facts["serial"] = serial.to_bytes(serial.bit_length() // 8 + 1, "big").hex(":")
+        certificate = x509.load_pem_x509_certificate(f"{begin}{body}{end}".encode())
+        facts["not_after"] = certificate.not_valid_after_utc.isoformat()
+        facts["not_before"] = certificate.not_valid_before_utc.isoformat()
+        facts["subject"] = printable(certificate.subject.rfc4514_string(), MAX_NAME_LENGTH)
+        facts["issuer"] = printable(certificate.issuer.rfc4514_string(), MAX_NAME_LENGTH)
+        serial = certificate.serial_number
+        facts["serial"] = serial.to_bytes(serial.bit_length() // 8 + 1, "big").hex(":")
     return facts
