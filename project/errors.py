@@ -7,9 +7,6 @@ from django.shortcuts import render
 from django.views import defaults
 from django.views.debug import ExceptionReporter
 
-# PostgreSQL's SQLSTATE of a write to a read-only server, which is not an OperationalError.
-READ_ONLY_SQLSTATE = "25006"
-
 
 class RedactingExceptionReporter(ExceptionReporter):
     """Django's, without variables, request and settings: any of them may hold a secret."""
@@ -33,11 +30,9 @@ def server_error(request):
 
 def bad_request(request, exception):
     """The page for a malformed request. A session that can't be saved looks like one."""
-    return (
-        database_down()
-        if is_database_error(exception)
-        else defaults.bad_request(request, exception)
-    )
+    if is_database_error(exception):
+        return database_down()
+    return defaults.bad_request(request, exception)
 
 
 def database_down():
@@ -48,7 +43,8 @@ def database_down():
 def is_database_error(error):
     """Whether an error was caused by a database that is gone, full, locked or read-only."""
     while error:
-        is_read_only = getattr(error.__cause__, "sqlstate", None) == READ_ONLY_SQLSTATE
+        # PostgreSQL's code for a write to a read-only server, which is no OperationalError.
+        is_read_only = getattr(error.__cause__, "sqlstate", None) == "25006"
         if isinstance(error, OperationalError | InterfaceError) or is_read_only:
             return True
         error = error.__cause__ or error.__context__

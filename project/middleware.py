@@ -30,23 +30,22 @@ def trusted_proxies(get_response):
     """
 
     def middleware(request):
-        if is_trusted_proxy(request.META.get("REMOTE_ADDR", "")):
-            request.META["REMOTE_ADDR"] = _client_address(request.META)
-        else:
+        if not is_trusted_proxy(request.META.get("REMOTE_ADDR", "")):
             for header in FORWARDED_HEADERS:
                 request.META.pop(header, None)
-            with suppress(ValueError):  # a Unix socket has no address
-                request.META["REMOTE_ADDR"] = str(
-                    _parse_address(request.META.get("REMOTE_ADDR", ""))
-                )
+        with suppress(ValueError):  # a Unix socket has no address
+            request.META["REMOTE_ADDR"] = _client_address(request.META)
         return get_response(request)
 
     return middleware
 
 
 def _client_address(meta):
-    """The last untrusted address in X-Forwarded-For: those before it may be forged."""
-    address = str(_parse_address(meta["REMOTE_ADDR"]))
+    """The last untrusted address in X-Forwarded-For: those before it may be forged.
+
+    That of the peer if there is none. Raises ValueError if the peer has none.
+    """
+    address = str(_parse_address(meta.get("REMOTE_ADDR", "")))
     for hop in reversed(meta.get("HTTP_X_FORWARDED_FOR", "").split(",")):
         try:
             address = str(_parse_address(hop.strip()))
