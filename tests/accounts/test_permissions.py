@@ -6,8 +6,9 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from connections.models import ConnectionAuth, ImportRun, Integration
-from tests.support.helpers import SECRET, make, member_of, prove_present, signed_in, user_with
+from connections.models import ConnectionAuth, Integration
+from tests.support.helpers import make, member_of, prove_present, signed_in, user_with
+from tests.support.urls import address, admin_names, things
 
 pytestmark = pytest.mark.django_db
 
@@ -39,42 +40,10 @@ GROUPS = {
 
 @pytest.fixture
 def urls():
-    """The address of every page of connections."""
-    record = make(name="A", key=SECRET)
-    binned = make(name="B", binned_at=timezone.now())
-    integration = Integration.objects.create(type="x")
-    owner = User.objects.create_user("owner")
-    run = ImportRun.objects.create(user=owner, file_name="a", size=1, sha256="")
-    pages = {
-        "index": [],
-        "connections_connectionauth_changelist": [],
-        "connections_connectionauth_add": [],
-        "connections_connectionauth_change": [record.pk],
-        "connections_connectionauth_history": [record.pk],
-        "connections_connectionauth_versions": [record.pk],
-        "connections_connectionauth_reveal": [record.pk, "key"],
-        "connections_connectionauth_delete": [record.pk],
-        "connections_integration_changelist": [],
-        "connections_integration_add": [],
-        "connections_integration_change": [integration.pk],
-        "connections_integration_history": [integration.pk],
-        "connections_integration_delete": [integration.pk],
-        "connections_import": [],
-        "connections_import_run": [run.pk],
-        "connections_import_progress": [run.pk],
-        "connections_import_report": [run.pk],
-        "connections_import_history": [],
-        "connections_import_integrations": [],
-        "connections_export": [],
-        "connections_changes": [],
-        "connections_views": [],
-        "connections_bin": [],
-        "connections_bin_purge": [binned.pk],
-        "auth_user_changelist": [],
-        "auth_user_add": [],
-        "auth_group_changelist": [],
-    }
-    return [reverse(f"admin:{name}", args=args) for name, args in pages.items()]
+    """The address of every page of the console itself."""
+    objects = things(User.objects.create_user("owner"))
+    own = ("index", "connections_", "auth_")
+    return [address(name, objects) for name in admin_names() if name.startswith(own)]
 
 
 @pytest.mark.parametrize("name", GROUPS)

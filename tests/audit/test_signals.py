@@ -8,10 +8,11 @@ from django.contrib.auth.models import Group, Permission, User
 from django.core.management import call_command
 from django.urls import reverse
 
-from connections.import_export import importer, integrations
-from connections.jobs import chunks, import_job, runs
+from connections.import_export import integrations
+from connections.jobs import import_job
 from connections.models import AccessEvent, ConnectionAuth, Integration
 from tests.support.helpers import FULL_AUTH, SECRET, Text, import_text, make, prove_present
+from tests.support.import_runs import confirmed
 from tests.support.record_form import form_data, page
 from tests.support.stores import VENDORS, write
 
@@ -31,9 +32,9 @@ def latest(**expected):
     return shown
 
 
-def count_after(number, **conditions):
+def count_after(number):
     """How many entries came after the one of that number."""
-    return AccessEvent.objects.filter(id__gt=number, **conditions).count()
+    return AccessEvent.objects.filter(id__gt=number).count()
 
 
 def newest():
@@ -205,16 +206,9 @@ def test_an_import_that_raises_an_error_has_a_failed_entry(monkeypatch):
     latest(action="import", count=0, result="failed")
 
 
-def test_an_import_in_the_browser_names_its_user(admin_user, monkeypatch):
-    monkeypatch.setattr(runs, "launch", lambda run: None)
-    run = chunks.store_upload(_Upload([FULL_AUTH]), admin_user)
-    import_job.confirm(run, importer.ImportOptions())
-    import_job.execute(run.pk)
-    latest(action="import", user="admin", count=1)
-
-
-class _Upload(Text):
-    size, sha256 = 0, ""
+def test_an_import_in_the_browser_names_its_user(admin_client, launched):
+    import_job.execute(confirmed(admin_client).pk)
+    latest(action="import", user="admin", count=40)
 
 
 def test_an_import_of_integrations():

@@ -6,9 +6,10 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.urls import reverse
 
-from connections.jobs import chunks, import_job
+from connections.jobs import import_job
 from connections.models import ConnectionAuth, ImportRun, Integration, Scope, UserScope, scope_of
-from tests.support.helpers import NOW, SECRET, Text, export_text, import_text, make, signed_in
+from tests.support.helpers import NOW, SECRET, export_text, import_text, make, signed_in
+from tests.support.import_form import upload
 from tests.support.limited_users import HERS, LIST, integrations, limited, page
 
 pytestmark = pytest.mark.django_db
@@ -165,18 +166,10 @@ def test_what_is_inside_is_imported(store):
     assert verdicts_of({"id": "n", **INSIDE, "auth": {"name": "C"}}) == [("created", [])]
 
 
-def test_a_run_acts_with_the_scope_that_its_user_has_then(store):
-    user = limited()
-    run = chunks.store_upload(Spooled([{"id": "out", "auth": {"name": "B"}}]), user)
-    ImportRun.objects.filter(pk=run.pk).update(
-        status="running", options={"on_conflict": "update", "atomic": False, "allow_older": False}
-    )
-    result = import_job.execute(run.pk)
+def test_a_run_acts_with_the_scope_that_its_user_has_then(hers, launched):
+    hers.post(upload(hers, [{"id": "out", "auth": {"name": "B"}}]).url)
+    result = import_job.execute(launched[0])
     assert (result.updated, result.rejected) == (0, 1)
-
-
-class Spooled(Text):
-    size, sha256 = 1, ""
 
 
 # Who sets it
