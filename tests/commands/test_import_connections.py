@@ -85,8 +85,11 @@ def test_a_refused_record_is_exit_1_and_named(file):
 
 
 def test_lines_are_named_for_ndjson(file):
-    outcome = Outcome(file('{"token":"a"}\n\nx\n', "in.ndjson"))
-    assert outcome.err == "in.ndjson: record 1, line 3: The line is not JSON. [bad_line]\n"
+    outcome = Outcome(file('{"token":"a"}\n\nx\n{"token":5}\n', "in.ndjson"))
+    assert outcome.err == (
+        "in.ndjson: record 1, line 3: The line is not JSON. [bad_line]\n"
+        "in.ndjson: record 2, line 4, token: Text belongs here. [wrong_type]\n"
+    )
 
 
 def test_a_refused_file_is_exit_2_and_a_sentence(file):

@@ -11,10 +11,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from connections.expiry import deadlines as expiry_deadlines
 from connections.expiry.deadlines import (
+    BUCKETS,
     MAX_DATETIME,
     auth_kind,
+    bucket_edges,
     bucket_of,
     derived_columns,
     is_renewable,
@@ -229,7 +230,7 @@ def test_extreme_dates_and_no_end_have_a_bucket():
     assert bucket_of(None, RECEIVED) == "no_end"
     assert bucket_of(datetime(1, 1, 1, tzinfo=timezone.utc), RECEIVED) == "broken"
     assert bucket_of(datetime.max.replace(tzinfo=timezone.utc), RECEIVED) == "later"
-    assert list(expiry_deadlines.bucket_edges(RECEIVED)) == list(expiry_deadlines.BUCKETS[:4])
+    assert list(bucket_edges(RECEIVED)) == list(BUCKETS[:4])
 
 
 @pytest.mark.parametrize(

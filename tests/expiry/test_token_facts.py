@@ -67,13 +67,6 @@ def test_a_value_that_does_not_open_has_no_facts():
     assert facts_of(closed) == {}
 
 
-@pytest.mark.parametrize(
-    "seconds", [True, None, "1", float("nan"), float("inf"), 10**30, -(10**30)]
-)
-def test_what_is_not_a_numeric_date(seconds):
-    assert token_facts.parse_numeric_date(seconds) is None
-
-
 def imported(auth):
     import_text([{"id": "c1", "auth": auth}])
     return ConnectionAuth.objects.get(connection_id="c1")

@@ -182,17 +182,6 @@ def test_all_faults_of_a_record_are_named_at_once():
     ]
 
 
-def test_lines_are_named_in_ndjson():
-    text = '{"token":"a"}\n\n{"token":5}\nnonsense\n{"token":"b"}\n'
-    result, verdicts = import_text(text, "a.ndjson")
-    assert (result.created, result.rejected) == (2, 2)
-    issues = [issue for verdict in verdicts for issue in verdict.issues]
-    assert [(i.record, i.line, i.code) for i in issues] == [
-        (1, 3, "wrong_type"),
-        (2, 4, "bad_line"),
-    ]
-
-
 def test_a_refused_record_changes_nothing_that_is_stored():
     import_text([{"id": "c", "integration_type": "hubspot", "auth": {"token": "a"}}])
     before = list(ConnectionAuth.all_objects.values())

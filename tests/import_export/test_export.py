@@ -15,37 +15,16 @@ from connections.import_export import exporter
 from connections.json_format import schema
 from connections.json_format.issues import MESSAGES
 from connections.models import ConnectionAuth
-from tests.support.concurrent_import import MASK, snake
+from tests.support.concurrent_import import FULL, MASK, snake
 from tests.support.helpers import FULL_AUTH, SECRET, export_text, import_text, make
 from tests.support.record_form import spoil
 
 pytestmark = pytest.mark.django_db
 
-CONNECTION = {
-    "id": "conn-1",
-    "createdAt": "2026-01-01T00:00:00.000Z",
-    "updatedAt": "2026-11-01T00:00:00.500Z",
-    "workspaceId": "w",
-    "integrationType": "hubspot",
-    "integrationName": "HubSpot",
-    "externalXref": "x",
-    "permissions": ["crm_read", "not_known_yet"],
-    "categories": [],
-    "isPaused": False,
-    "environment": "Sandbox",
-    "lastHealthyAt": "2026-11-01T00:00:00.000Z",
-    "lastUnhealthyAt": "2026-10-01T00:00:00.000Z",
-    "lastUnhealthyCode": "401",
-    "secretsmanagerId": "",
-    "secretsmanagerKey": "k",
-    "auth": {**FULL_AUTH, "newKey": {"a": [SECRET]}},
-    "anotherNewKey": [1, None],
-}
-
 
 def in_snake(record):
     """A record with known keys in snake_case."""
-    unknown = ("newKey", "anotherNewKey")
+    unknown = ("future", "futureToo")
     return {
         name if name in unknown else snake(name): in_snake(value) if name == "auth" else value
         for name, value in record.items()
@@ -56,9 +35,9 @@ def in_snake(record):
 @pytest.mark.parametrize("naming", exporter.NAMINGS)
 @pytest.mark.parametrize("shape", exporter.SHAPES)
 def test_every_shape_spelling_and_format_writes_all_in_order(shape, naming, format):
-    import_text([CONNECTION])
+    import_text([FULL])
     text = export_text(shape=shape, naming=naming, format=format)
-    expected = CONNECTION if shape == "connection" else CONNECTION["auth"]
+    expected = FULL if shape == "connection" else FULL["auth"]
     expected = in_snake(expected) if naming == "snake" else expected
     one = json.dumps(expected, ensure_ascii=False)  # the order of the keys counts
     assert text == (f"{one}\n" if format == "ndjson" else f"[\n{one}\n]\n")
@@ -74,7 +53,7 @@ def test_a_fresh_store_exports_the_very_same_bytes(shape):
         {"integrationType": "a", "id": "only"},
         {"token": "<script>\x1b[31m\x7f"},
     ]
-    import_text([CONNECTION, *odd])
+    import_text([FULL, *odd])
     first = export_text(shape=shape)
     ConnectionAuth.all_objects.all().delete()
     import_text(first)
@@ -121,13 +100,13 @@ def test_an_array_of_auth_objects_has_none_for_a_connection_without_one():
 
 @pytest.mark.parametrize("naming", exporter.NAMINGS)
 def test_masked_exports_hold_a_mask_for_each_sealed_value(naming):
-    import_text([CONNECTION])
+    import_text([FULL])
     text = export_text(shape="connection", secrets="mask", naming=naming)
     assert SECRET not in text and "ada@" not in text
     [written] = json.loads(text)
     auth = written["auth"]
-    assert written[MASK] is True and "anotherNewKey" not in written
-    assert auth["meta"] == {MASK: True} and auth[MASK] is True and "newKey" not in auth
+    assert written[MASK] is True and "futureToo" not in written
+    assert auth["meta"] == {MASK: True} and auth[MASK] is True and "future" not in auth
     assert auth["emails"] == [MASK, MASK]
     assert [auth[n] for n in ("pem", "token", "state", "key")] == [MASK] * 4
     assert auth["name"] == FULL_AUTH["name"]
@@ -142,7 +121,7 @@ def test_blank_and_empty_sealed_values_are_masked_without_a_loss():
 
 
 def test_secrets_can_be_left_out():
-    import_text([CONNECTION])
+    import_text([FULL])
     text = export_text(shape="connection", secrets="omit")
     assert SECRET not in text and MASK not in text
     [written] = json.loads(text)
@@ -174,7 +153,7 @@ def test_a_filter_that_is_no_text_is_refused_in_a_sentence(option):
 
 
 def damaged(field="access_token"):
-    import_text([CONNECTION, {"token": "fine"}])
+    import_text([FULL, {"token": "fine"}])
     spoil(ConnectionAuth.objects.get(connection_id="conn-1"), field)
 
 

@@ -6,15 +6,24 @@ from connections.models import ConnectionAuth
 from tests.support.helpers import FULL_AUTH, SECRET, export_text, import_text
 
 MASK = "********"
+# All fields, in the order of the API.
 FULL = {
     "id": "conn-1",
+    "createdAt": "2026-01-01T00:00:00.000Z",
+    "updatedAt": "2026-11-01T00:00:00.500Z",
+    "workspaceId": "w",
     "integrationType": "hubspot",
     "integrationName": "HubSpot",
-    "environment": "Sandbox",
-    "createdAt": "2026-01-01T00:00:00.000Z",
-    "updatedAt": "2026-11-01T00:00:00.000Z",
-    "permissions": ["crm_read"],
+    "externalXref": "x",
+    "permissions": ["crm_read", "not_known_yet"],
+    "categories": [],
     "isPaused": False,
+    "environment": "Sandbox",
+    "lastHealthyAt": "2026-11-01T00:00:00.000Z",
+    "lastUnhealthyAt": "2026-10-01T00:00:00.000Z",
+    "lastUnhealthyCode": "401",
+    "secretsmanagerId": "",
+    "secretsmanagerKey": "k",
     "auth": {**FULL_AUTH, "future": {"deep": [SECRET]}},
     "futureToo": 1,
 }
