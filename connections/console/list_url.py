@@ -19,10 +19,10 @@ class LinkedCount:
 
 def query_string(connection_filter, **params):
     """A ConnectionFilter and other parameters as a query string, "?" included."""
-    given = {
+    narrowed = {
         name: value for name, value in connection_filter._asdict().items() if value is not None
     }
-    return f"?{urlencode({**given, **params})}" if given or params else "?"
+    return f"?{urlencode({**narrowed, **params})}"
 
 
 def list_url(connection_filter, **params):

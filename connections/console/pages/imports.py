@@ -208,10 +208,10 @@ def _handle_post(request, run):
         else:
             import_job.confirm(run, build_options(request.POST, request.user))
     except runs.AlreadyRunning:  # the page names the other run
-        chosen = {
+        options = {
             name: request.POST[name] for name in import_job.STORED_OPTIONS if name in request.POST
         }
-        run_redirect["Location"] += f"?{urlencode(chosen)}"
+        run_redirect["Location"] += f"?{urlencode(options)}"
     except runs.CannotStart:
         messages.error(
             request, _("The import could not be started. Nothing is stored; try again.")
