@@ -97,18 +97,13 @@ def check_value(entry: IssueCollector, value: Any, path: str) -> bool:
     return True
 
 
-def _is_short_ascii(value: str) -> bool:
-    """Whether a text is short and ASCII, as most are: then nothing can be wrong with it."""
-    return len(value) <= MAX_SHORT_TEXT and value.isascii() and "\0" not in value
-
-
 def check_text(entry: IssueCollector, value: Any, path: str, limit: int) -> bool:
     """Check a text of up to MAX_TEXT bytes or MAX_SHORT_TEXT characters; False after an issue."""
     params = {}
     if not isinstance(value, str):
         fault = "wrong_type.text"
-    elif _is_short_ascii(value):
-        return True
+    elif len(value) <= MAX_SHORT_TEXT and value.isascii() and "\0" not in value:
+        return True  # most texts end here
     elif SURROGATE.search(value):
         fault = "bad_text.surrogate"
     elif "\0" in value:
@@ -177,8 +172,6 @@ def _read_strings(entry: IssueCollector, value: Any, path: str) -> list[str] | N
         entry.add_issue("wrong_type.texts", path)
         return None
     for position, item in enumerate(value):
-        if isinstance(item, str) and _is_short_ascii(item):
-            continue
         if not check_text(entry, item, f"{path}[{position}]", MAX_TEXT):
             return None
     return value
