@@ -41,6 +41,12 @@ def guess(name="admin", password="wrong", number=0, **headers):
     )
 
 
+def cache_keys():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT cache_key FROM connections_cache")
+        return [key for (key,) in cursor.fetchall()]
+
+
 def is_in(response):
     return response.status_code == 302 and response.url == "/admin/"
 
@@ -153,16 +159,13 @@ def test_the_password_change_may_be_posted_ten_times(clock, admin_client):
 
 def test_the_count_is_shared_by_all_machines(clock, admin_user):
     guess()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT cache_key FROM connections_cache")
-        keys = [key for (key,) in cursor.fetchall()]
-    assert sum("login_failed" in key for key in keys) == 2  # of the person and of the address
+    assert (
+        sum("login_failed" in key for key in cache_keys()) == 2
+    )  # of the person and of the address
 
 
 def test_a_password_typed_as_a_name_can_not_be_guessed_from_the_cache_key(clock, admin_user):
     guess("my-password-1")
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT cache_key FROM connections_cache")
-        keys = "".join(key for (key,) in cursor.fetchall())
+    keys = "".join(cache_keys())
     for text in ("my-password-1", "password:my-password-1"):
         assert hashlib.sha256(text.encode()).hexdigest() not in keys

@@ -148,12 +148,6 @@ def test_every_kind_of_tampering_is_found_and_named(log):
     assert named(log) == set()
 
 
-def test_an_end_that_is_cut_off_is_found_with_an_anchor(log):
-    rows(id__gt=SIZE - 3).delete()
-    assert named() == set()
-    assert named(log) == {SIZE - 2, SIZE - 1, SIZE}
-
-
 def test_an_emptied_log_is_found_without_an_anchor(log):
     rows().delete()
     assert named() == {1}
@@ -218,6 +212,7 @@ def test_an_anchor_is_printed_stored_and_compared(log, tmp_path):
     audit_log.log_event("export")
     assert command("--anchor", anchor)[0] == 0
     rows(id__gte=SIZE).delete()
+    assert command()[0] == 0
     status, _, err = command("--anchor", anchor)
     assert (status, err) == (1, f"Entry {SIZE}: Cut off from the end. [cut]\n")
 

@@ -5,12 +5,9 @@ from django.db import IntegrityError
 
 from connections.models import ConnectionAuth, SecretFingerprint, VersionConflict
 from tests.support.helpers import SECRET, make
+from tests.support.sealed_columns import load
 
 pytestmark = pytest.mark.django_db
-
-
-def loaded(record):
-    return ConnectionAuth.objects.get(pk=record.pk)
 
 
 def fingerprints(record):
@@ -21,18 +18,18 @@ def test_save_creates_and_derives():
     record = ConnectionAuth(name="Acme", token=SECRET)
     record.save()
     assert (record.version, record.auth_kind) == (1, "api_key")
-    assert loaded(record).content_digest and fingerprints(record) == {"token"}
+    assert load(record).content_digest and fingerprints(record) == {"token"}
 
 
 def test_save_refuses_a_stored_record():
     record = make(name="Acme")
     record.name = "Other"
-    for known in (record, loaded(record)):
+    for known in (record, load(record)):
         with pytest.raises(TypeError, match="save_version"):
             known.save()
     with pytest.raises(TypeError, match="save_version"):
         ConnectionAuth.objects.update_or_create(pk=record.pk, defaults={"name": "Other"})
-    assert loaded(record).name == "Acme"
+    assert load(record).name == "Acme"
 
 
 def test_save_never_replaces_a_record_of_the_same_id():
@@ -43,10 +40,10 @@ def test_save_never_replaces_a_record_of_the_same_id():
 
 def test_save_version_writes_what_is_named_and_what_follows_from_it():
     record = make(name="Acme", token=SECRET)
-    before = loaded(record)
+    before = load(record)
     record.name, record.key, record.app_id = "Other", "synth-key", "not named"
     record.save_version(["name", "key"])
-    stored = loaded(record)
+    stored = load(record)
     assert (stored.name, stored.key.reveal(), stored.app_id) == ("Other", "synth-key", None)
     assert record.version == stored.version == 2
     assert record.updated_at == stored.updated_at > before.updated_at
@@ -55,10 +52,10 @@ def test_save_version_writes_what_is_named_and_what_follows_from_it():
 
 
 def test_save_version_of_the_whole_record():
-    record = loaded(make(name="Acme", token=SECRET))
+    record = load(make(name="Acme", token=SECRET))
     record.token, record.integration_name, record.workspace_id = None, "X", "w-1"
     record.save_version()
-    stored = loaded(record)
+    stored = load(record)
     assert (stored.integration_name, stored.workspace_id) == ("X", "w-1")
     assert stored.auth_kind == "empty"
     assert fingerprints(record) == set()
@@ -66,22 +63,22 @@ def test_save_version_of_the_whole_record():
 
 def test_columns_may_be_named_as_attributes():
     record = make(name="Acme", token=SECRET)
-    record.environment, before = "Sandbox", loaded(record).identity_digest
+    record.environment, before = "Sandbox", load(record).identity_digest
     record.save_version(["integration_id", "environment"])
-    assert loaded(record).identity_digest not in (None, before)
+    assert load(record).identity_digest not in (None, before)
 
 
 @pytest.mark.parametrize("update_fields", [None, ["name"], ["external_xref"]])
 def test_save_version_never_overwrites_another_change(update_fields):
     ours = make(name="Acme", token=SECRET)
-    theirs = loaded(ours)
+    theirs = load(ours)
     theirs.name = "Theirs"
     theirs.save_version(["name"])
     ours.name = ours.external_xref = "Ours"
     with pytest.raises(VersionConflict):
         ours.save_version(update_fields)
     assert ours.version == 1
-    stored = loaded(ours)
+    stored = load(ours)
     assert (stored.name, stored.external_xref, stored.version) == ("Theirs", None, 2)
 
 

@@ -10,7 +10,8 @@ from connections.jobs import import_job
 from connections.models import ConnectionAuth, ImportRun, Integration, Scope, UserScope, scope_of
 from tests.support.helpers import NOW, SECRET, export_text, import_text, make, signed_in
 from tests.support.import_form import upload
-from tests.support.limited_users import HERS, LIST, integrations, limited, page
+from tests.support.limited_users import HERS, integrations, limited
+from tests.support.record_form import LIST, page
 
 pytestmark = pytest.mark.django_db
 INSIDE = {"integration_type": "x", "environment": "Test"}

@@ -13,19 +13,15 @@ TABLE = ConnectionAuth._meta.db_table
 def raw(record, field="access_token"):
     """What the database holds in a column."""
     with database.cursor() as cursor:
-        cursor.execute(
-            f"SELECT {field} FROM {TABLE} WHERE connection_id = %s",
-            [record.connection_id],
-        )
+        statement = f"SELECT {field} FROM {TABLE} WHERE connection_id = %s"
+        cursor.execute(statement, [record.connection_id])
         return cursor.fetchone()[0]
 
 
 def write_raw(record, value, field="access_token"):
     with database.cursor() as cursor:
-        cursor.execute(
-            f"UPDATE {TABLE} SET {field} = %s WHERE connection_id = %s",
-            [value, record.connection_id],
-        )
+        statement = f"UPDATE {TABLE} SET {field} = %s WHERE connection_id = %s"
+        cursor.execute(statement, [value, record.connection_id])
     return load(record)
 
 

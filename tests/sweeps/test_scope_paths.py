@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from connections.json_format import dates
 from connections.models import ConnectionAuth, Scope, scope_of
 from tests.support.helpers import NOW, import_text, make, signed_in
-from tests.support.limited_users import LIST, TYPES, integrations, limited, page
+from tests.support.limited_users import TYPES, integrations, limited
+from tests.support.record_form import LIST, page
 from tests.support.thorough import is_thorough
 
 pytestmark = pytest.mark.django_db
