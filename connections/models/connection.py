@@ -209,8 +209,9 @@ class ConnectionAuth(models.Model):
         """Which of deadlines.BUCKETS it is in."""
         return deadlines.bucket_of(self.breaks_at, now or timezone.now())
 
-    def is_stale(self, now: datetime) -> bool:
+    def is_stale(self, now: datetime | None = None) -> bool:
         """As stale_at() asks the database: access has ended, and a machine can renew it."""
+        now = now or timezone.now()
         return bool(
             self.renewable
             and self.access_expires_at
