@@ -94,11 +94,11 @@ def test_every_line_end_arrives_as_it_was_typed(custodian):
 
 
 def test_it_is_audited_before_the_answer(custodian, monkeypatch):
-    make(key=SECRET, token=SECRET)
+    make(key=SECRET, access_token=SECRET)
     ask(custodian)
     entry = AccessEvent.objects.latest("id")
     assert (entry.action, entry.user, entry.count) == ("find", "Custodian", 2)
-    assert (entry.address, entry.fields) == ("127.0.0.1", ["key", "token"])
+    assert (entry.address, entry.fields) == ("127.0.0.1", ["access_token", "key"])
 
     def fail(*args, **kwargs):
         raise RuntimeError("the log can't be written")
