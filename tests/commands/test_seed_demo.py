@@ -16,6 +16,8 @@ from connections.management.commands.seed_demo import Command
 from connections.models import ConnectionAuth, Integration
 from tests.support.helpers import NOW, make
 
+pytestmark = pytest.mark.django_db
+
 
 def seed(*arguments):
     out = StringIO()
@@ -58,13 +60,11 @@ def test_names_come_in_several_scripts():
         assert letter in names
 
 
-@pytest.mark.django_db
 def test_it_stores_500_unless_told_otherwise():
     assert seed()["created"] == 500
     assert ConnectionAuth.objects.count() == 500
 
 
-@pytest.mark.django_db
 def test_a_small_demo_has_every_bucket_every_kind_and_a_stale_one():
     assert seed("--count=15")["created"] == 15
     counts = ConnectionAuth.objects.bucket_counts(NOW)
@@ -73,7 +73,6 @@ def test_a_small_demo_has_every_bucket_every_kind_and_a_stale_one():
     assert kinds == {kind for kind, _ in ConnectionAuth.AUTH_KINDS} - {"empty"}
 
 
-@pytest.mark.django_db
 def test_a_large_demo_has_realistic_proportions():
     seed()
     counts = ConnectionAuth.objects.bucket_counts(NOW)
@@ -89,7 +88,6 @@ def test_a_large_demo_has_realistic_proportions():
     assert Integration.objects.count() == 14
 
 
-@pytest.mark.django_db
 def test_other_credentials_have_labels():
     seed("--count=15")
     record = ConnectionAuth.objects.get(integration="ukg")
@@ -98,14 +96,12 @@ def test_other_credentials_have_labels():
     assert len(record.other_auth_info.reveal()) == len(labels)
 
 
-@pytest.mark.django_db
 def test_seeding_again_brings_the_dates_up_to_now_and_adds_what_is_missing():
     seed("--count=20")
     again = seed("--count=30")
     assert (again["created"], again["updated"], again["unchanged"]) == (10, 0, 20)
 
 
-@pytest.mark.django_db
 @pytest.mark.parametrize("fields", [{"connection_id": "real"}, {}, {"binned_at": NOW}])
 def test_it_refuses_where_other_records_are_stored(fields):
     make(name="Real Ltd", **fields)
@@ -116,7 +112,6 @@ def test_it_refuses_where_other_records_are_stored(fields):
     assert Integration.objects.count() == 0
 
 
-@pytest.mark.django_db
 def test_clear_removes_the_demo_and_the_integrations_that_only_it_used():
     seed("--count=20")
     make(name="Real Ltd", integration_id="xero")
@@ -126,14 +121,12 @@ def test_clear_removes_the_demo_and_the_integrations_that_only_it_used():
     assert {kind.type for kind in Integration.objects.all()} == {"xero", "mine"}
 
 
-@pytest.mark.django_db
 def test_clear_removes_what_is_in_the_bin_too():
     seed("--count=3")
     ConnectionAuth.objects.update(binned_at=NOW)
     assert seed("--clear")["deleted"] == 3
 
 
-@pytest.mark.django_db
 def test_clear_of_nothing_is_fine():
     assert seed("--clear") == {"deleted": 0, "integrations_deleted": 0}
 
