@@ -9,14 +9,9 @@ from django.utils import timezone
 from connections.jobs import bulk_change, cleanup
 from connections.models import AccessEvent, ChangeRun, ConnectionAuth, FormerVersion, ImportChunk
 from tests.support.change_runs import choose, confirm, counts, run_of, state
-from tests.support.helpers import SECRET, import_text, make, member_of
+from tests.support.helpers import SECRET, import_text, make
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def operator():
-    return member_of("Operator")
 
 
 # The preview

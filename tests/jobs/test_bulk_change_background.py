@@ -10,14 +10,9 @@ from django.utils import timezone
 from connections.jobs import bulk_change, runs
 from connections.models import AccessEvent, ChangeRun, ConnectionAuth, ImportChunk
 from tests.support.change_runs import choose, confirm, counts, run_of, state
-from tests.support.helpers import latest_event, member_of
+from tests.support.helpers import latest_event
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def operator():
-    return member_of("Operator")
 
 
 def test_many_wait_for_a_process(operator, many):

@@ -13,11 +13,6 @@ from tests.support.helpers import SECRET, make, member_of
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def operator():
-    return member_of("Operator")
-
-
 def test_a_record_that_was_saved_meanwhile_is_refused(operator, three):
     url = choose(operator, "set_environment", value="Staging")
     record = ConnectionAuth.objects.get(name="B")

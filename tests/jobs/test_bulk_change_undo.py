@@ -9,14 +9,8 @@ from django.utils import timezone
 from connections.jobs import bulk_change
 from connections.models import ChangeRun, ConnectionAuth, FormerVersion, UserScope
 from tests.support.change_runs import choose, confirm, run_of, state
-from tests.support.helpers import member_of
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def operator():
-    return member_of("Operator")
 
 
 @pytest.mark.parametrize(

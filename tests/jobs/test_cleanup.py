@@ -23,11 +23,6 @@ INDEX = reverse("admin:index")
 
 
 @pytest.fixture
-def client(admin_client):
-    return admin_client
-
-
-@pytest.fixture
 def started(monkeypatch):
     """The commands that were started; none is run."""
     commands = []

@@ -19,11 +19,6 @@ from tests.support.helpers import text_of
 from tests.support.import_runs import GONE, HISTORY, confirmed, interrupt, page_of, progress
 
 
-@pytest.fixture
-def client(db, admin_client):
-    return admin_client
-
-
 def test_an_unclaimed_run_is_waiting(client, run):
     """With Celery: a worker is busy, or none is running."""
     assert runs.state(run) == "running"

@@ -19,12 +19,6 @@ from tests.support.helpers import SECRET, text_of, user_with
 from tests.support.import_form import upload
 from tests.support.import_runs import confirmed, entries, page_of, progress
 
-
-@pytest.fixture
-def client(db, admin_client):
-    return admin_client
-
-
 # Progress
 
 

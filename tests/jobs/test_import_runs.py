@@ -18,12 +18,6 @@ from tests.support.helpers import text_of, user_with
 from tests.support.import_form import upload
 from tests.support.import_runs import HISTORY, confirmed, entries, page_of
 
-
-@pytest.fixture
-def client(db, admin_client):
-    return admin_client
-
-
 # Which process does it
 
 
