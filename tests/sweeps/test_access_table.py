@@ -1,10 +1,11 @@
 """Who gets which answer from which page: every URL, by method and role.
 
 A line of TABLE is a route as the resolver spells it (without `admin/`, those outside with `/` in
-front; placeholders as <id>), a method, and the answer to each of ROLES: a status, or `login` for a
-redirect to the login page. Everybody has just proved presence; ASK_FOR_PRESENCE is what would ask
-for it otherwise. POST is sent empty: it shows who is let in. A new page needs its two lines here,
-and where it has an <id> the value for it in `things()` of tests/support/crawl.py.
+front; placeholders as <id>), a method or `both`, and the answer to each of ROLES: a status, or
+`login` for a redirect to the login page. Everybody has just proved presence; ASK_FOR_PRESENCE is
+what would ask for it otherwise. POST is sent empty: it shows who is let in. Where only GET stands,
+POST is answered by 405, after the sign-in. A new page needs its lines here, and where it has an
+<id> the value for it in `things()` of tests/support/crawl.py.
 """
 
 import pytest
@@ -21,158 +22,91 @@ LOGIN_PAGES = ("/admin/login/", "/admin/account/login/")
 # fmt: off
 TABLE = """
 # route                                   meth  anon  none  view  oper  cust audit super limit
-/                                         GET  302   302   302   302   302   302   302   302
-/                                         POST 302   302   302   302   302   302   302   302
-import/                                   GET  login   403   403   200   200   403   200   200
-import/                                   POST login   403   403   200   200   403   200   200
+/                                         both 302   302   302   302   302   302   302   302
+import/                                   both login   403   403   200   200   403   200   200
 import/history/                           GET  login   403   403   200   200   403   200   200
-import/history/                           POST login   405   405   405   405   405   405   405
-import/<id>/                              GET  login   403   403   404   404   403   404   404
-import/<id>/                              POST login   403   403   404   404   403   404   404
+import/<id>/                              both login   403   403   404   404   403   404   404
 import/<id>/progress/                     GET  login   403   403   404   404   403   404   404
-import/<id>/progress/                     POST login   405   405   405   405   405   405   405
 import/<id>/report/                       GET  login   403   403   404   404   403   404   404
-import/<id>/report/                       POST login   405   405   405   405   405   405   405
-import/integrations/                      GET  login   403   403   200   200   403   200   403
-import/integrations/                      POST login   403   403   200   200   403   200   403
-export/                                   GET  login   403   200   200   200   200   200   200
-export/                                   POST login   403   200   200   200   200   200   200
-views/                                    GET  login   403   200   200   200   200   200   200
-views/                                    POST login   403   200   200   200   200   200   200
+import/integrations/                      both login   403   403   200   200   403   200   403
+export/                                   both login   403   200   200   200   200   200   200
+views/                                    both login   403   200   200   200   200   200   200
 changes/                                  GET  login   403   200   200   200   200   200   200
-changes/                                  POST login   405   405   405   405   405   405   405
-changes/<id>/                             GET  login   403   404   404   404   404   404   404
-changes/<id>/                             POST login   403   404   404   404   404   404   404
+changes/<id>/                             both login   403   404   404   404   404   404   404
 changes/<id>/progress/                    GET  login   403   404   404   404   404   404   404
-changes/<id>/progress/                    POST login   405   405   405   405   405   405   405
-find-secret/                              GET  login   403   403   403   200   403   200   200
-find-secret/                              POST login   403   403   403   200   403   200   200
+find-secret/                              both login   403   403   403   200   403   200   200
 find-secret/shared/                       GET  login   403   403   403   200   403   200   200
-find-secret/shared/                       POST login   405   405   405   405   405   405   405
 connections/connectionauth/<id>/versions/ GET  login   403   200   200   200   200   200   404
 connections/connectionauth/<id>/versions/ POST login   403   403   302   302   403   302   404
 connections/connectionauth/<id>/reveal/<id>/ GET  login   403   403   403   200   403   200   404
 connections/connectionauth/<id>/reveal/<id>/ POST login   403   403   403   302   403   302   404
 audit/                                    GET  login   403   403   403   403   200   200   403
-audit/                                    POST login   405   405   405   405   405   405   405
 audit/export/                             GET  login   403   403   403   403   200   200   403
-audit/export/                             POST login   405   405   405   405   405   405   405
 help/                                     GET  login 200   200   200   200   200   200   200
-help/                                     POST login   405   405   405   405   405   405   405
 keys/                                     GET  login   403   403   403   200   200   200   200
-keys/                                     POST login   405   405   405   405   405   405   405
 bin/                                      GET  login   403   403   200   200   403   200   200
-bin/                                      POST login   405   405   405   405   405   405   405
 bin/<id>/restore/                         GET  login   405   405   405   405   405   405   405
 bin/<id>/restore/                         POST login   403   403   302   302   403   302   404
 bin/<id>/purge/                           GET  login   403   403   403   200   403   200   404
 bin/<id>/purge/                           POST login   403   403   403   302   403   302   404
-account/                                  GET  302   302   302   302   302   302   302   302
-account/                                  POST 302   302   302   302   302   302   302   302
-account/login/                            GET  200   302   302   302   302   302   302   302
-account/login/                            POST 200   302   302   302   302   302   302   302
+account/                                  both 302   302   302   302   302   302   302   302
+account/login/                            both 200   302   302   302   302   302   302   302
 account/logout/                           GET  login 200   200   200   200   200   200   200
 account/logout/                           POST login login login login login login login login
 account/inactive/                         GET  200   200   200   200   200   200   200   200
 account/inactive/                         POST 405   405   405   405   405   405   405   405
-account/reauthenticate/                   GET  login 200   200   200   200   200   200   200
-account/reauthenticate/                   POST login 200   200   200   200   200   200   200
-account/password/                         GET  login 200   200   200   200   200   200   200
-account/password/                         POST login 200   200   200   200   200   200   200
-account/password/set/                     GET  302   302   302   302   302   302   302   302
-account/password/set/                     POST 302   302   302   302   302   302   302   302
+account/reauthenticate/                   both login 200   200   200   200   200   200   200
+account/password/                         both login 200   200   200   200   200   200   200
+account/password/set/                     both 302   302   302   302   302   302   302   302
 account/mfa/                              GET  login 200   200   200   200   200   200   200
-account/mfa/                              POST login 405   405   405   405   405   405   405
-account/mfa/authenticate/                 GET  login 302   302   302   302   302   302   302
-account/mfa/authenticate/                 POST login 302   302   302   302   302   302   302
-account/mfa/reauthenticate/               GET  login 302   302   302   302   302   302   302
-account/mfa/reauthenticate/               POST login 302   302   302   302   302   302   302
-account/mfa/totp/activate/                GET  login 200   200   200   200   200   200   200
-account/mfa/totp/activate/                POST login 200   200   200   200   200   200   200
-account/mfa/totp/deactivate/              GET  login 404   404   404   404   404   404   404
-account/mfa/totp/deactivate/              POST login 404   404   404   404   404   404   404
+account/mfa/authenticate/                 both login 302   302   302   302   302   302   302
+account/mfa/reauthenticate/               both login 302   302   302   302   302   302   302
+account/mfa/totp/activate/                both login 200   200   200   200   200   200   200
+account/mfa/totp/deactivate/              both login 404   404   404   404   404   404   404
 account/mfa/recovery-codes/               GET  login 404   404   404   404   404   404   404
-account/mfa/recovery-codes/               POST login 405   405   405   405   405   405   405
-account/mfa/recovery-codes/generate/      GET  login 200   200   200   200   200   200   200
-account/mfa/recovery-codes/generate/      POST login 200   200   200   200   200   200   200
-account/mfa/recovery-codes/download/      GET  login 404   404   404   404   404   404   404
-account/mfa/recovery-codes/download/      POST login 404   404   404   404   404   404   404
+account/mfa/recovery-codes/generate/      both login 200   200   200   200   200   200   200
+account/mfa/recovery-codes/download/      both login 404   404   404   404   404   404   404
 account/mfa/webauthn/                     GET  login 200   200   200   200   200   200   200
-account/mfa/webauthn/                     POST login 405   405   405   405   405   405   405
-account/mfa/webauthn/add/                 GET  login 200   200   200   200   200   200   200
-account/mfa/webauthn/add/                 POST login 200   200   200   200   200   200   200
-account/mfa/webauthn/reauthenticate/      GET  login 302   302   302   302   302   302   302
-account/mfa/webauthn/reauthenticate/      POST login 302   302   302   302   302   302   302
-account/mfa/webauthn/keys/<id>/remove/    GET  login 404   404   404   404   404   404   404
-account/mfa/webauthn/keys/<id>/remove/    POST login 404   404   404   404   404   404   404
-account/mfa/webauthn/keys/<id>/edit/      GET  login 404   404   404   404   404   404   404
-account/mfa/webauthn/keys/<id>/edit/      POST login 404   404   404   404   404   404   404
-account/mfa/webauthn/login/               GET  login 302   302   302   302   302   302   302
-account/mfa/webauthn/login/               POST login 302   302   302   302   302   302   302
-(index)                                   GET  login   200   200   200   200   200   200   200
-(index)                                   POST login   200   200   200   200   200   200   200
-login/                                    GET  login 302   302   302   302   302   302   302
-login/                                    POST login 302   302   302   302   302   302   302
-logout/                                   GET  302   307   307   307   307   307   307   307
-logout/                                   POST 302   307   307   307   307   307   307   307
-password_change/                          GET  login 302   302   302   302   302   302   302
-password_change/                          POST login 302   302   302   302   302   302   302
+account/mfa/webauthn/add/                 both login 200   200   200   200   200   200   200
+account/mfa/webauthn/reauthenticate/      both login 302   302   302   302   302   302   302
+account/mfa/webauthn/keys/<id>/remove/    both login 404   404   404   404   404   404   404
+account/mfa/webauthn/keys/<id>/edit/      both login 404   404   404   404   404   404   404
+account/mfa/webauthn/login/               both login 302   302   302   302   302   302   302
+(index)                                   both login   200   200   200   200   200   200   200
+login/                                    both login 302   302   302   302   302   302   302
+logout/                                   both 302   307   307   307   307   307   307   307
+password_change/                          both login 302   302   302   302   302   302   302
 jsi18n/                                   GET  login   200   200   200   200   200   200   200
-jsi18n/                                   POST login   405   405   405   405   405   405   405
-connections/integration/                  GET  login   403   200   200   200   200   200   200
-connections/integration/                  POST login   403   200   200   200   200   200   200
-connections/integration/add/              GET  login   403   403   200   200   403   200   403
-connections/integration/add/              POST login   403   403   200   200   403   200   403
-connections/integration/<id>/history/     GET  login   403   200   200   200   200   200   200
-connections/integration/<id>/history/     POST login   403   200   200   200   200   200   200
-connections/integration/<id>/delete/      GET  login   403   403   403   200   403   200   403
-connections/integration/<id>/delete/      POST login   403   403   403   200   403   200   403
+connections/integration/                  both login   403   200   200   200   200   200   200
+connections/integration/add/              both login   403   403   200   200   403   200   403
+connections/integration/<id>/history/     both login   403   200   200   200   200   200   200
+connections/integration/<id>/delete/      both login   403   403   403   200   403   200   403
 connections/integration/<id>/change/      GET  login   403   200   200   200   200   200   200
 connections/integration/<id>/change/      POST login   403   403   302   302   403   302   403
-connections/integration/<id>/             GET  login   302   302   302   302   302   302   302
-connections/integration/<id>/             POST login   302   302   302   302   302   302   302
-auth/user/<id>/password/                  GET  login   403   403   403   403   403   200   403
-auth/user/<id>/password/                  POST login   403   403   403   403   403   200   403
-auth/user/                                GET  login   403   403   403   403   403   200   403
-auth/user/                                POST login   403   403   403   403   403   200   403
-auth/user/add/                            GET  login   403   403   403   403   403   200   403
-auth/user/add/                            POST login   403   403   403   403   403   200   403
-auth/user/<id>/history/                   GET  login   403   403   403   403   403   200   403
-auth/user/<id>/history/                   POST login   403   403   403   403   403   200   403
-auth/user/<id>/delete/                    GET  login   403   403   403   403   403   200   403
-auth/user/<id>/delete/                    POST login   403   403   403   403   403   200   403
-auth/user/<id>/change/                    GET  login   403   403   403   403   403   200   403
-auth/user/<id>/change/                    POST login   403   403   403   403   403   200   403
-auth/user/<id>/                           GET  login   302   302   302   302   302   302   302
-auth/user/<id>/                           POST login   302   302   302   302   302   302   302
-auth/group/                               GET  login   403   403   403   403   403   200   403
-auth/group/                               POST login   403   403   403   403   403   200   403
-auth/group/add/                           GET  login   403   403   403   403   403   200   403
-auth/group/add/                           POST login   403   403   403   403   403   200   403
-auth/group/<id>/history/                  GET  login   403   403   403   403   403   200   403
-auth/group/<id>/history/                  POST login   403   403   403   403   403   200   403
-auth/group/<id>/delete/                   GET  login   403   403   403   403   403   200   403
-auth/group/<id>/delete/                   POST login   403   403   403   403   403   200   403
-auth/group/<id>/change/                   GET  login   403   403   403   403   403   200   403
-auth/group/<id>/change/                   POST login   403   403   403   403   403   200   403
-auth/group/<id>/                          GET  login   302   302   302   302   302   302   302
-auth/group/<id>/                          POST login   302   302   302   302   302   302   302
-connections/connectionauth/               GET  login   403   200   200   200   200   200   200
-connections/connectionauth/               POST login   403   200   200   200   200   200   200
+connections/integration/<id>/             both login   302   302   302   302   302   302   302
+auth/user/<id>/password/                  both login   403   403   403   403   403   200   403
+auth/user/                                both login   403   403   403   403   403   200   403
+auth/user/add/                            both login   403   403   403   403   403   200   403
+auth/user/<id>/history/                   both login   403   403   403   403   403   200   403
+auth/user/<id>/delete/                    both login   403   403   403   403   403   200   403
+auth/user/<id>/change/                    both login   403   403   403   403   403   200   403
+auth/user/<id>/                           both login   302   302   302   302   302   302   302
+auth/group/                               both login   403   403   403   403   403   200   403
+auth/group/add/                           both login   403   403   403   403   403   200   403
+auth/group/<id>/history/                  both login   403   403   403   403   403   200   403
+auth/group/<id>/delete/                   both login   403   403   403   403   403   200   403
+auth/group/<id>/change/                   both login   403   403   403   403   403   200   403
+auth/group/<id>/                          both login   302   302   302   302   302   302   302
+connections/connectionauth/               both login   403   200   200   200   200   200   200
 connections/connectionauth/add/           GET  login   403   403   200   200   403   200   200
 connections/connectionauth/add/           POST login   403   403   302   302   403   302   200
-connections/connectionauth/<id>/history/  GET  login   403   200   200   200   200   200   404
-connections/connectionauth/<id>/history/  POST login   403   200   200   200   200   200   404
-connections/connectionauth/<id>/delete/   GET  login   403   403   200   200   403   200   404
-connections/connectionauth/<id>/delete/   POST login   403   403   200   200   403   200   404
+connections/connectionauth/<id>/history/  both login   403   200   200   200   200   200   404
+connections/connectionauth/<id>/delete/   both login   403   403   200   200   403   200   404
 connections/connectionauth/<id>/change/   GET  login   403   200   200   200   200   200   404
 connections/connectionauth/<id>/change/   POST login   403   403   200   200   403   200   404
-connections/connectionauth/<id>/          GET  login   302   302   302   302   302   302   302
-connections/connectionauth/<id>/          POST login   302   302   302   302   302   302   302
-<app>/                                    GET  login   404   200   200   200   200   200   200
-<app>/                                    POST login   404   200   200   200   200   200   200
-(?P<url>.*)$                              GET  login   404   404   404   404   404   404   404
-(?P<url>.*)$                              POST login   404   404   404   404   404   404   404
+connections/connectionauth/<id>/          both login   302   302   302   302   302   302   302
+<app>/                                    both login   404   200   200   200   200   200   200
+(?P<url>.*)$                              both login   404   404   404   404   404   404   404
 """
 # fmt: on
 # Routes that answer nobody who has not proved presence, whatever the method. An export that
@@ -190,10 +124,14 @@ ASK_FOR_PRESENCE = {
 
 def rows():
     """`{(route, method): {role: answer}}`"""
-    split = [line.split() for line in TABLE.strip().splitlines() if not line.startswith("#")]
-    found = {(route, method): answers for route, method, *answers in split}
-    assert len(found) == len(split), "A route stands there twice."
-    return {key: dict(zip(ROLES, answers, strict=True)) for key, answers in found.items()}
+    found = {}
+    for line in TABLE.strip().splitlines()[1:]:
+        route, method, *answers = line.split()
+        for key in ((route, each) for each in (METHODS if method == "both" else [method])):
+            assert key not in found, "A route stands there twice."
+            found[key] = dict(zip(ROLES, answers, strict=True))
+    only_get = dict.fromkeys(ROLES, "405") | {"anonymous": "login"}
+    return {(route, "POST"): only_get for route, _ in found} | found
 
 
 def answer(status, headers):
