@@ -54,7 +54,7 @@ def test_the_latest_finished_import_is_named_with_its_counts(client):
     run(1, status="failed")  # nothing of it was stored
     run(status="uploaded")
     shown, page = board(client, user("Operator"))
-    assert (shown.imports.running, shown.imports.last) == (None, last)
+    assert (shown.running_import, shown.last_import) == (None, last)
     assert '<a href="/admin/import/history/">2 hours ago</a>' in page
     assert "312 new, 118 changed, 13 refused" in page
 
@@ -65,7 +65,7 @@ def test_users_with_a_scope_see_only_their_own_imports(client):
     own = run(5, user=who)
     run(2)
     shown, _ = board(client, who)
-    assert shown.imports.last == own
+    assert shown.last_import == own
 
 
 def test_without_an_import_one_is_offered(client):
@@ -81,7 +81,7 @@ def test_a_running_import_is_shown_and_linked_for_the_user_who_started_it(client
     who = user("Operator")
     under_way = run(status="running", user=who, done=314_000, total=500_000)
     shown, page = board(client, who)
-    assert shown.imports.running == under_way
+    assert shown.running_import == under_way
     assert "314,000 of 500,000 records so far. Numbers on this page still change." in page
     assert f'<a href="/admin/import/{under_way.pk}/">See progress</a>' in page
     other = User.objects.create_superuser("other")

@@ -58,12 +58,6 @@ class Headline:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Imports:
-    running: ImportRun | None
-    last: ImportRun | None  # the latest finished, with `created`, `updated` and `rejected`
-
-
-@dataclass(frozen=True, kw_only=True)
 class LastExport:
     at: datetime
     count: int
@@ -90,7 +84,8 @@ class Dashboard:
     months: charts.Chart
     integrations: tables.HeatTable
     needing_person: list[tables.NeedingPersonRow]
-    imports: Imports
+    running_import: ImportRun | None
+    last_import: ImportRun | None  # finished; with `created`, `updated` and `rejected`
     last_export: LastExport | None  # for readers of the audit log
     keys: keys.KeyHealth | None  # for those who may view the page about keys
 
@@ -121,6 +116,7 @@ def get_context(user, now, connection_filter=UNFILTERED):
             change=None if yesterday is None else count - yesterday[name],
         )
 
+    running_import, last_import = _imports(user)
     unreadable = sum(group.count for group in groups if group.is_unreadable)
     return Dashboard(
         now=now,
@@ -135,7 +131,8 @@ def get_context(user, now, connection_filter=UNFILTERED):
         months=charts.monthly_chart(groups, now, connection_filter),
         integrations=tables.heat_table(groups, counts, names, connection_filter),
         needing_person=tables.needing_person(connection_filter.filter(visible), now, names),
-        imports=_imports(user),
+        running_import=running_import,
+        last_import=last_import,
         last_export=_last_export(user),
         keys=keys.get_health(user, groups, connection_filter),
     )
@@ -149,29 +146,19 @@ def _filters(groups, integration_names, connection_filter):
         groups, lambda group: group.integration or NO_INTEGRATION, connection_filter.integration
     )
     titles = {**integration_names, NO_INTEGRATION: _("No integration")}
+    names = sorted(environments, key=lambda name: (name != PRODUCTION, name))
+    titled_types = sorted((titles.get(type_, type_), type_) for type_ in types)
     return Filters(
         environments=_filter_choices(
             connection_filter,
             "environment",
-            [
-                (_("All environments"), None),
-                *((name, name) for name in sorted(environments, key=_production_first)),
-            ],
+            [(_("All environments"), None), *((name, name) for name in names)],
         ),
         integrations=_filter_choices(
-            connection_filter,
-            "integration",
-            [
-                (_("All integrations"), None),
-                *sorted((titles.get(type_, type_), type_) for type_ in types),
-            ],
+            connection_filter, "integration", [(_("All integrations"), None), *titled_types]
         ),
         is_narrowed=connection_filter != UNFILTERED,
     )
-
-
-def _production_first(environment):
-    return environment != PRODUCTION, environment
 
 
 def _largest_values(groups, key, current):
@@ -209,6 +196,7 @@ def _headline(groups, counts, edges, integration_names, connection_filter):
 
 
 def _imports(user):
+    """The running import and the last finished one, or None for each."""
     visible = ImportRun.objects.visible_to(user)
     finished = visible.exclude(finished_at=None).exclude(status=ImportRun.Status.FAILED)
     last = finished.order_by("-finished_at").values("pk")[:1]
@@ -217,10 +205,8 @@ def _imports(user):
         .defer("result")  # it may hold 20,000 issues
         .annotate(**{name: F(f"result__{name}") for name in ("created", "updated", "rejected")})
     )
-    return Imports(
-        running=next((run for run in runs if run.finished_at is None), None),
-        last=next((run for run in runs if run.finished_at), None),
-    )
+    running = next((run for run in runs if run.finished_at is None), None)
+    return running, next((run for run in runs if run.finished_at), None)
 
 
 def _last_export(user):
@@ -228,7 +214,5 @@ def _last_export(user):
         return None
     event = AccessEvent.objects.filter(action="export", result="done").order_by("-id").first()
     return event and LastExport(
-        at=event.at,
-        count=event.count,
-        has_secrets=event.reason.endswith("secrets: include"),
+        at=event.at, count=event.count, has_secrets=event.reason.endswith("secrets: include")
     )
