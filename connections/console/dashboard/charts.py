@@ -34,17 +34,15 @@ class Bar(LinkedCount):
 
     label: str  # a whole sentence
     bucket: str
-    start: datetime  # exclusive
     end: datetime  # inclusive
     name: str  # such as "Nov" or "24 Nov"
     person: LinkedCount  # those that need a person
     machine: LinkedCount  # those that a machine can renew
     x: str
     width: str
-    y: int
+    y: int  # also of its upper part, `machine`
     person_y: int
     person_height: int
-    machine_y: int
     machine_height: int
     is_peak: bool  # its figure is shown even where room is scarce
 
@@ -78,24 +76,25 @@ def month_edges(now):
 
 def daily_chart(groups, now, connection_filter):
     """The next 30 times 24 hours. Its bars add up to the tiles day, week and month."""
-    ends = day_edges(now)
-    bars = _bars(groups, now, connection_filter, ends, _day_name, _day_span)
-    return _chart(groups, now, connection_filter, ends, bars, _day_ticks(bars))
+    bars = _bars(
+        groups, now, connection_filter, day_edges(now), wording.SHORT_DATE_FORMAT, _day_span
+    )
+    return _chart(groups, now, connection_filter, bars, _day_ticks(bars))
 
 
 def monthly_chart(groups, now, connection_filter):
     """The rest of this calendar month in the current time zone, and the 11 months after it."""
-    ends = month_edges(now)
-    bars = _bars(groups, now, connection_filter, ends, _month_name, _month_span)
-    return _chart(groups, now, connection_filter, ends, bars, _month_ticks(bars))
+    bars = _bars(groups, now, connection_filter, month_edges(now), "M", _month_span)
+    return _chart(groups, now, connection_filter, bars, _month_ticks(bars))
 
 
-def _chart(groups, now, connection_filter, ends, bars, ticks):
+def _chart(groups, now, connection_filter, bars, ticks):
+    end = bars[-1].end
     total = sum(bar.count for bar in bars)
     coming = sum(group.count for group in groups if group.bucket not in ("broken", "no_end"))
     return Chart(
-        total=linked_count(connection_filter, total, breaks=breaks_param(now, ends[-1])),
-        beyond=linked_count(connection_filter, coming - total, breaks=breaks_param(ends[-1])),
+        total=linked_count(connection_filter, total, breaks=breaks_param(now, end)),
+        beyond=linked_count(connection_filter, coming - total, breaks=breaks_param(end)),
         height=CHART_HEIGHT,
         bucket_spans=_bucket_spans(bars),
         ticks=ticks,
@@ -103,7 +102,7 @@ def _chart(groups, now, connection_filter, ends, bars, ticks):
     )
 
 
-def _bars(groups, now, connection_filter, ends, format_name, format_span):
+def _bars(groups, now, connection_filter, ends, name_format, format_span):
     steps = [[] for _end in ends]
     for group in groups:
         if group.bucket != "broken" and group.until is not None and group.until <= ends[-1]:
@@ -127,9 +126,8 @@ def _bars(groups, now, connection_filter, ends, format_name, format_span):
                 url=list_url(connection_filter, breaks=breaks),
                 label=_bar_label(person, machine, format_span(start, end)),
                 bucket=_bar_bucket(step, end, now),
-                start=start,
                 end=end,
-                name=format_name(end),
+                name=wording.format_datetime(end, name_format),
                 person=linked_count(connection_filter, person, breaks=breaks, renewable=0),
                 machine=linked_count(connection_filter, machine, breaks=breaks, renewable=1),
                 x=percent(position * 100 / len(ends)),
@@ -137,7 +135,6 @@ def _bars(groups, now, connection_filter, ends, format_name, format_span):
                 y=CHART_HEIGHT - person_height - machine_height,
                 person_y=CHART_HEIGHT - person_height,
                 person_height=person_height,
-                machine_y=CHART_HEIGHT - person_height - machine_height,
                 machine_height=machine_height,
                 is_peak=position == first or counts[position] == largest,
             )
@@ -173,16 +170,8 @@ def _bar_label(person, machine, when):
     return whole % {"count": count, "when": when, "parts": ", ".join(parts)}
 
 
-def _day_name(end):
-    return wording.format_datetime(end, wording.SHORT_DATE_FORMAT)
-
-
 def _day_span(start, end):
     return _("in the 24 hours to %s") % wording.format_datetime(end, wording.SHORT_DATETIME_FORMAT)
-
-
-def _month_name(end):
-    return wording.format_datetime(end, "M")
 
 
 def _month_span(start, end):
@@ -206,18 +195,15 @@ def _day_ticks(bars):
     """Marks for now and for each week."""
     ticks = [Tick(x="0%", anchor="start", text=_("Now"))]
     for days in (7, 14, 21, len(bars)):
+        label = _("%s d") % days
         ticks.append(
             Tick(
                 x=percent(days * 100 / len(bars)),
                 anchor="end" if days == len(bars) else "middle",
-                text=f"{_days_label(days)} · {bars[days - 1].name}",
+                text=f"{label} · {bars[days - 1].name}",
             )
         )
     return ticks
-
-
-def _days_label(count):
-    return _("%s d") % count
 
 
 def _month_ticks(bars):
