@@ -26,9 +26,7 @@ class IntegrationForm(forms.ModelForm):
         help_text=_("Labels of the credentials in otherAuthInfo, one a line."),
     )
     token_instructions = LinesField(
-        required=False,
-        label=_("Token instructions"),
-        help_text=_("How to get them, one a line."),
+        required=False, label=_("Token instructions"), help_text=_("How to get them, one a line.")
     )
     categories = LinesField(required=False, label=_("Categories"), help_text=_("One a line."))
     token_url = forms.CharField(

@@ -23,9 +23,8 @@ from django.utils.translation import gettext as _
 from connections.audit import log
 from connections.models import AccessEvent
 
-PRESERVED_FILTERS_VAR = (
-    "_changelist_filters"  # Django's; the query string of the list that led to a page
-)
+# Django's; the query string of the list that led to a page.
+PRESERVED_FILTERS_VAR = "_changelist_filters"
 HISTORY_PAGE_SIZE = 100  # audit entries
 MAX_SEARCH_WORDS = 50  # SQLite refuses a condition of hundreds
 ORDER_PATTERN = re.compile(r"-?\d{1,2}(\.-?\d{1,2})*", re.ASCII)

@@ -134,10 +134,6 @@ class ScopedUserForm(UserForm):
                 self.initial[name] = getattr(scope, column)
 
 
-def _permission_label(permission):
-    return gettext(permission.name)
-
-
 def _format_date(moment):
     if not moment:
         return _("never")
@@ -158,14 +154,10 @@ class AccountAdminMixin(AuditLogMixin, AllowedLookupsMixin):
     formfield_overrides = {ManyToManyField: {"widget": CheckboxSelectMultiple({"class": "many"})}}
     filter_horizontal = ()
 
-    def has_add_permission(self, request):
-        return request.user.is_superuser
-
     def has_change_permission(self, request, obj=None):
         return request.user.is_superuser
 
-    def has_delete_permission(self, request, obj=None):
-        return request.user.is_superuser
+    has_add_permission = has_delete_permission = has_change_permission
 
     def formfield_for_manytomany(self, db_field, request, **kwargs):
         """Permissions by their translated names, and only those that the console checks."""
@@ -174,7 +166,7 @@ class AccountAdminMixin(AuditLogMixin, AllowedLookupsMixin):
             of_connections = Q(content_type__app_label="connections")
             of_accounts = Q(codename__in=("view_user", "view_group"))
             field.queryset = field.queryset.filter(of_connections | of_accounts)
-            field.label_from_instance = _permission_label
+            field.label_from_instance = lambda permission: gettext(permission.name)
         return field
 
     def get_deleted_objects(self, objs, request):
@@ -308,13 +300,10 @@ class LatchkeyGroupAdmin(AccountAdminMixin, GroupAdmin):
     list_display = ("group_name", "members", "granted_permissions")
 
     def get_queryset(self, request):
-        return (
-            super()
-            .get_queryset(request)
-            .annotate(
-                user_count=Count("user", distinct=True),
-                permission_count=Count("permissions", distinct=True),
-            )
+        groups = super().get_queryset(request)
+        return groups.annotate(
+            user_count=Count("user", distinct=True),
+            permission_count=Count("permissions", distinct=True),
         )
 
     @admin.display(description=_("Group"), ordering="name")
