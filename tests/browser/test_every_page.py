@@ -15,14 +15,12 @@ from django.urls import reverse
 
 from connections.jobs import import_job, runs
 from connections.models import ConnectionAuth, ImportRun
+from tests.support.browser import IN_BROWSER
 from tests.support.helpers import SECRET, prove_present
 from tests.support.import_form import upload
 from tests.support.urls import address, admin_names, things
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.django_db(transaction=True, serialized_rollback=True),
-]
+pytestmark = IN_BROWSER
 WIDTHS = (1360, 390)
 HTML = "text/html; charset=utf-8"
 LOGIN = "/admin/account/login/"

@@ -6,18 +6,14 @@ import json
 from datetime import timedelta
 from pathlib import Path
 
-import pytest
 from django.urls import reverse
 from playwright.sync_api import expect
 
 from connections.models import ConnectionAuth
-from tests.support.browser import give_password, go, rows
+from tests.support.browser import IN_BROWSER, give_password, go, rows
 from tests.support.helpers import FULL_AUTH, SECRET, cast, import_text, make
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.django_db(transaction=True, serialized_rollback=True),
-]
+pytestmark = IN_BROWSER
 LIST = reverse("admin:connections_connectionauth_changelist")
 PEM = f"-----BEGIN PRIVATE KEY-----\r\n{SECRET}\r\n  -----END PRIVATE KEY-----\n"
 

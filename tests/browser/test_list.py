@@ -6,12 +6,10 @@ import pytest
 from django.urls import reverse
 
 from connections.models import ConnectionAuth
+from tests.support.browser import IN_BROWSER
 from tests.support.helpers import SECRET, make
 
-pytestmark = [
-    pytest.mark.django_db(transaction=True, serialized_rollback=True),
-    pytest.mark.browser,
-]
+pytestmark = IN_BROWSER
 LIST = reverse("admin:connections_connectionauth_changelist")
 
 

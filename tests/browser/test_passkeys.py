@@ -2,12 +2,9 @@
 
 import pytest
 
-from tests.support.browser import give_password
+from tests.support.browser import IN_BROWSER, give_password
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.django_db(transaction=True, serialized_rollback=True),
-]
+pytestmark = IN_BROWSER
 
 
 @pytest.fixture

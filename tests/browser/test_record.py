@@ -11,12 +11,10 @@ from connections.audit import log
 from tests.browser.test_every_page import AXE_SCRIPT, FINDINGS
 from tests.expiry.test_deadlines import certificate
 from tests.expiry.test_token_facts import TOKEN
+from tests.support.browser import IN_BROWSER
 from tests.support.helpers import SECRET, make
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.django_db(transaction=True, serialized_rollback=True),
-]
+pytestmark = IN_BROWSER
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

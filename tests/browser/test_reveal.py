@@ -4,12 +4,10 @@ import pytest
 from playwright.sync_api import Error, expect
 
 from tests.browser.test_journeys import reveal, to_the_reason
+from tests.support.browser import IN_BROWSER
 from tests.support.helpers import SECRET, make
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.django_db(transaction=True, serialized_rollback=True),
-]
+pytestmark = IN_BROWSER
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ from connections.json_format.issues import Issue
 from connections.management import demo
 from connections.models import ConnectionAuth, ImportRun, SavedView, StoredKey
 from connections.records import daily_counts, recycle_bin
+from tests.support.browser import IN_BROWSER
 
 PICTURES = Path(__file__).resolve().parents[2] / "docs" / "screenshots"
 NOW = datetime(2026, 11, 24, 8, 4, tzinfo=timezone.utc)  # 09:04 in Berlin
@@ -38,10 +39,7 @@ PASSWORD = "synth-picture-pass-9"
 MAX_HEIGHT = 1500  # px; what is below repeats what is above
 LIST = reverse("admin:connections_connectionauth_changelist")
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.django_db(transaction=True, serialized_rollback=True),
-]
+pytestmark = IN_BROWSER
 
 
 @pytest.fixture

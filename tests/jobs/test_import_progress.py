@@ -37,37 +37,42 @@ def test_a_background_command_prints_only_the_audit_log(
     ]
 
 
-def test_progress_moves_and_holds_no_secret(client, run, small_batches, monkeypatch):
-    seen = []
-    note = import_job.ImportProgress.__call__
+@pytest.fixture
+def watch(client, run, small_batches, monkeypatch):
+    """Execute the run, and look whenever it notes its progress; returns what was seen."""
 
-    def look(self, done, total):
-        note(self, done, total)
-        seen.append(progress(client, run))
+    def execute(look):
+        seen = []
+        note = import_job.ImportProgress.__call__
 
-    monkeypatch.setattr(import_job.ImportProgress, "__call__", look)
+        def note_and_look(self, done, total):
+            note(self, done, total)
+            seen.append(look(client, run))
+
+        monkeypatch.setattr(import_job.ImportProgress, "__call__", note_and_look)
+        import_job.execute(run.pk)
+        return seen
+
+    return execute
+
+
+def test_progress_moves_and_holds_no_secret(client, run, watch):
     assert progress(client, run)["words"]["count"] == "Reading the file"
-    import_job.execute(run.pk)
+    seen = watch(progress)
     done = [news["done"] for news in seen]
     assert done == sorted(done)
     assert len(set(done)) > 3
     assert {news["total"] for news in seen} == {41}
     assert seen[-1]["words"]["created"] == "40"
+    assert seen[0]["refused"] == []
+    assert [issue["record"] for issue in seen[-1]["refused"]] == ["40"]
     assert progress(client, run)["state"] == "done"
     assert SECRET not in json.dumps(seen)
     assert "Imported, with refusals" in text_of(client.get(page_of(run)))
 
 
-def test_a_page_halfway_shows_what_is_done(client, run, small_batches, monkeypatch):
-    pages = []
-    note = import_job.ImportProgress.__call__
-
-    def look(self, done, total):
-        note(self, done, total)
-        pages.append(client.get(page_of(run)))
-
-    monkeypatch.setattr(import_job.ImportProgress, "__call__", look)
-    import_job.execute(run.pk)
+def test_a_page_halfway_shows_what_is_done(watch):
+    pages = watch(lambda client, run: client.get(page_of(run)))
     assert "8 of 41 records" in text_of(pages[1])
     assert "20 %" not in text_of(pages[0])
     assert all(SECRET not in page.content.decode() for page in pages)
@@ -100,21 +105,6 @@ def test_refusals_so_far_have_a_place_and_no_value(client, run):
         }
     ]
     assert "Refused so far" in text_of(client.get(page_of(run)))
-
-
-def test_the_newest_refusals_are_shown_while_it_runs(client, run, small_batches, monkeypatch):
-    seen = []
-    note = import_job.ImportProgress.__call__
-
-    def look(self, done, total):
-        note(self, done, total)
-        seen.append(progress(client, run)["refused"])
-
-    monkeypatch.setattr(import_job.ImportProgress, "__call__", look)
-    import_job.execute(run.pk)
-    assert seen[0] == []
-    assert [issue["record"] for issue in seen[-1]] == ["40"]
-    assert SECRET not in json.dumps(seen)
 
 
 def test_only_its_owner_sees_a_run(client, run):

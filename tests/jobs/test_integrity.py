@@ -1,9 +1,9 @@
 """verify_records finds what was changed behind the application, and nothing else."""
 
 import base64
-import io
 import json
 import random
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,7 @@ from connections.models import (
     former_version,
 )
 from connections.records import versions
-from tests.support.helpers import FULL_AUTH, SECRET, import_text, make
+from tests.support.helpers import FULL_AUTH, SECRET, import_text, make, run_command
 from tests.support.thorough import is_thorough
 
 pytestmark = pytest.mark.django_db
@@ -360,13 +360,7 @@ def test_edits_and_extreme_dates_raise_no_alarm(records):
     assert not found()
 
 
-def run(*arguments):
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    try:
-        call_command("verify_records", *arguments, stdout=out, stderr=err)
-    except SystemExit as left:
-        code = left.code
-    return code, out.getvalue(), err.getvalue()
+run = partial(run_command, "verify_records")
 
 
 def test_the_command_names_the_place_and_never_a_value(records):

@@ -1,17 +1,16 @@
 """rotate_keys reseals everything under the newest key, despite edits and kills."""
 
-import io
 import json
 import os
 import random
 import signal
 import threading
 from contextlib import contextmanager, suppress
+from functools import partial
 
 import pytest
 from cryptography.fernet import Fernet
 from django.contrib.auth.models import User
-from django.core.management import call_command
 from django.db import connection, models, transaction
 
 from benchmarks.harness import family, members, wait
@@ -30,7 +29,7 @@ from connections.models import (
     former_version,
 )
 from connections.records import versions
-from tests.support.helpers import FULL_AUTH, SECRET, export_text, import_text, make
+from tests.support.helpers import FULL_AUTH, SECRET, export_text, import_text, make, run_command
 from tests.support.stores import VENDORS, write
 from tests.support.thorough import is_thorough
 
@@ -52,13 +51,7 @@ def keys(settings, db):
     return settings
 
 
-def run(*arguments):
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    try:
-        call_command("rotate_keys", *arguments, stdout=out, stderr=err)
-    except SystemExit as left:
-        code = left.code
-    return code, out.getvalue(), err.getvalue()
+run = partial(run_command, "rotate_keys")
 
 
 def counts(*arguments):

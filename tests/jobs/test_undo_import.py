@@ -2,20 +2,19 @@
 
 import json
 from datetime import timedelta
-from io import StringIO
 
 import pytest
 from django.contrib.auth.models import User
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError
 from django.urls import reverse
 from django.utils import timezone
 
 from connections.jobs import undo as jobs_undo
 from connections.lib import processes
-from connections.models import AccessEvent, ConnectionAuth, FormerVersion, ImportRun, UserScope
+from connections.models import AccessEvent, ConnectionAuth, FormerVersion, ImportRun
 from connections.records import recycle_bin
-from tests.records.test_recycle_bin import member_of
-from tests.support.helpers import FULL_AUTH, SECRET, export_text
+from tests.support.helpers import FULL_AUTH, SECRET, export_text, member_of, run_command
+from tests.support.import_runs import HISTORY
 
 pytestmark = pytest.mark.django_db
 
@@ -31,21 +30,16 @@ def imports(tmp_path):
     def run(*entries):
         path = tmp_path / "crm.json"
         path.write_text(json.dumps(entries))
-        out = StringIO()
-        call_command("import_connections", str(path), json=True, stdout=out)
-        return json.loads(out.getvalue()).get("run")
+        _, out, _ = run_command("import_connections", str(path), "--json")
+        return json.loads(out).get("run")
 
     return run
 
 
 def undo(run):
     """The JSON of `undo_import`, and its exit status."""
-    out, code = StringIO(), 0
-    try:
-        call_command("undo_import", run, json=True, stdout=out)
-    except SystemExit as error:
-        code = error.code
-    return json.loads(out.getvalue()), code
+    code, out, _ = run_command("undo_import", run, "--json")
+    return json.loads(out), code
 
 
 def whole():
@@ -125,9 +119,7 @@ def test_records_that_the_import_restored_go_back_to_the_bin(imports):
 
 
 def listed():
-    out = StringIO()
-    call_command("undo_import", json=True, stdout=out)
-    return json.loads(out.getvalue())["runs"]
+    return json.loads(run_command("undo_import", "--json")[1])["runs"]
 
 
 def kill():
@@ -190,11 +182,9 @@ def test_undoing_is_audited(imports):
 @pytest.fixture
 def own_run(imports):
     """A client, and the page of a run of its user."""
-    client = member_of("Operator")
-    run = ImportRun.objects.get(pk=imports(entry(1)))
-    run.user_id = client.session["_auth_user_id"]
-    run.save()
-    return client, reverse("admin:connections_import_run", args=[run.pk])
+    client, run = member_of("Operator"), imports(entry(1))
+    ImportRun.objects.filter(pk=run).update(user=client.user)
+    return client, page_of(run)
 
 
 def test_the_result_page_undoes(own_run):
@@ -206,9 +196,6 @@ def test_the_result_page_undoes(own_run):
     assert not ConnectionAuth.objects.exists()
 
 
-HISTORY = reverse("admin:connections_import_history")
-
-
 def page_of(run):
     return reverse("admin:connections_import_run", args=[run])
 
@@ -216,8 +203,7 @@ def page_of(run):
 def test_an_import_of_the_command_line_has_a_page_in_the_history_which_undoes_it(tmp_path):
     path = tmp_path / "crm.json"
     path.write_text(json.dumps([entry(1), {"id": "c-2", "auth": {"token": 5}}]))
-    with pytest.raises(SystemExit):
-        call_command("import_connections", str(path), stdout=StringIO(), stderr=StringIO())
+    run_command("import_connections", str(path))
     run = ImportRun.objects.get()
     client = member_of("Operator")
     listed = client.get(HISTORY).content.decode()
@@ -239,10 +225,7 @@ def test_an_import_of_the_command_line_has_a_page_in_the_history_which_undoes_it
 def test_users_with_limits_or_without_permission_have_no_page_of_an_import(imports):
     run = imports(entry(1))
     assert member_of("Viewer").get(page_of(run)).status_code == 403
-    client = member_of("Operator")
-    UserScope.objects.create(
-        user=User.objects.get(username="Operator"), environments=["Production"]
-    )
+    client = member_of("Operator", environments=["Production"])
     assert client.get(page_of(run)).status_code == 404
     assert client.post(page_of(run), {"undo": "1"}).status_code == 404
     assert ConnectionAuth.objects.exists()
@@ -274,9 +257,7 @@ def test_undoing_stays_in_the_scope_of_the_user(imports):
             {**entry(3), "environment": "Ours"},
         )
     )
-    member_of("Operator")
-    user = User.objects.get(username="Operator")
-    UserScope.objects.create(user=user, environments=["Ours"])
+    user = member_of("Operator", environments=["Ours"]).user
     undone = jobs_undo.undo(run, user)
     assert (undone.binned, undone.put_back, undone.left) == (1, 0, 0)
     assert {*ConnectionAuth.objects.values_list("name", flat=True)} == {"N1", "N2"}
@@ -285,9 +266,7 @@ def test_undoing_stays_in_the_scope_of_the_user(imports):
 def test_a_record_that_the_import_moved_into_the_scope_stays(imports):
     imports({**entry(1), "environment": "Theirs"})
     run = ImportRun.objects.get(pk=imports({**entry(1, key="new"), "environment": "Ours"}))
-    member_of("Operator")
-    user = User.objects.get(username="Operator")
-    UserScope.objects.create(user=user, environments=["Ours"])
+    user = member_of("Operator", environments=["Ours"]).user
     undone = jobs_undo.undo(run, user)
     assert (undone.put_back, undone.left, undone.named[0]["name"]) == (0, 1, "N1")
     assert ConnectionAuth.objects.get().environment == "Ours"

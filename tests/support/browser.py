@@ -1,6 +1,12 @@
 """What a person does on many ways through the console, in a browser."""
 
+import pytest
 from playwright.sync_api import expect
+
+IN_BROWSER = [
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True, serialized_rollback=True),
+]
 
 
 def sign_in(page, origin, password, name="admin"):

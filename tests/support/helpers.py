@@ -1,10 +1,12 @@
 """A fixed cast of records and the few verbs that many tests share."""
 
+import io
 import json
 import re
 from datetime import datetime, timedelta, timezone
 
 from django.contrib.auth.models import Group, Permission, User
+from django.core.management import call_command
 from django.test import Client
 
 from connections.import_export import exporter, importer
@@ -77,6 +79,16 @@ def export_text(queryset=None, **options):
     return "".join(
         exporter.stream(queryset, exporter.ExportOptions(**options), exporter.ExportTally())
     )
+
+
+def run_command(*arguments):
+    """Call a command; returns its exit status, output and errors."""
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    try:
+        call_command(*arguments, stdout=out, stderr=err)
+    except SystemExit as end:
+        code = end.code
+    return code, out.getvalue(), err.getvalue()
 
 
 def codes(verdicts):
