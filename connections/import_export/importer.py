@@ -34,14 +34,6 @@ class Cancelled(Exception):
     """Raised by `on_progress` to stop an import after the batch that is stored."""
 
 
-class RollBackAtomic(Exception):
-    """Rolls back an atomic import."""
-
-
-class RollBackPreview(Exception):
-    """Rolls back a preview that had to write."""
-
-
 def run_import(
     sources: Iterable[Source],
     options: ImportOptions | None = None,
@@ -132,15 +124,12 @@ def _run(result, sources, options, on_verdict, on_progress, jobs):
             if not result.dry_run:
                 database.enlarge_page_cache()
             _write_all(writer, in_order, total, on_progress)
-            if options.atomic and result.rejected:
-                raise RollBackAtomic
-            if rolls_back_preview:
-                raise RollBackPreview
-    except RollBackPreview:
-        pass
-    except RollBackAtomic:
-        result.error = Issue("nothing_stored")
-        result.mark_rolled_back()
+            is_refused = options.atomic and result.rejected
+            if is_one_transaction and (is_refused or rolls_back_preview):
+                transaction.set_rollback(True)
+        if is_refused:
+            result.error = Issue("nothing_stored")
+            result.mark_rolled_back()
     except Cancelled:
         result.cancelled = True
         if options.atomic:
