@@ -88,8 +88,3 @@ def purge(records: ConnectionAuthQuerySet, user: User | str | None = None) -> in
     if purged:
         checkpoint_wal()
     return purged
-
-
-def purge_due_at(record: ConnectionAuth) -> datetime:
-    """When a record in the bin expires."""
-    return record.binned_at + RETENTION

@@ -35,7 +35,8 @@ def bin_page(request):
     page = Paginator(records.order_by("-binned_at", "pk"), 50).get_page(request.GET.get("page"))
     now = timezone.now()
     rows = [
-        (record, wording.relative_time(recycle_bin.purge_due_at(record), now)) for record in page
+        (record, wording.relative_time(record.binned_at + recycle_bin.RETENTION, now))
+        for record in page
     ]
     context = context_for(
         request,
