@@ -15,7 +15,7 @@ from connections.encryption import keyring, stored_keys
 from connections.jobs import import_job, runs
 from tests.support.browser import sign_in
 from tests.support.change_runs import many, three  # noqa: F401 (fixtures)
-from tests.support.helpers import NOW
+from tests.support.helpers import NOW, member_of
 from tests.support.import_runs import launched, run, small_batches  # noqa: F401 (fixtures)
 from tests.support.installation import Installation
 from tests.support.stores import VENDOR, stores  # noqa: F401 (a fixture)
@@ -54,6 +54,16 @@ def django_db_setup(django_db_setup, django_db_blocker):
         # Tests that commit are followed by emptying every table.
         with connection.cursor() as cursor:
             cursor.execute(UNPROTECT[connection.vendor])
+
+
+@pytest.fixture
+def operator():
+    return member_of("Operator")
+
+
+@pytest.fixture
+def custodian():
+    return member_of("Custodian")
 
 
 @pytest.fixture

@@ -27,11 +27,6 @@ FIND = reverse("admin:connections_find_secret")
 SHARED = reverse("admin:connections_shared_secrets")
 
 
-@pytest.fixture
-def custodian():
-    return member_of("Custodian")
-
-
 def change_page(record):
     return reverse("admin:connections_connectionauth_change", args=[record.pk])
 

@@ -11,16 +11,6 @@ LIST = reverse("admin:connections_connectionauth_changelist")
 URL = reverse("admin:connections_views")
 
 
-@pytest.fixture
-def operator():
-    return member_of("Operator")
-
-
-@pytest.fixture
-def custodian():
-    return member_of("Custodian")
-
-
 def save(client, query, name, **more):
     return client.post(f"{URL}?{query}", {"name": name, **more})
 

@@ -22,11 +22,6 @@ BIN = reverse("admin:connections_bin")
 
 
 @pytest.fixture
-def operator():
-    return member_of("Operator")
-
-
-@pytest.fixture
 def custodian():
     return prove_present(member_of("Custodian"))
 

@@ -24,11 +24,6 @@ pytestmark = pytest.mark.django_db
 NEW = "synth-SECRET-new-9d2e"
 
 
-@pytest.fixture
-def operator():
-    return member_of("Operator")
-
-
 def full_record(**around):
     import_text([{"id": "c-1", "integrationType": "hubspot", "auth": FULL_AUTH, **around}])
     return ConnectionAuth.objects.get(connection_id="c-1")
