@@ -28,9 +28,9 @@ def write_env(path):
     missing = [key for key in keys if not {key, f"{key}_FILE"} & set(os.environ)]
     if path.exists() or not missing:
         return
-    lines = ["# Written by `make run`. Losing FERNET_KEYS means losing every sealed value."]
-    lines += [f"{key}={ring.generate_key()}" for key in missing]
-    lines += [
+    lines = [
+        "# Written by `make run`. Losing FERNET_KEYS means losing every sealed value.",
+        *(f"{key}={ring.generate_key()}" for key in missing),
         "# For http://localhost only. Anywhere else: HTTPS=on (see docs/operations.md).",
         "HTTPS=off",
     ]

@@ -7,7 +7,6 @@ An auth object here is a mapping of field names to plain values (the API's
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
-from types import MappingProxyType
 from typing import Any
 
 from connections.expiry import token_facts
@@ -20,14 +19,12 @@ MAX_DATETIME = datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=timezone.utc)
 @lru_cache(maxsize=8)  # an import asks for every record, at one moment
 def bucket_edges(now: datetime) -> Mapping[str, datetime]:
     """The upper edges (inclusive) of the dated buckets, in their order; `later` has none."""
-    return MappingProxyType(
-        {
-            "broken": now,
-            "day": now + timedelta(hours=24),
-            "week": now + timedelta(days=7),
-            "month": now + timedelta(days=30),
-        }
-    )
+    return {
+        "broken": now,
+        "day": now + timedelta(hours=24),
+        "week": now + timedelta(days=7),
+        "month": now + timedelta(days=30),
+    }
 
 
 def bucket_of(breaks_at: datetime | None, now: datetime) -> str:
