@@ -34,11 +34,10 @@ def tried():
 
 def guess(name="admin", password="wrong", number=0, **headers):
     """A try from an address that depends on `number`, without a cookie of those before."""
-    address = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+    address = f"10.0.{number >> 8}.{number & 255}"
     BROWSER.cookies.clear()
-    return BROWSER.post(
-        LOGIN, {"login": name, "password": password}, **{"REMOTE_ADDR": address, **headers}
-    )
+    form = {"login": name, "password": password}
+    return BROWSER.post(LOGIN, form, REMOTE_ADDR=address, **headers)
 
 
 def cache_keys():

@@ -17,18 +17,14 @@ from connections.console.records.timeline import build_timeline
 from connections.models import AccessEvent, ConnectionAuth, ImportRun
 from connections.records import history
 from tests.support.helpers import FULL_AUTH, NOW, SECRET, export_text, import_text, make
+from tests.support.record_form import LIST, page
 
 pytestmark = pytest.mark.django_db
-LIST = reverse("admin:connections_connectionauth_changelist")
 
 
 @pytest.fixture
 def client(admin_client):
     return admin_client
-
-
-def page(record, what="change"):
-    return reverse(f"admin:connections_connectionauth_{what}", args=[record.pk])
 
 
 def text_of(response):

@@ -5,13 +5,13 @@ import io
 import pytest
 from django.core.management import call_command
 from django.db import connection
-from django.urls import reverse
 
 from connections.checks import check_key_order
 from connections.encryption import ring
 from connections.encryption.fields import Sealed
 from connections.models import ConnectionAuth, StoredKey
 from tests.support.helpers import FULL_AUTH, SECRET, import_text, make
+from tests.support.record_form import LIST
 
 OLD, NEW = ring.generate_key(), ring.generate_key()
 
@@ -44,12 +44,11 @@ def test_a_record_stores_the_id_of_its_key(keys):
 
 def test_the_list_filters_by_key_without_opening(keys, admin_client, monkeypatch):
     monkeypatch.setattr(Sealed, "reveal", None)
-    url = reverse("admin:connections_connectionauth_changelist")
 
     def listed(value):
-        return admin_client.get(url, {"old_key": value}).context["cl"].result_count
+        return admin_client.get(LIST, {"old_key": value}).context["cl"].result_count
 
-    assert "sealed under" in admin_client.get(url).content.decode().lower()
+    assert "sealed under" in admin_client.get(LIST).content.decode().lower()
     assert (listed("1"), listed("0")) == (3, 0)
     monkeypatch.undo()
     keys.FERNET_KEYS = [NEW, OLD]
@@ -58,13 +57,12 @@ def test_the_list_filters_by_key_without_opening(keys, admin_client, monkeypatch
 
 
 def test_records_under_a_key_that_was_removed_too_early_can_be_filtered(keys, admin_client):
-    url = reverse("admin:connections_connectionauth_changelist")
-    assert "A missing key" not in admin_client.get(url).content.decode()
+    assert "A missing key" not in admin_client.get(LIST).content.decode()
     StoredKey.objects.all().delete()
     keys.FERNET_KEYS = [NEW]
-    page = admin_client.get(url, {"old_key": "missing"})
+    page = admin_client.get(LIST, {"old_key": "missing"})
     assert page.context["cl"].result_count == 3
-    assert "A missing key" in admin_client.get(url).content.decode()
+    assert "A missing key" in admin_client.get(LIST).content.decode()
 
 
 @pytest.mark.parametrize("asked", ["old", "missing"])

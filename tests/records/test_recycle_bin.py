@@ -14,20 +14,16 @@ from connections.jobs import cleanup
 from connections.models import AccessEvent, ConnectionAuth, FormerVersion
 from connections.records import recycle_bin
 from tests.support.helpers import SECRET, cast, export_text, make, member_of, prove_present
+from tests.support.record_form import LIST, page
 
 pytestmark = pytest.mark.django_db
 
-LIST = reverse("admin:connections_connectionauth_changelist")
 BIN = reverse("admin:connections_bin")
 
 
 @pytest.fixture
 def custodian():
     return prove_present(member_of("Custodian"))
-
-
-def page(record, what="change"):
-    return reverse(f"admin:connections_connectionauth_{what}", args=[record.pk])
 
 
 def bin_url(record, what):
