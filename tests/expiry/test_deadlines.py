@@ -9,7 +9,6 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from connections.expiry.deadlines import (
     BUCKETS,
@@ -39,7 +38,7 @@ def jwt(claims, head="eyJhbGciOiJub25lIn0"):
 
 def certificate(not_after):
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "synth")])
+    name = x509.Name.from_rfc4514_string("CN=synth")
     made = (
         x509.CertificateBuilder()
         .subject_name(name)

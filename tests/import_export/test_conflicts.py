@@ -212,7 +212,6 @@ def test_a_file_without_the_damaged_field_leaves_the_record_unreadable():
 
 def test_what_may_not_be_added_or_changed_is_refused():
     store(FULL)
-    before = table()
     new, changed = {"token": "new"}, connection({"token": "changed"})
     _, verdicts = import_text([new, changed], may_add=False)
     assert [v.action for v in verdicts] == ["rejected", "updated"]

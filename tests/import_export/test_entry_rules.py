@@ -3,6 +3,7 @@
 import pytest
 
 from connections.models import ConnectionAuth
+from tests.support.concurrent_import import snake
 from tests.support.helpers import FULL_AUTH, SECRET, import_text
 from tests.support.verdicts import judge, refused, stored, warned
 
@@ -127,8 +128,7 @@ def test_conflicts_inside_meta_are_refused_without_naming_what_is_inside():
 
 def test_both_spellings_of_a_field_are_read():
     for name, value in FULL_AUTH.items():
-        snake = "".join("_" + c.lower() if c.isupper() else c for c in name)
-        warned({snake: value})
+        warned({snake(name): value})
         assert stored() == {name: value}
         warned({name: value})
         assert stored() == {name: value}
