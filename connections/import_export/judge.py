@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from django.db.models import BooleanField, ExpressionWrapper, Q
+from django.db.models import F
+from django.db.models.lookups import IsNull
 
 from connections.encryption import ring, stored_keys
 from connections.encryption.digests import content_digest, fingerprints_of, identity_digest
@@ -261,14 +262,11 @@ StoredRow = namedtuple("StoredRow", (*schema.CONNECTION_COLUMNS, *OTHER_COLUMNS,
 class _StoredRecords:
     """The stored records that the entries of a piece may mean, without their sealed columns."""
 
-    HAS_EXTRA = ExpressionWrapper(Q(extra__isnull=False), output_field=BooleanField())
-
     def __init__(self, entries, digests, started_at, scope):
         self.started_at = started_at
         stored = ConnectionAuth.all_objects.values_list(
-            *schema.CONNECTION_COLUMNS, *OTHER_COLUMNS, self.HAS_EXTRA
-        )
-        stored = stored.order_by("id")
+            *schema.CONNECTION_COLUMNS, *OTHER_COLUMNS, IsNull(F("extra"), False)
+        ).order_by("id")
         ids = {entry.connection.get("connection_id") for entry in entries}
         digests = set(digests) if None in ids else ()
         ids.discard(None)
