@@ -1,6 +1,5 @@
 """Reauthentication: a password, a code or a passkey within the last five minutes."""
 
-from collections.abc import Callable
 from functools import wraps
 from urllib.parse import urlencode
 
@@ -28,31 +27,20 @@ def redirect_to_reauthentication(request: HttpRequest, next_url: str) -> HttpRes
     return HttpResponseRedirect(f"{methods[0]['url']}?{urlencode({'next': next_url})}")
 
 
-def reauthentication_required(get_next_url: Callable[..., str] | None = None):
-    """Decorate a view that only runs where is_reauthenticated().
+def reauthentication_required(view):
+    """Decorate a view that only runs where is_reauthenticated(), and that answers GET.
 
-    Otherwise nothing of the request is kept: the user reauthenticates and is redirected to
-    `get_next_url`, a function of the view's arguments. Without it, that is the URL of the request,
-    which fits views that answer GET.
-
-        @require_POST
-        @reauthentication_required(lambda request, pk: reverse("admin:connections_bin"))
-        def purge(request, pk): ...
+    Otherwise nothing of the request is kept: the user reauthenticates and is redirected to its
+    URL.
     """
 
-    def decorate(view):
-        @wraps(view)
-        def wrapper(request, *args, **kwargs):
-            if is_reauthenticated(request):
-                return view(request, *args, **kwargs)
-            if get_next_url:
-                next_url = get_next_url(request, *args, **kwargs)
-                return redirect_to_reauthentication(request, next_url)
-            return redirect_to_reauthentication(request, request.get_full_path())
+    @wraps(view)
+    def wrapper(request, *args, **kwargs):
+        if is_reauthenticated(request):
+            return view(request, *args, **kwargs)
+        return redirect_to_reauthentication(request, request.get_full_path())
 
-        return wrapper
-
-    return decorate
+    return wrapper
 
 
 def _methods(request):

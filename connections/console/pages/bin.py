@@ -62,7 +62,7 @@ def restore(request, pk):
 @permission_required(
     ["connections.delete_connectionauth", "connections.purge_connections"], raise_exception=True
 )
-@reauthentication_required()
+@reauthentication_required
 def purge(request, pk):
     """GET asks for confirmation, POST deletes the record for good."""
     binned = _get_binned(request.user)

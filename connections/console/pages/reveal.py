@@ -57,7 +57,7 @@ class ReasonForm(forms.Form):
 @permission_required(
     ["connections.view_connectionauth", "connections.reveal_secrets"], raise_exception=True
 )
-@reauthentication_required()
+@reauthentication_required
 def reveal_page(request, pk, field):
     """GET asks for a reason, POST shows the value. Going back or reloading asks again."""
     record = get_object_or_404(ConnectionAuth.objects.visible_to(request.user), pk=pk)
