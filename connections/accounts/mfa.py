@@ -9,7 +9,6 @@ from allauth.mfa.webauthn import forms as webauthn
 from allauth.mfa.webauthn.internal.auth import parse_authentication_response
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from connections.audit import log
@@ -18,10 +17,7 @@ from connections.encryption.ring import SealError
 
 # The key in the `data` of an Authenticator that holds its sealed secret. A passkey has none: only
 # its public key is stored. The binding can't name the row: allauth seals before there is one.
-SECRET_DATA_KEYS = {
-    Authenticator.Type.TOTP: "secret",
-    Authenticator.Type.RECOVERY_CODES: "seed",
-}
+SECRET_DATA_KEYS = {Authenticator.Type.TOTP: "secret", Authenticator.Type.RECOVERY_CODES: "seed"}
 BINDING = "mfa"
 SECOND_FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
 
@@ -105,11 +101,6 @@ class _VerifiedPasskeyForm(webauthn.LoginWebAuthnForm):
 
 class LoginPasskeyForm(LogRefusalMixin, _VerifiedPasskeyForm):
     """Signing in with a passkey alone, which has to verify the person (a fingerprint, a PIN)."""
-
-
-def authenticators_with_secret() -> QuerySet[Authenticator]:
-    """The authenticators that have a sealed secret."""
-    return Authenticator.objects.filter(type__in=SECRET_DATA_KEYS).order_by("pk")
 
 
 def reset(user: User) -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from allauth.mfa.models import Authenticator
 from django.apps import apps
 from django.db import connection, transaction
 from django.db.models import Model
@@ -33,7 +34,6 @@ OnProgress = Callable[[int], object] | None  # is called with the rows read sinc
 class RotationResult:
     """Counts of rows with sealed values; a chunk of an upload is a row too."""
 
-    total: int = 0
     rotated: int = 0
     current: int = 0
     unreadable: int = 0  # rows with a value that does not open
@@ -41,12 +41,11 @@ class RotationResult:
     unreadable_values: list[tuple[str, Any, str]] = field(default_factory=list)  # model, id, field
     unnamed_count: int = 0  # unreadable values beyond MAX_NAMED_VALUES
 
-    def add_current(self) -> None:
-        self.total += 1
-        self.current += 1
+    @property
+    def total(self) -> int:
+        return self.rotated + self.current + self.unreadable
 
     def add_rotated(self) -> None:
-        self.total += 1
         self.rotated += 1
         self.under_old_key += 1
 
@@ -54,7 +53,6 @@ class RotationResult:
         self, model: type[Model], pk: Any, names: Iterable[str], under_old_key: bool = False
     ) -> None:
         """Count a row where the fields of these names do not open."""
-        self.total += 1
         self.unreadable += 1
         self.under_old_key += under_old_key
         self.unreadable_values += [(model._meta.label, pk, name) for name in names]
@@ -145,7 +143,7 @@ def _count_row(result, model, row):
     elif row.needs_resealing:
         result.add_rotated()
     else:
-        result.add_current()
+        result.current += 1
 
 
 def _rotate_chunks(result, dry_run, on_progress=None):
@@ -159,7 +157,7 @@ def _rotate_chunks(result, dry_run, on_progress=None):
         if chunk is None:  # imported or deleted meanwhile
             continue
         if keyring.key_id_for(bytes(chunk.token)) == newest:
-            result.add_current()
+            result.current += 1
             continue
         binding = chunk_binding(chunk.run, chunk.position)
         try:
@@ -175,11 +173,12 @@ def _rotate_chunks(result, dry_run, on_progress=None):
 def _rotate_second_factors(result, dry_run):
     """Reseal second factors: allauth's rows, whose secret is in JSON and no sealed field."""
     newest = ring.key_ids()[0]
+    with_secret = Authenticator.objects.filter(type__in=mfa.SECRET_DATA_KEYS).order_by("pk")
     with transaction.atomic():
-        for row in mfa.authenticators_with_secret().select_for_update():
+        for row in with_secret.select_for_update():
             name = mfa.SECRET_DATA_KEYS[row.type]
             if keyring.key_id_for(row.data[name]) == newest:
-                result.add_current()
+                result.current += 1
                 continue
             try:
                 row.data[name] = keyring.reseal(row.data[name], mfa.BINDING)
