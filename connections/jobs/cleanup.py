@@ -5,7 +5,7 @@ difference: pages neither show nor use what has expired.
 """
 
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from django.core.cache import cache
 from django.db import transaction
@@ -26,9 +26,6 @@ class CleanupResult:
     former_versions: int
     uploads: int
     ended: int  # runs that were interrupted long ago
-
-    def as_json(self) -> dict[str, int]:
-        return asdict(self)
 
 
 def start_if_due() -> None:

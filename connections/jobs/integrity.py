@@ -59,9 +59,6 @@ class Fault:
     field: str
     code: str
 
-    def as_json(self) -> dict[str, str | None]:
-        return vars(self).copy()
-
 
 @dataclass
 class IntegrityResult:

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from connections.audit import log
 from connections.encryption import ring, stored_keys
+from connections.lib import processes
 from connections.lib.text import printable
 
 tqdm.monitor_interval = 0  # its thread would keep the commands from forking
@@ -30,6 +31,17 @@ def utf8_text(text):
     except UnicodeEncodeError:
         raise ArgumentTypeError("this is no text in UTF-8") from None
     return text
+
+
+def add_jobs_argument(parser, work):
+    """Add the option --jobs; `work` is what its processes do."""
+    parser.add_argument(
+        "--jobs",
+        type=positive_int,
+        default=processes.cores(),
+        metavar="N",
+        help=f"processes that {work} (default: the cores, here %(default)s)",
+    )
 
 
 class LatchkeyCommand(BaseCommand):

@@ -8,9 +8,8 @@ from tqdm import tqdm
 
 from connections.expiry import deadlines
 from connections.import_export import exporter
-from connections.lib import processes
 from connections.lib.text import printable
-from connections.management.base import LatchkeyCommand, positive_int, utf8_text
+from connections.management.base import LatchkeyCommand, add_jobs_argument, utf8_text
 from connections.models import ConnectionAuth
 
 
@@ -56,13 +55,7 @@ class Command(LatchkeyCommand):
         parser.add_argument(
             "--bucket", choices=(*deadlines.BUCKETS, "stale"), help="only what breaks then"
         )
-        parser.add_argument(
-            "--jobs",
-            type=positive_int,
-            default=processes.cores(),
-            metavar="N",
-            help="processes that open and write (default: the cores, here %(default)s)",
-        )
+        add_jobs_argument(parser, "open and write")
         parser.add_argument(
             "--overwrite", action="store_true", help="replace FILE where it exists"
         )

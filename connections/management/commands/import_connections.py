@@ -18,9 +18,8 @@ from connections.json_format import entry as json_format_entry
 from connections.json_format.issues import FileRefused
 from connections.json_format.stream.sources import open_source
 from connections.json_format.values import READERS
-from connections.lib import processes
 from connections.lib.text import printable
-from connections.management.base import LatchkeyCommand, positive_int
+from connections.management.base import LatchkeyCommand, add_jobs_argument
 
 MAX_SHOWN_ERRORS = 20  # refusals on the terminal; --report has them all
 
@@ -65,13 +64,7 @@ class Command(LatchkeyCommand):
         parser.add_argument(
             "--report", metavar="FILE", help="write every issue to FILE, one JSON object a line"
         )
-        parser.add_argument(
-            "--jobs",
-            type=positive_int,
-            default=processes.cores(),
-            metavar="N",
-            help="processes that read, judge and seal (default: the cores, here %(default)s)",
-        )
+        add_jobs_argument(parser, "read, judge and seal")
         parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
     def handle(self, *, paths, report, run, **options):

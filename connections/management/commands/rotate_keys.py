@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from connections.jobs import key_rotation
 from connections.lib import processes
-from connections.management.base import LatchkeyCommand, positive_int
+from connections.management.base import LatchkeyCommand, add_jobs_argument
 
 
 class Command(LatchkeyCommand):
@@ -27,13 +27,7 @@ class Command(LatchkeyCommand):
         what.add_argument(
             "--verify", action="store_true", help="Instead: say whether the old keys can go."
         )
-        parser.add_argument(
-            "--jobs",
-            type=positive_int,
-            default=processes.cores(),
-            metavar="N",
-            help="processes that open and seal (default: the cores, here %(default)s)",
-        )
+        add_jobs_argument(parser, "open and seal")
         parser.add_argument("--json", action="store_true", help="Print the result as JSON.")
 
     def handle(self, *, dry_run, verify, jobs, **options):

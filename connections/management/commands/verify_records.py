@@ -3,13 +3,13 @@
 import json
 import sys
 import time
+from dataclasses import asdict
 
 from tqdm import tqdm
 
 from connections.jobs import integrity
-from connections.lib import processes
 from connections.lib.text import printable
-from connections.management.base import LatchkeyCommand, positive_int
+from connections.management.base import LatchkeyCommand, add_jobs_argument
 from connections.models import ConnectionAuth
 
 
@@ -21,13 +21,7 @@ class Command(LatchkeyCommand):
     )
 
     def add_arguments(self, parser):
-        parser.add_argument(
-            "--jobs",
-            type=positive_int,
-            default=processes.cores(),
-            metavar="N",
-            help="processes that open and compare (default: the cores, here %(default)s)",
-        )
+        add_jobs_argument(parser, "open and compare")
         parser.add_argument("--json", action="store_true", help="Print the result as JSON.")
 
     def handle(self, *, jobs, **options):
@@ -37,7 +31,7 @@ class Command(LatchkeyCommand):
             result = integrity.verify(jobs, lambda checked: bar.update(checked - bar.n))
         seconds = time.monotonic() - started_at
         if options["json"]:
-            bad = [fault.as_json() for fault in result.faults]
+            bad = [asdict(fault) for fault in result.faults]
             checked = {"checked": result.checked, "bad": bad, "seconds": round(seconds, 3)}
             self.stdout.write(json.dumps(checked))
         else:
