@@ -37,6 +37,7 @@ BATCH_SIZE = 500  # records of one chunk, and so of one transaction
 MAX_IN_REQUEST = 500  # up to so many records are changed within the request
 PREVIEW_SIZE = 20  # records that a preview shows
 JUDGED_COLUMNS = ("pk", "version", "is_paused", "environment", "integration_id")
+PLACE_COLUMNS = ("integration_id", "environment")
 ENTRY_SIZE = 20  # bytes of a record in a chunk: 16 of its id, 4 of its version
 
 REFUSALS = {
@@ -144,10 +145,8 @@ class _ChangeJudge:
         return "changed" if self._stays_in_scope(record) else "outside"
 
     def _stays_in_scope(self, record):
-        place = {"integration_id": record.integration_id, "environment": record.environment}
-        if self.action.column in place:
-            place[self.action.column] = self.value
-        return self.target_exists and self.scope.includes(*place.values())
+        place = place_after(record, self.action.column, self.value)
+        return self.target_exists and self.scope.includes(*place)
 
 
 # Doing it
@@ -165,17 +164,13 @@ def start(run: ChangeRun) -> bool:
     options = dict(run.options)
     if options["action"] == "bin":
         options["binned_at"] = timezone.now().isoformat()
-    launcher = _execute_run if run.total <= MAX_IN_REQUEST else None
+    launcher = (lambda run: execute(run.pk)) if run.total <= MAX_IN_REQUEST else None
     empty_result = {**_result(Counter()), "seconds": 0}  # in the place of the preview's
     try:
         return runs.start(run, options, launcher, result=empty_result)
     except runs.CannotStart:
         preview(run, run.options["value"])
         raise
-
-
-def _execute_run(run):
-    execute(run.pk)
 
 
 def execute(pk: UUID | str) -> dict[str, Any] | None:
@@ -292,14 +287,18 @@ def set_column(
     return changed, taken
 
 
+def place_after(record: ConnectionAuth, column: str, value: Any) -> list[str | None]:
+    """The integration and environment of a record once a column is set to a value."""
+    return [value if name == column else getattr(record, name) for name in PLACE_COLUMNS]
+
+
 def _update_identity(record, column, value):
     """Update the identity of a record without an id that moves. False where it is taken."""
-    place = {"integration_id": record.integration_id, "environment": record.environment}
     has_identity = record.connection_id is None and record.content_digest is not None
-    if column not in place or not has_identity:
+    if column not in PLACE_COLUMNS or not has_identity:
         return True
-    place[column] = value
-    digest = identity_digest(record.content_digest, *place.values(), stored_keys.digest_key())
+    place = place_after(record, column, value)
+    digest = identity_digest(record.content_digest, *place, stored_keys.digest_key())
     try:
         with transaction.atomic():
             ConnectionAuth.objects.filter(pk=record.pk).update(identity_digest=digest)

@@ -273,9 +273,8 @@ def _is_unchanged(record, former):
 
 def _may_set(user, record, column, value):
     """Whether a user may see the record also where the column has that value."""
-    place = {"integration_id": record.integration_id, "environment": record.environment}
-    place[column] = value
-    return not user or scope_of(user).includes(place["integration_id"], place["environment"])
+    place = bulk_change.place_after(record, column, value)
+    return not user or scope_of(user).includes(*place)
 
 
 def _restore_version(former, record, user):
