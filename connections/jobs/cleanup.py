@@ -4,6 +4,7 @@ The command `cleanup` does it, and the dashboard starts the command. When that h
 difference: pages neither show nor use what has expired.
 """
 
+import logging
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ from connections.jobs import runs
 from connections.lib.database import checkpoint_wal, no_busy_timeout
 from connections.models import FormerVersion, ImportRun
 from connections.records import recycle_bin
+
+logger = logging.getLogger(__name__)
 
 CLAIM = "cleanup"  # key in the cache: some process has started a cleanup
 CLAIM_TIMEOUT = 300  # seconds
@@ -35,8 +38,12 @@ def start_if_due() -> None:
     """
     if not _has_expired():
         return
-    with no_busy_timeout():  # a page must not wait for an import
-        is_claimed = cache.add(CLAIM, True, CLAIM_TIMEOUT)
+    try:
+        with no_busy_timeout():  # a page must not wait for an import
+            is_claimed = cache.add(CLAIM, True, CLAIM_TIMEOUT)
+    except Exception as error:  # each cache backend has its own; the page must not fail with it
+        logger.warning("The cleanup was not started: %s.", type(error).__name__)
+        return
     if is_claimed:
         with suppress(runs.CannotStart):  # a later visit tries again
             runs.start_command("cleanup")

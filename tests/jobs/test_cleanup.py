@@ -65,6 +65,15 @@ def test_the_dashboard_shows_where_it_can_not_be_started(client, monkeypatch):
     assert client.get(INDEX).status_code == 200
 
 
+def test_the_dashboard_shows_where_the_cache_is_down(client, started, monkeypatch):
+    def fail(*arguments):
+        raise ConnectionError
+
+    monkeypatch.setattr(cleanup.cache, "add", fail)
+    binned_long_ago()
+    assert client.get(INDEX).status_code == 200 and started == []
+
+
 def test_an_upload_that_expired_can_not_be_confirmed(client, old_upload):
     assert client.get(page_of(old_upload)).status_code == 404
     assert client.post(page_of(old_upload), {}).status_code == 404
