@@ -48,18 +48,11 @@ def start(
     """
     now = timezone.now()
     row = ImportRun.all_kinds.filter(pk=run.pk)
+    waiting = row.unexpired().filter(status=Status.UPLOADED)
     try:
         with transaction.atomic():
-            started = (
-                row.unexpired()
-                .filter(status=Status.UPLOADED)
-                .update(
-                    status=Status.RUNNING,
-                    options=options,
-                    started_at=now,
-                    heartbeat_at=now,
-                    **updates,
-                )
+            started = waiting.update(
+                status=Status.RUNNING, options=options, started_at=now, heartbeat_at=now, **updates
             )
     except IntegrityError:
         raise AlreadyRunning from None
