@@ -1,6 +1,5 @@
 """`manage.py export_connections`: connections as the API's JSON."""
 
-import json
 import sys
 
 from django.core.management import CommandError
@@ -113,10 +112,9 @@ class Command(LatchkeyCommand):
     def report(self, tally, as_json, to_stdout, output):
         for sentence in exporter.left_out_messages(tally):
             self.stderr.write(sentence)
-        if as_json:
+        if not to_stdout:
             result = {"exported": tally.exported, "left_out": len(tally.left_out)}
-            self.stdout.write(json.dumps(result))
-        elif not to_stdout:
-            self.stdout.write(f"{tally.exported} connections are in {output}.")
+            sentence = f"{tally.exported} connections are in {output}."
+            self.print_result(as_json, result, sentence)
         if tally.left_out:
             sys.exit(1)
