@@ -42,9 +42,7 @@ class FilterForm(forms.Form):
         required=False, label=_("Until"), widget=DATE_INPUT, validators=DATE_VALIDATORS
     )
     result = forms.ChoiceField(
-        required=False,
-        label=_("Result"),
-        choices=[("", _("Any")), *AccessEvent.RESULTS.items()],
+        required=False, label=_("Result"), choices=[("", _("Any")), *AccessEvent.RESULTS.items()]
     )
     before = forms.IntegerField(required=False, min_value=1, max_value=2**63 - 1)  # the next page
 

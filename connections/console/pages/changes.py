@@ -184,12 +184,7 @@ def change_history(request):
     started = started.select_related("user").order_by("-started_at", "pk")
     page = Paginator(started, 50).get_page(request.GET.get("page"))
     rows = [
-        (
-            run,
-            run.title,
-            sum(run.result["refused"].values()),
-            run.user == request.user,
-        )
+        (run, run.title, sum(run.result["refused"].values()), run.user == request.user)
         for run in page
     ]
     context = context_for(request, _("Past changes"), page=page, rows=rows)

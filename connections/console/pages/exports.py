@@ -27,10 +27,7 @@ PERMISSION_CHECK_SECONDS = 1
 
 class ExportForm(forms.Form):
     shape = forms.ChoiceField(
-        choices=[
-            ("connection", _("Connections, nothing lost")),
-            ("auth", _("Auth objects only")),
-        ],
+        choices=[("connection", _("Connections, nothing lost")), ("auth", _("Auth objects only"))],
         widget=forms.RadioSelect,
         initial="connection",
         label=_("Shape"),

@@ -17,10 +17,7 @@ STATUS_MEANINGS = (
     ),
     (["later"], gettext_lazy("It breaks, but not within 30 days.")),
     (["no_end"], gettext_lazy("Nothing stored says when it ends.")),
-    (
-        ["stale"],
-        gettext_lazy("Access has ended. A machine can renew it, with what is stored."),
-    ),
+    (["stale"], gettext_lazy("Access has ended. A machine can renew it, with what is stored.")),
     (["paused"], gettext_lazy("It is kept, and the API does not use it.")),
     (
         ["unreadable"],

@@ -14,10 +14,6 @@ def history_page(request, record):
     """The history of a record that the user may see, newest first."""
     page = Paginator(history.queryset(record), PAGE_SIZE).get_page(request.GET.get("page"))
     context = context_for(
-        request,
-        _("History"),
-        record=record,
-        page=page,
-        entries=history.entries(page.object_list),
+        request, _("History"), record=record, page=page, entries=history.entries(page.object_list)
     )
     return TemplateResponse(request, "connections/history/history.html", context)

@@ -10,12 +10,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from connections.console import wording
-from connections.console.fields import (
-    InstantField,
-    PlainCharField,
-    SealedFormField,
-    SecondsField,
-)
+from connections.console.fields import InstantField, PlainCharField, SealedFormField, SecondsField
 from connections.console.labels import FIELD_HELP_TEXTS, field_label
 from connections.json_format import dates, schema
 from connections.json_format import entry as json_format_entry
@@ -50,12 +45,7 @@ SIDE_FIELDSETS = (
     (IDENTITY_TITLE, ("name", "integration", "environment", "external_xref", "is_paused")),
     (
         EXPIRY_TITLE,
-        (
-            "expiry_date",
-            "refresh_token_expires_date",
-            "expires_in",
-            "refresh_token_expires_in",
-        ),
+        ("expiry_date", "refresh_token_expires_date", "expires_in", "refresh_token_expires_in"),
     ),
 )
 PLAIN_FORM_FIELDS = tuple(
