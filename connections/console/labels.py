@@ -1,21 +1,17 @@
 """The console's labels: of statuses, fields, sources of an expiry, conflict policies."""
 
-from django.utils.translation import gettext_lazy, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 CONFLICT_POLICIES = (
     (
         "update",
-        gettext_lazy("Update it"),
-        gettext_lazy("Plain fields become the file's. Secrets that the file lacks stay."),
+        _("Update it"),
+        _("Plain fields become the file's. Secrets that the file lacks stay."),
     ),
-    (
-        "replace",
-        gettext_lazy("Replace it"),
-        gettext_lazy("Exactly what the file says. What it lacks is cleared."),
-    ),
-    ("skip", gettext_lazy("Skip it"), gettext_lazy("Keep what is stored.")),
-    ("fail", gettext_lazy("Refuse the record"), gettext_lazy("And say so in the report.")),
+    ("replace", _("Replace it"), _("Exactly what the file says. What it lacks is cleared.")),
+    ("skip", _("Skip it"), _("Keep what is stored.")),
+    ("fail", _("Refuse the record"), _("And say so in the report.")),
 )
 
 
@@ -76,41 +72,35 @@ FIELD_HELP_TEXTS = {
 
 
 EXPIRY_SOURCES = {
-    "expiry_date": (gettext_lazy("The API said so"), "expiryDate"),
-    "expires_in": (
-        gettext_lazy("The API's date of the tokens and how long they last"),
-        "expiresIn",
-    ),
-    "expires_in_estimate": (
-        gettext_lazy("How long they last, counted from when they came in"),
-        "expiresIn",
-    ),
-    "jwt": (gettext_lazy("The token says so itself"), "exp"),
-    "certificate": (gettext_lazy("The certificate says so"), "notAfter"),
-    "": (gettext_lazy("Nothing stored says when it ends"), ""),
+    "expiry_date": (_("The API said so"), "expiryDate"),
+    "expires_in": (_("The API's date of the tokens and how long they last"), "expiresIn"),
+    "expires_in_estimate": (_("How long they last, counted from when they came in"), "expiresIn"),
+    "jwt": (_("The token says so itself"), "exp"),
+    "certificate": (_("The certificate says so"), "notAfter"),
+    "": (_("Nothing stored says when it ends"), ""),
 }
 
 
 STATUS_LABELS = {
-    "broken": gettext_lazy("Broken"),
-    "day": gettext_lazy("24 hours"),
-    "week": gettext_lazy("7 days"),
-    "month": gettext_lazy("30 days"),
-    "later": gettext_lazy("Later"),
-    "no_end": gettext_lazy("No known end"),
+    "broken": _("Broken"),
+    "day": _("24 hours"),
+    "week": _("7 days"),
+    "month": _("30 days"),
+    "later": _("Later"),
+    "no_end": _("No known end"),
     # These apply besides a bucket.
-    "stale": gettext_lazy("Stale"),
-    "paused": gettext_lazy("Paused"),
-    "unreadable": gettext_lazy("Unreadable"),
+    "stale": _("Stale"),
+    "paused": _("Paused"),
+    "unreadable": _("Unreadable"),
 }
 
 NEXT_STEPS = {
-    "oauth2": gettext_lazy("Ask them to reconnect"),
-    "oauth1": gettext_lazy("Ask them to reconnect"),
-    "certificate": gettext_lazy("Upload a new certificate"),
-    "api_key": gettext_lazy("Paste a new API key"),
-    "other": gettext_lazy("Enter new credentials"),
-    "empty": gettext_lazy("Enter new credentials"),
+    "oauth2": _("Ask them to reconnect"),
+    "oauth1": _("Ask them to reconnect"),
+    "certificate": _("Upload a new certificate"),
+    "api_key": _("Paste a new API key"),
+    "other": _("Enter new credentials"),
+    "empty": _("Enter new credentials"),
 }
 
 
