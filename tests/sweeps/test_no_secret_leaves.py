@@ -210,7 +210,7 @@ def test_a_reveal_that_fails_after_it_opened_shows_nothing(things, mails, monkey
     client, record = person("custodian"), ConnectionAuth.objects.exclude(pem=None).get()
     form = form_of(client, url_of(record, "pem"))
     client.raise_request_exception = False
-    monkeypatch.setattr("connections.console.pages.reveal.TemplateResponse", fail)
+    monkeypatch.setattr("connections.console.pages.reveal.page_response", fail)
     response = client.post(url_of(record, "pem"), form)
     assert response.status_code == 500
     assert_tells_nothing(response, mails, settings)

@@ -8,13 +8,12 @@ from django.core.exceptions import PermissionDenied
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db.models import Q
 from django.http import StreamingHttpResponse
-from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from connections.audit import log
-from connections.console.pages import context_for
+from connections.console.pages import page_response
 from connections.lib.text import csv_cell
 from connections.models import AccessEvent
 
@@ -89,8 +88,9 @@ def audit_page(request):
     filter_query = params.urlencode()
     if len(entries) > PAGE_SIZE:
         params["before"] = entries[PAGE_SIZE - 1].id
-    context = context_for(
+    return page_response(
         request,
+        "audit/audit",
         _("Audit log"),
         form=form,
         entries=entries[:PAGE_SIZE],
@@ -99,7 +99,6 @@ def audit_page(request):
         older_query=params.urlencode() if "before" in params else "",
         is_first="before" not in request.GET,
     )
-    return TemplateResponse(request, "connections/audit/audit.html", context)
 
 
 @require_safe

@@ -6,7 +6,6 @@ from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.http import Http404
 from django.shortcuts import get_object_or_404, redirect
-from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
@@ -14,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from connections.accounts.reauthentication import reauthentication_required
 from connections.console import wording
-from connections.console.pages import context_for
+from connections.console.pages import page_response
 from connections.models import ConnectionAuth
 from connections.records import recycle_bin
 
@@ -38,15 +37,15 @@ def bin_page(request):
         (record, wording.relative_time(record.binned_at + recycle_bin.RETENTION, now))
         for record in page
     ]
-    context = context_for(
+    return page_response(
         request,
+        "bin/bin",
         _("Bin"),
         page=page,
         rows=rows,
         days=recycle_bin.RETENTION.days,
         may_purge=request.user.has_perm("connections.purge_connections"),
     )
-    return TemplateResponse(request, "connections/bin/bin.html", context)
 
 
 @require_POST
@@ -68,8 +67,7 @@ def purge(request, pk):
     binned = _get_binned(request.user)
     record = get_object_or_404(binned.defer_sealed(), pk=pk)
     if request.method == "GET":
-        context = context_for(request, _("Purge %s?") % record, record=record)
-        return TemplateResponse(request, "connections/bin/purge.html", context)
+        return page_response(request, "bin/purge", _("Purge %s?") % record, record=record)
     if not recycle_bin.purge(binned.filter(pk=pk)):
         raise Http404
     text = format_html(_("<b>Purged {}.</b> It is gone for good."), str(record))

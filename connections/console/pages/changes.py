@@ -6,7 +6,6 @@ from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.http import JsonResponse
 from django.shortcuts import get_object_or_404, redirect
-from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -14,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from connections.accounts.sessions import does_not_extend_session
 from connections.console import wording
-from connections.console.pages import context_for
+from connections.console.pages import page_response
 from connections.jobs import bulk_change, runs, undo
 from connections.models import ChangeRun, ConnectionAuth, Integration
 
@@ -134,8 +133,9 @@ def _running_page(request, run):
 def _render(request, run, template, **context):
     result = run.result
     refused = result["refused"] if result else {}
-    context = context_for(
+    return page_response(
         request,
+        f"changes/{template}",
         run.title,
         run=run,
         result=result,
@@ -144,7 +144,6 @@ def _render(request, run, template, **context):
         refused_count=sum(refused.values()),
         **context,
     )
-    return TemplateResponse(request, f"connections/changes/{template}.html", context)
 
 
 def _get_progress(run):
@@ -187,5 +186,4 @@ def change_history(request):
         (run, run.title, sum(run.result["refused"].values()), run.user == request.user)
         for run in page
     ]
-    context = context_for(request, _("Past changes"), page=page, rows=rows)
-    return TemplateResponse(request, "connections/changes/history.html", context)
+    return page_response(request, "changes/history", _("Past changes"), page=page, rows=rows)

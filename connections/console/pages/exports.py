@@ -5,7 +5,6 @@ import time
 from django import forms
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, QueryDict, StreamingHttpResponse
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -14,7 +13,7 @@ from django.views.decorators.http import require_http_methods
 from connections.accounts import reauthentication
 from connections.accounts.sign_in import StaffBackend
 from connections.console.filters import narrow
-from connections.console.pages import context_for
+from connections.console.pages import page_response
 from connections.import_export import exporter
 from connections.models import ConnectionAuth, scope_of
 
@@ -88,15 +87,15 @@ def export_page(request, query="", ids=()):
 
 def _render(request, form, query, ids):
     queryset = get_selection(request, query, ids)
-    context = context_for(
+    return page_response(
         request,
+        "exports/export",
         _("Export"),
         form=form,
         count=queryset.count(),
         is_part=bool(ids or query),
         unreadable=queryset.unreadable().count(),
     )
-    return TemplateResponse(request, "connections/exports/export.html", context)
 
 
 @require_http_methods(["GET", "POST"])
@@ -136,19 +135,13 @@ def export(request):
 
 def _recheck_permissions(chunks, user, options):
     """Stop the download when the user loses the permission: a slow client may take long."""
+    required = ["connections.view_connectionauth"]
+    if options.secrets == "include":
+        required.append("connections.export_secrets")
     scope, checked_at = scope_of(user), time.monotonic()
     for chunk in chunks:
         yield chunk
         if time.monotonic() - checked_at >= PERMISSION_CHECK_SECONDS:
             user, checked_at = StaffBackend().get_user(user.pk), time.monotonic()
-            if (
-                not user
-                or not user.has_perms(_required_permissions(options))
-                or scope_of(user) != scope
-            ):
+            if not user or not user.has_perms(required) or scope_of(user) != scope:
                 raise PermissionDenied
-
-
-def _required_permissions(options):
-    secrets = ["connections.export_secrets"] if options.secrets == "include" else []
-    return ["connections.view_connectionauth", *secrets]

@@ -6,12 +6,11 @@ Both are only for users who may reveal secrets: they could be used to try guesse
 from django import forms
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from connections.console.fields import WriteOnlyTextarea
-from connections.console.pages import context_for
+from connections.console.pages import page_response
 from connections.encryption.digests import SECRET_FIELDS
 from connections.json_format import schema
 from connections.records import secret_search, shared_secrets
@@ -68,13 +67,7 @@ def find_secret_page(request):
     searchable = secret_search.searchable_former_versions(request.user)
     former_count = searchable[: MAX_FORMER_OPENED + 1].count()
     may_open_former = former_count <= MAX_FORMER_OPENED
-    context = context_for(
-        request,
-        _("Find a secret"),
-        form=form,
-        former_count=former_count,
-        may_open_former=may_open_former,
-    )
+    context = {"form": form, "former_count": former_count, "may_open_former": may_open_former}
     if form.is_valid():
         former = form.cleaned_data["former"] and may_open_former
         found = secret_search.search(form.cleaned_data["secret"], user=request.user, former=former)
@@ -87,7 +80,7 @@ def find_secret_page(request):
                 for holders in (found.holders, found.former)
             ),
         }
-    return TemplateResponse(request, "connections/find_secret/find_secret.html", context)
+    return page_response(request, "find_secret/find_secret", _("Find a secret"), **context)
 
 
 @require_safe
@@ -99,12 +92,12 @@ def shared_secrets_page(request):
     page = Paginator(shared_secrets.shared_numbers(request.user, field), PAGE_SIZE).get_page(
         request.GET.get("page")
     )
-    context = context_for(
+    return page_response(
         request,
+        "find_secret/shared_secrets",
         _("Shared secrets"),
         form=form,
         field=field,
         page=page,
         groups=shared_secrets.shared_secrets(page.object_list, request.user, field),
     )
-    return TemplateResponse(request, "connections/find_secret/shared_secrets.html", context)

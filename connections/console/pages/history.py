@@ -1,10 +1,9 @@
 """The history of one connection, in pages."""
 
 from django.core.paginator import Paginator
-from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
-from connections.console.pages import context_for
+from connections.console.pages import page_response
 from connections.records import history
 
 PAGE_SIZE = 25
@@ -13,7 +12,11 @@ PAGE_SIZE = 25
 def history_page(request, record):
     """The history of a record that the user may see, newest first."""
     page = Paginator(history.queryset(record), PAGE_SIZE).get_page(request.GET.get("page"))
-    context = context_for(
-        request, _("History"), record=record, page=page, entries=history.entries(page.object_list)
+    return page_response(
+        request,
+        "history/history",
+        _("History"),
+        record=record,
+        page=page,
+        entries=history.entries(page.object_list),
     )
-    return TemplateResponse(request, "connections/history/history.html", context)

@@ -10,7 +10,6 @@ from django.core.paginator import Paginator
 from django.db.models import F, Q
 from django.http import Http404, JsonResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect
-from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -21,7 +20,7 @@ from connections.accounts.sessions import does_not_extend_session
 from connections.console import wording
 from connections.console.fields import UploadForm
 from connections.console.labels import CONFLICT_POLICIES, STATUS_LABELS
-from connections.console.pages import context_for
+from connections.console.pages import page_response
 from connections.console.uploads import MAX_UPLOAD
 from connections.import_export import importer, results
 from connections.jobs import chunks, import_job, runs, undo
@@ -49,15 +48,15 @@ def import_page(request):
         return redirect(
             "admin:connections_import_run", chunks.store_upload(form.source(), request.user).pk
         )
-    context = context_for(
+    return page_response(
         request,
+        "imports/upload",
         _("Import"),
         form=form,
         step=1,
         limit=MAX_UPLOAD,
         running=running_import(request.user),
     )
-    return TemplateResponse(request, "connections/imports/upload.html", context)
 
 
 def get_own_run(request, pk):
@@ -114,8 +113,9 @@ def _check_page(request, run):
     names = dict(Integration.objects.values_list("type", "name"))
     for verdict in chain.from_iterable(preview.verdicts_by_action.values()):
         verdict.integration = names.get(verdict.integration) or verdict.integration
-    context = context_for(
+    return page_response(
         request,
+        "imports/check",
         _("Check before it is stored"),
         run=run,
         step=2,
@@ -131,13 +131,13 @@ def _check_page(request, run):
         hidden_refusals=max(0, result.rejected - len(preview.verdicts_by_action["rejected"])),
         running=running_import(request.user),
     )
-    return TemplateResponse(request, "connections/imports/check.html", context)
 
 
 @does_not_extend_session  # without JavaScript the page reloads itself
 def _running_page(request, run):
-    context = context_for(
+    return page_response(
         request,
+        "imports/running",
         RUNNING_TITLES.get(runs.state(run), _("Importing")),
         run=run,
         step=3,
@@ -146,14 +146,14 @@ def _running_page(request, run):
         progress=get_progress(run),
         can_report_progress=runs.can_report_progress(run),
     )
-    return TemplateResponse(request, "connections/imports/running.html", context)
 
 
 def _done_page(request, run):
     result = run.result or EMPTY_RESULT
     errors = _errors(_stored_issues(run))
-    context = context_for(
+    return page_response(
         request,
+        "imports/done",
         _("Import"),
         run=run,
         step=4,
@@ -164,7 +164,6 @@ def _done_page(request, run):
         refused=errors[: import_job.MAX_SHOWN_VERDICTS],
         hidden_refusals=max(0, len(errors) - import_job.MAX_SHOWN_VERDICTS),
     )
-    return TemplateResponse(request, "connections/imports/done.html", context)
 
 
 def _may_undo(user):
@@ -307,26 +306,24 @@ def import_history(request):
     )
     page = Paginator(confirmed, 50).get_page(request.GET.get("page"))
     rows = [(run, _is_viewable(run, request.user)) for run in page]
-    context = context_for(request, _("Past imports"), page=page, rows=rows)
-    return TemplateResponse(request, "connections/imports/history.html", context)
+    return page_response(request, "imports/history", _("Past imports"), page=page, rows=rows)
 
 
 @require_safe
 def import_report(request, pk):
     """Every issue as NDJSON, as `import_connections --report` writes it."""
     run = get_own_run(request, pk)
-    if run.status != ImportRun.Status.UPLOADED:
-        lines = [json.dumps(issue.as_json()) + "\n" for issue in _stored_issues(run)]
-    else:
-        lines = []
+    if run.status == ImportRun.Status.UPLOADED:
+        issues = []
         options = build_options(request.GET, request.user, dry_run=True)
         importer.run_import(
             [chunks.ChunkSource(run)],
             options,
-            on_verdict=lambda verdict: lines.extend(
-                json.dumps(issue.as_json()) + "\n" for issue in verdict.issues
-            ),
+            on_verdict=lambda verdict: issues.extend(verdict.issues),
         )
+    else:
+        issues = _stored_issues(run)
+    lines = (json.dumps(issue.as_json()) + "\n" for issue in issues)
     response = StreamingHttpResponse(lines, content_type="application/x-ndjson")
     response["Content-Disposition"] = 'attachment; filename="import-report.ndjson"'
     return response

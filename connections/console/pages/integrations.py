@@ -1,12 +1,11 @@
 """The page that imports the API's list of integrations."""
 
 from django.core.exceptions import PermissionDenied
-from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from connections.console.fields import UploadForm
-from connections.console.pages import context_for
+from connections.console.pages import page_response
 from connections.import_export import integrations
 from connections.json_format.issues import FileRefused, render
 from connections.models import scope_of
@@ -27,5 +26,6 @@ def import_integrations_page(request):
             result = integrations.import_integrations(form.source())
         except FileRefused as refusal:
             form.add_error(None, render(refusal.code, refusal.params, _))
-    context = context_for(request, _("Import integrations"), form=form, result=result)
-    return TemplateResponse(request, "connections/integrations/import.html", context)
+    return page_response(
+        request, "integrations/import", _("Import integrations"), form=form, result=result
+    )

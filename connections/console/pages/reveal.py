@@ -11,7 +11,6 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import Http404
 from django.shortcuts import get_object_or_404, redirect, render
-from django.template.response import TemplateResponse
 from django.utils.crypto import get_random_string
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -20,7 +19,7 @@ from django.views.decorators.http import require_http_methods
 from connections.accounts.reauthentication import reauthentication_required
 from connections.console import wording
 from connections.console.labels import field_label
-from connections.console.pages import context_for
+from connections.console.pages import page_response
 from connections.encryption.ring import SealError
 from connections.lib.text import printable
 from connections.models import SEALED_COLUMNS, ConnectionAuth
@@ -104,11 +103,11 @@ def _ask_again(request, pk, field):
 
 def _render(request, name, record, field, **context):
     label = field_label(field)
-    context = context_for(
+    return page_response(
         request,
+        f"reveal/{name}",
         _("Reveal the %s?") % wording.mid_sentence(label) if name == "reveal" else label,
         record=record,
         seconds=REVEAL_SECONDS,
         **context,
     )
-    return TemplateResponse(request, f"connections/reveal/{name}.html", context)

@@ -7,7 +7,6 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import Http404
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -15,7 +14,7 @@ from django.views.decorators.http import require_http_methods
 
 from connections.audit import log
 from connections.console.filters import clean_query, describe_query
-from connections.console.pages import context_for
+from connections.console.pages import page_response
 from connections.models import SavedView
 from connections.models.saved_view import SHARE_PERMISSION
 
@@ -72,9 +71,7 @@ def saved_views_page(request):
         response, form = _handle_post(request)
         if response:
             return response
-    return TemplateResponse(
-        request, "connections/saved_views/saved_views.html", _context(request, form)
-    )
+    return _views_page(request, form)
 
 
 @transaction.atomic
@@ -121,7 +118,7 @@ def _get_list_query(request):
     return query.urlencode()
 
 
-def _context(request, form):
+def _views_page(request, form):
     query = _get_list_query(request)
     new_form = ViewForm(user=request.user) if form is None or form.instance.pk else form
     rows = []
@@ -133,8 +130,9 @@ def _context(request, form):
         elif view.is_editable_by(request.user):
             view_form = ViewForm(user=request.user, instance=view, prefix=str(view.pk))
         rows.append((view, describe_query(view.query), view_form))
-    return context_for(
+    return page_response(
         request,
+        "saved_views/saved_views",
         _("Views"),
         form=new_form,
         query=query,

@@ -7,13 +7,12 @@ from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError
 from django.http import Http404
 from django.shortcuts import get_object_or_404, redirect
-from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from connections.console import wording
-from connections.console.pages import context_for
+from connections.console.pages import page_response
 from connections.encryption.ring import SealError
 from connections.json_format.schema import json_name
 from connections.models import ConnectionAuth, FormerVersion, VersionConflict, former_version
@@ -37,15 +36,15 @@ def versions_page(request, pk):
         (former, [json_name(name) for name in former.fields], [json_name(name) for name in since])
         for former, since in former_version.former_versions_of(record)
     ]
-    context = context_for(
+    return page_response(
         request,
+        "versions/versions",
         _("Former versions"),
         record=record,
         rows=rows,
         may_change=may_change,
         days=FormerVersion.RETENTION.days,
     )
-    return TemplateResponse(request, "connections/versions/versions.html", context)
 
 
 def _restore_version(request, pk):
