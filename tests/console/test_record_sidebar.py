@@ -48,11 +48,11 @@ def number(place):
 
 def test_ticks_are_in_order_with_now_between_past_and_future():
     line = build_timeline(unsaved(expiry_date=NOW), NOW)
-    places = [number(tick.x) for tick in line.ticks]
+    places = [number(tick["x"]) for tick in line["ticks"]]
     assert places == sorted(places)
-    assert places[2] < number(line.now.x) < places[3]
+    assert places[2] < number(line["now_x"]) < places[3]
     assert places[-1] == 100
-    ends = [number(span.x) + number(span.width) for span in line.bucket_spans]
+    ends = [number(span["x"]) + number(span["width"]) for span in line["bucket_spans"]]
     assert ends == pytest.approx(places[3:], abs=0.002)  # rounded both
 
 
@@ -65,14 +65,14 @@ def test_both_clocks_and_the_renewal_window():
         ),
         NOW,
     )
-    access, refresh = line.clocks
-    assert (access.is_over, refresh.is_over) == (True, False)
-    end_of_access = number(access.bar.x) + number(access.bar.width)
-    assert number(line.renewal_window.x) == pytest.approx(end_of_access, abs=0.001)
-    end_of_machine = number(line.renewal_window.x) + number(line.renewal_window.width)
-    assert number(line.break_mark.x) == pytest.approx(end_of_machine, abs=0.001)
-    assert "2 hours ago" in line.text
-    assert "only the customer can help" in line.text
+    access, refresh = line["clocks"]
+    assert (access["is_over"], refresh["is_over"]) == (True, False)
+    end_of_access = number(access["x"]) + number(access["width"])
+    assert number(line["renewal_window"]["x"]) == pytest.approx(end_of_access, abs=0.001)
+    end_of_machine = number(line["renewal_window"]["x"]) + number(line["renewal_window"]["width"])
+    assert number(line["break_mark"]["x"]) == pytest.approx(end_of_machine, abs=0.001)
+    assert "2 hours ago" in line["text"]
+    assert "only the customer can help" in line["text"]
 
 
 def test_no_text_crosses_the_line_of_now():
@@ -86,32 +86,32 @@ def test_no_text_crosses_the_line_of_now():
             ),
             NOW,
         )
-        now, breaks = number(line.now.x), line.break_mark
-        if line.renewal_window.has_room:
-            assert number(line.renewal_window.middle) - timeline.MIN_LABEL_WIDTH / 2 >= now
+        now, breaks = number(line["now_x"]), line["break_mark"]
+        if line["renewal_window"]["has_room"]:
+            assert number(line["renewal_window"]["middle"]) - timeline.MIN_LABEL_WIDTH / 2 >= now
         before = {
             "start": 0,
             "middle": timeline.BREAK_LABEL_WIDTH / 2,
             "end": timeline.BREAK_LABEL_WIDTH,
         }
-        begins = number(breaks.x) - before[breaks.anchor]
-        assert breaks.has_room != (begins < now < begins + timeline.BREAK_LABEL_WIDTH), hours
+        begins = number(breaks["x"]) - before[breaks["anchor"]]
+        assert breaks["has_room"] != (begins < now < begins + timeline.BREAK_LABEL_WIDTH), hours
 
 
 def test_a_record_that_is_not_renewable_has_one_clock_and_no_renewal_window():
     line = build_timeline(unsaved(access_token=SECRET, expiry_date=NOW + timedelta(hours=5)), NOW)
-    assert len(line.clocks) == 1
-    assert line.renewal_window is None
-    assert "no machine can renew it" in line.text
+    assert len(line["clocks"]) == 1
+    assert line["renewal_window"] is None
+    assert "no machine can renew it" in line["text"]
 
 
 def test_a_renewal_without_a_known_end_goes_on_to_the_end_of_the_line():
     line = build_timeline(unsaved(refresh_token=SECRET, expiry_date=NOW), NOW)
-    assert line.break_mark is None
-    assert line.clocks[1].ends is None
-    bar = line.clocks[1].bar
-    assert number(bar.x) + number(bar.width) == 100
-    assert "no known end" in line.text
+    assert line["break_mark"] is None
+    bar = line["clocks"][1]
+    assert bar["ends"] is None
+    assert number(bar["x"]) + number(bar["width"]) == 100
+    assert "no known end" in line["text"]
 
 
 def test_without_a_clock_there_is_no_line():
@@ -123,7 +123,7 @@ def test_the_years_1_and_9999_are_at_the_ends_of_the_line(client, moment):
     moment = datetime.fromisoformat(moment).replace(tzinfo=timezone.utc)
     made = make(access_token=SECRET, expiry_date=moment, refresh_token_expires_date=moment)
     line = build_timeline(made, NOW)
-    assert line.break_mark.x == ("0%" if moment.year == 1 else "100%")
+    assert line["break_mark"]["x"] == ("0%" if moment.year == 1 else "100%")
     assert client.get(page(made)).status_code == 200
 
 
@@ -142,8 +142,8 @@ def test_the_line_is_read_out_and_there_as_a_table(client):
 def texts_of(client, made):
     response = client.get(page(made))
     shown = re.findall(r'<pre class="in-(\w+)"[^>]*>(.*?)</pre>', response.content.decode(), re.S)
-    assert dict(response.context["sidebar"].api_json).keys() == {naming for naming, _ in shown}
-    return dict(response.context["sidebar"].api_json)
+    assert dict(response.context["api_json"]).keys() == {naming for naming, _ in shown}
+    return dict(response.context["api_json"])
 
 
 @pytest.mark.parametrize("naming", ["camel", "snake"])
@@ -277,7 +277,7 @@ def test_the_number_of_queries(client, admin_user, what, django_assert_max_num_q
 def test_the_answers_of_a_stale_record_name_a_next_step():
     made = make(access_token=SECRET, refresh_token=SECRET, ends_in=timedelta(hours=-2))
     header = build_header(made, django_timezone.now())
-    answers = {answer.question: answer.answer for answer in header.answers}
+    answers = {question: answer for question, answer, *_ in header["answers"]}
     assert "renew" in answers["What next?"]
     assert AccessEvent.objects.count() == 0
 

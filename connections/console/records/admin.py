@@ -169,19 +169,14 @@ class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
         return [str(obj) for obj in objs], {}, set(), []
 
     def response_delete(self, request, obj_display, obj_id):
-        self.message_moved_to_bin(request, obj_display)
-        return HttpResponseRedirect(reverse("admin:connections_connectionauth_changelist"))
-
-    def message_moved_to_bin(self, request, obj_display):
-        messages.success(
-            request,
-            format_html(
-                _('<b>Moved {} to the bin.</b> For {} days it can be <a href="{}">restored</a>.'),
-                obj_display,
-                recycle_bin.RETENTION.days,
-                reverse("admin:connections_bin"),
-            ),
+        text = format_html(
+            _('<b>Moved {} to the bin.</b> For {} days it can be <a href="{}">restored</a>.'),
+            obj_display,
+            recycle_bin.RETENTION.days,
+            reverse("admin:connections_bin"),
         )
+        messages.success(request, text)
+        return HttpResponseRedirect(reverse("admin:connections_connectionauth_changelist"))
 
     # The page of one connection
 
@@ -224,13 +219,11 @@ class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
             text = _("%s was changed by somebody else meanwhile. Nothing is overwritten.")
             messages.error(request, text % conflict.record)
         except IntegrityError:
-            messages.error(
-                request,
-                _(
-                    "Nothing is saved: another connection without an id holds exactly this, "
-                    "or the id is taken."
-                ),
+            text = _(
+                "Nothing is saved: another connection without an id holds exactly this, "
+                "or the id is taken."
             )
+            messages.error(request, text)
         return HttpResponseRedirect(request.get_full_path())
 
     def render_change_form(self, request, context, add=False, change=False, form_url="", obj=None):
@@ -239,6 +232,8 @@ class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
         if obj and request.method == "GET":
             if unreadable := fieldsets.find_unreadable(obj):
                 obj.mark_unreadable(unreadable)
+            query = request.GET.get(PRESERVED_FILTERS_VAR, "")
+            context["list_position"] = neighbours.list_position(request.user, obj, query)
         now = timezone.now()
         can_change = self.has_change_permission(request, obj) if change else True
         main, side = fieldsets.build_fieldsets(instance, form, now, can_change=can_change)
@@ -246,25 +241,18 @@ class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
             main_fieldsets=main,
             side_fieldsets=side,
             can_change=can_change,
-            header=header.build_header(obj, now) if obj else None,
-            surrounding_fields=record_page.surrounding_fields(obj, now) if obj else [],
-            sidebar=record_page.build_sidebar(obj, now) if obj else None,
-            list_position=self.get_list_position(request, obj),
             conflict=self.get_conflicting_change(form, obj),
             deletes_to_bin=True,
             show_save_and_add_another=not change,
         )
+        if obj:
+            context.update(
+                header=header.build_header(obj, now), **record_page.build_sidebar(obj, now)
+            )
         return super().render_change_form(request, context, add, change, form_url, obj)
 
     def get_history_response(self, request, obj):
         return history.history_page(request, obj)
-
-    def get_list_position(self, request, obj):
-        """The ListPosition of a record in the list that led to it; None where it is not shown."""
-        if obj is None or request.method != "GET":
-            return None
-        query = request.GET.get(PRESERVED_FILTERS_VAR, "")
-        return neighbours.list_position(request.user, obj, query)
 
     def get_conflicting_change(self, form, obj):
         """The FormerVersion that a person replaced meanwhile, where the form met a conflict.
@@ -295,12 +283,8 @@ class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
         return self.response_saved(request, obj, _("<b>Added {}.</b> {}"), "")
 
     def response_change(self, request, obj):
-        return self.response_saved(
-            request,
-            obj,
-            _("<b>Saved {}.</b> {}"),
-            wording.changed_fields_text(request.changed_api_names),
-        )
+        detail = wording.changed_fields_text(request.changed_api_names)
+        return self.response_saved(request, obj, _("<b>Saved {}.</b> {}"), detail)
 
     def save_form(self, request, form, change):
         request.changed_api_names = [json_name(name) for name in form.changed_field_names]

@@ -1,10 +1,7 @@
 """The fields on the page of one connection, in fieldsets. Nothing sealed is opened."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
-from django.forms import BoundField
-from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
 from connections.console import wording
@@ -23,41 +20,8 @@ from connections.lib.text import printable_on_page
 from connections.models import SEALED_COLUMNS
 
 
-@dataclass(frozen=True, kw_only=True)
-class SealedState:
-    """What a token tells of a sealed value without being opened."""
-
-    is_set: bool
-    opens: bool = False  # with one of our keys, as far as we know
-    size: str = ""  # in words
-    sealed_at: datetime | None = None
-    ago: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FieldRow:
-    name: str
-    api_name: str
-    label: str | Promise
-    help_text: str | Promise
-    input: BoundField | None
-    clear: BoundField | None  # the check box that clears a sealed field
-    sealed: SealedState | None  # None for a plain field
-    is_set: bool
-    value: str  # of a plain field
-    facts: list[tuple[str, str]]  # labels and texts: what a token or certificate says of itself
-    token_names: list[tuple[str, str]]  # positions, and the integration's names for them
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fieldset:
-    title: str | Promise
-    rows: list[FieldRow]
-    unset_rows: list[FieldRow]
-
-
 def build_fieldsets(record, form, now, *, can_change):
-    """The Fieldsets of the main column and those of the side column.
+    """The fieldsets of the main column and those of the side column, for the template.
 
     The page of a new record begins with its identity.
     """
@@ -87,41 +51,42 @@ def _fieldset(record, form, now, can_change, title, names):
     rows, unset_rows = [], []
     for name in names:
         row = _field_row(record, form, now, can_change, name)
-        if row.is_set or shows_all or (row.input and row.input.errors):
+        if row["is_set"] or shows_all or (row["input"] and row["input"].errors):
             rows.append(row)
-        elif row.input or not can_change:
+        elif row["input"] or not can_change:
             unset_rows.append(row)
-    return Fieldset(title=title, rows=rows, unset_rows=unset_rows)
+    return {"title": title, "rows": rows, "unset_rows": unset_rows}
 
 
 def _field_row(record, form, now, can_change, name):
     is_sealed = name in SEALED_COLUMNS
-    return FieldRow(
-        name=name,
-        api_name=json_name(name) if name != "integration" else "integrationType",
-        label=field_label(name),
-        help_text=form.fields[name].help_text if name in form.fields else "",
-        input=form[name] if can_change and name in form.fields else None,
-        clear=form[f"clear_{name}"] if can_change and is_sealed else None,
-        sealed=_sealed_state(record, name, now) if is_sealed else None,
-        is_set=getattr(record, name) is not None,
-        value="" if is_sealed else _display_value(name, getattr(record, name)),
-        facts=_fact_lines(name, (record.facts or {}).get(name)),
-        token_names=_token_names(record) if name == "other_auth_info" else [],
-    )
+    return {
+        "name": name,
+        "api_name": json_name(name) if name != "integration" else "integrationType",
+        "label": field_label(name),
+        "help_text": form.fields[name].help_text if name in form.fields else "",
+        "input": form[name] if can_change and name in form.fields else None,
+        "clear": form[f"clear_{name}"] if can_change and is_sealed else None,
+        "sealed": _sealed_state(record, name, now) if is_sealed else None,
+        "is_set": getattr(record, name) is not None,
+        "value": "" if is_sealed else _display_value(name, getattr(record, name)),
+        "facts": _fact_lines(name, (record.facts or {}).get(name)),
+        "token_names": _token_names(record) if name == "other_auth_info" else [],
+    }
 
 
 def _sealed_state(record, name, now):
+    """What a token tells of a sealed value without being opened."""
     sealed = getattr(record, name)
     if not isinstance(sealed, Sealed):
-        return SealedState(is_set=False)
-    return SealedState(
-        is_set=True,
-        opens=name not in (record.unreadable_fields or ()),
-        size=wording.approximate_size(sealed.size),
-        sealed_at=sealed.sealed_at,
-        ago=wording.relative_time(sealed.sealed_at, now),
-    )
+        return {"is_set": False}
+    return {
+        "is_set": True,
+        "opens": name not in (record.unreadable_fields or ()),  # as far as we know
+        "size": wording.approximate_size(sealed.size),
+        "sealed_at": sealed.sealed_at,
+        "ago": wording.relative_time(sealed.sealed_at, now),
+    }
 
 
 def _display_value(name, value):
@@ -161,19 +126,16 @@ def _token_lines(stored_facts):
     form = [stored_facts.get("typ", "JWT"), stored_facts.get("alg", "")]
     form += [_("key id %s") % stored_facts["kid"]] if "kid" in stored_facts else []
     form = [*filter(None, form), _("signature not checked")]
-    times = ((_("Issued"), "iat"), (_("Not before"), "nbf"), (_("Ends"), "exp"))
+
+    def moment(claim):
+        value = token_facts.parse_numeric_date(stored_facts.get(claim))
+        return wording.format_datetime(value, wording.DATETIME_SECONDS_FORMAT)
+
     return [
         (_("Form"), ", ".join(form)),
-        *(
-            (
-                label,
-                wording.format_datetime(
-                    token_facts.parse_numeric_date(stored_facts.get(claim)),
-                    wording.DATETIME_SECONDS_FORMAT,
-                ),
-            )
-            for label, claim in times
-        ),
+        (_("Issued"), moment("iat")),
+        (_("Not before"), moment("nbf")),
+        (_("Ends"), moment("exp")),
         (_("Other claims"), _("only by reveal")),
     ]
 

@@ -1,8 +1,5 @@
 """The top of the page of one connection: its state in words."""
 
-from dataclasses import dataclass
-
-from django.utils.functional import Promise
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
@@ -11,36 +8,18 @@ from connections.console.labels import EXPIRY_SOURCES, NEXT_STEPS, STATUS_LABELS
 from connections.lib.text import printable_on_page
 
 
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    question: str
-    answer: str | Promise
-    note: str = ""
-    api_name: str = ""  # the field that the answer comes from
-
-
-@dataclass(frozen=True, kw_only=True)
-class Header:
-    badges: list[tuple[str, str | Promise]]  # keys and values of STATUS_LABELS
-    subtitle: str
-    fact: str  # a sentence
-    consequence: str  # another
-    answers: list[Answer]
-
-
 def build_header(record, now):
+    """What the template of the header shows."""
     parts = [record.integration, record.get_auth_kind_display(), record.environment_label]
     fact, consequence = _summary(record, now)
-    return Header(
-        badges=[
-            (name, STATUS_LABELS[name])
-            for name in (record.bucket(now), *status_flags(record, now))
-        ],
-        subtitle=printable_on_page(", ".join(str(part) for part in parts if part)),
-        fact=fact,
-        consequence=consequence,
-        answers=_answers(record, now),
-    )
+    statuses = (record.bucket(now), *status_flags(record, now))
+    return {
+        "badges": [(name, STATUS_LABELS[name]) for name in statuses],
+        "subtitle": printable_on_page(", ".join(str(part) for part in parts if part)),
+        "fact": fact,
+        "consequence": consequence,
+        "answers": _answers(record, now),
+    }
 
 
 def status_flags(record, now=None):
@@ -56,22 +35,16 @@ def status_flags(record, now=None):
 def _summary(record, now):
     """A fact and its consequence, as two sentences."""
     ends, breaks = record.access_expires_at, record.breaks_at
-    has_ended = ends is not None and ends <= now
     if record.auth_kind == "empty":
-        return (
-            _("It holds no credentials."),
-            _("Enter some below, or import the connection again."),
-        )
+        text = _("Enter some below, or import the connection again.")
+        return _("It holds no credentials."), text
     if breaks is not None and breaks <= now:
-        return (
-            _("It does not work any more."),
-            _("It broke %(ago)s; %(step)s.")
-            % {
-                "ago": wording.relative_time(breaks, now),
-                "step": wording.mid_sentence(_next_step(record, now)),
-            },
-        )
-    if has_ended:
+        params = {
+            "ago": wording.relative_time(breaks, now),
+            "step": wording.mid_sentence(_next_step(record, now)),
+        }
+        return _("It does not work any more."), _("It broke %(ago)s; %(step)s.") % params
+    if ends is not None and ends <= now:
         text = _("Access ended %(ago)s. A machine can renew it.")
         if breaks:
             text = _(
@@ -95,33 +68,29 @@ def _summary(record, now):
 
 
 def _answers(record, now):
-    """Does it work, until when, why do we think so, what next?"""
+    """Does it work, until when, why do we think so, what next?
+
+    Each with the question, the answer, a note, and the API's name of the field that tells it.
+    """
     ends, breaks = record.access_expires_at, record.breaks_at
     is_down = any(moment is not None and moment <= now for moment in (ends, breaks))
     works = _("No, since %s") % wording.format_datetime(ends or breaks) if is_down else _("Yes")
     if record.auth_kind == "empty":
         works = _("No, it is empty")
-    healthy = record.last_healthy_at
+    last_seen = ""
+    if record.last_healthy_at:
+        last_seen = _("Last seen healthy %s") % wording.relative_time(record.last_healthy_at, now)
+    until = wording.format_datetime(breaks) or STATUS_LABELS["no_end"]
     source, api_name = EXPIRY_SOURCES[record.expiry_source]
     if breaks is not None and breaks == record.refresh_expires_at != ends:
         source, api_name = _("The end of its refresh token"), "refreshTokenExpiresDate"
         if record.refresh_token_expires_date is None:
             api_name = "refreshTokenExpiresIn"
     return [
-        Answer(
-            question=_("Does it work?"),
-            answer=works,
-            note=_("Last seen healthy %s") % wording.relative_time(healthy, now)
-            if healthy
-            else "",
-        ),
-        Answer(
-            question=_("Until when?"),
-            answer=wording.format_datetime(breaks) or STATUS_LABELS["no_end"],
-            note=capfirst(wording.relative_time(breaks, now)),
-        ),
-        Answer(question=_("Why do we think so?"), answer=source, api_name=api_name),
-        Answer(question=_("What next?"), answer=_next_step(record, now) or _("Nothing")),
+        (_("Does it work?"), works, last_seen, ""),
+        (_("Until when?"), until, capfirst(wording.relative_time(breaks, now)), ""),
+        (_("Why do we think so?"), source, "", api_name),
+        (_("What next?"), _next_step(record, now) or _("Nothing"), "", ""),
     ]
 
 

@@ -3,7 +3,6 @@
 They are found by the values that the list is sorted by, so that a list of a million is not read.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import urlencode
 from uuid import UUID
@@ -32,16 +31,6 @@ class Neighbours(NamedTuple):
     total: int = 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class ListPosition:
-    """Where a record is in the list that led to its page."""
-
-    neighbours: Neighbours
-    filter_text: str  # "" for the list of all connections
-    query: str  # of the list
-    preserved_query: str  # of the pages of the neighbours
-
-
 class OrderTerm(NamedTuple):
     """One column of an order."""
 
@@ -51,15 +40,15 @@ class OrderTerm(NamedTuple):
 
 
 def list_position(user, record, query):
-    """The ListPosition of a record in what a user's list shows for a query string."""
+    """Where a record is in the list that a user got for a query string, for the template."""
     params = QueryDict(query)
     visible = ConnectionAuth.objects.visible_to(user)
-    return ListPosition(
-        neighbours=find(narrow(visible, params), record),
-        filter_text=", ".join(describe_filters(clean_query(params)).values()),
-        query=f"?{query}" if query else "",
-        preserved_query=f"?{urlencode({PRESERVED_FILTERS_VAR: query})}" if query else "",
-    )
+    return {
+        "neighbours": find(narrow(visible, params), record),
+        "filter_text": ", ".join(describe_filters(clean_query(params)).values()),
+        "query": f"?{query}" if query else "",
+        "preserved_query": f"?{urlencode({PRESERVED_FILTERS_VAR: query})}" if query else "",
+    }
 
 
 def find(queryset, record):

@@ -1,60 +1,41 @@
 """What the page of one connection shows beside its form."""
 
 import json
-from dataclasses import dataclass
 
-from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
 from connections.console import wording
-from connections.console.records.timeline import Timeline, build_timeline
+from connections.console.records.timeline import build_timeline
 from connections.json_format import schema, serialize
 from connections.lib.text import printable_on_page
 from connections.records import history
-from connections.records.history import HistoryEntry
 
 MAX_HISTORY_ENTRIES = 5
 
 
-@dataclass(frozen=True, kw_only=True)
-class SurroundingField:
-    """A field of the Connection that is not in its auth object."""
-
-    label: str | Promise
-    text: str
-    exact_time: str = ""  # of a moment, whose text is relative
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sidebar:
-    timeline: Timeline | None
-    api_json: list[tuple[str, str]]  # see api_json()
-    history: list[HistoryEntry]  # the latest
-    has_more_history: bool
-
-
 def build_sidebar(record, now):
+    """The context of the sections around the form."""
     latest = list(history.queryset(record)[: MAX_HISTORY_ENTRIES + 1])
-    return Sidebar(
-        timeline=build_timeline(record, now),
-        api_json=api_json(record),
-        history=history.entries(latest[:MAX_HISTORY_ENTRIES]),
-        has_more_history=len(latest) > MAX_HISTORY_ENTRIES,
-    )
+    return {
+        "timeline": build_timeline(record, now),
+        "surrounding_fields": surrounding_fields(record, now),
+        "api_json": api_json(record),
+        "history": history.entries(latest[:MAX_HISTORY_ENTRIES]),
+        "has_more_history": len(latest) > MAX_HISTORY_ENTRIES,
+    }
 
 
 def surrounding_fields(record, now):
-    """The SurroundingFields that are set."""
+    """The fields of the Connection that are set and not in its auth object.
+
+    Each with its label and text, and for a moment, whose text is relative, with the exact time.
+    """
 
     def moment(label, value):
-        return SurroundingField(
-            label=label,
-            text=wording.relative_time(value, now),
-            exact_time=wording.format_datetime(value),
-        )
+        return label, wording.relative_time(value, now), wording.format_datetime(value)
 
     def text(label, value):
-        return SurroundingField(label=label, text=printable_on_page(value or ""))
+        return label, printable_on_page(value or ""), ""
 
     fields = [
         text(_("Connection id"), record.connection_id),
@@ -70,7 +51,7 @@ def surrounding_fields(record, now):
         moment(_("Tokens came in"), record.received_at),
         moment(_("Changed here"), record.updated_at),
     ]
-    return [field for field in fields if field.text]
+    return [field for field in fields if field[1]]
 
 
 def api_json(record):

@@ -4,14 +4,13 @@ Positions and widths are percentages (see svg.py), y and heights are pixels.
 """
 
 import math
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from connections.console import wording
-from connections.console.svg import BucketSpan, Tick, percent
+from connections.console.svg import percent
 from connections.expiry import token_facts
 
 # The scale is linear near now and logarithmic beyond, so that hours and a year fit on one line.
@@ -45,108 +44,41 @@ BUCKET_SPANS = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Span:
-    x: str
-    width: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Clock:
-    """One of the lifetimes: of access, of the refresh token, or of a renewal without an end."""
-
-    name: str
-    label: str
-    short_label: str  # on a narrow screen, where the label would cross the line of now
-    begins: datetime | None
-    ends: datetime | None
-    bar: Span
-    is_over: bool
-    y: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class RenewalWindow(Span):
-    """From the end of access to the moment after which only a person can help."""
-
-    middle: str
-    has_room: bool  # for its label
-
-
-@dataclass(frozen=True, kw_only=True)
-class BreakMark:
-    """The moment after which only a person can help."""
-
-    x: str
-    y: int
-    anchor: str  # of the label: start, middle or end
-    dx: int  # pixels between the mark and the label
-    middle: str  # of the label on a narrow screen, on its side of now
-    bucket: str
-    label: str
-    short_label: str  # on a narrow screen
-    consequence: str  # follows the label
-    has_room: bool  # for the consequence
-
-
-@dataclass(frozen=True, kw_only=True)
-class NowMark:
-    x: str
-    label: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class TimelineTick(Tick):
-    is_wide: bool  # shown on a wide screen only
-
-
-@dataclass(frozen=True, kw_only=True)
-class Timeline:
-    clocks: list[Clock]  # one or two
-    renewal_window: RenewalWindow | None
-    break_mark: BreakMark | None
-    now: NowMark
-    ticks: list[TimelineTick]
-    bucket_spans: list[BucketSpan]
-    text: str  # the whole in sentences, for screen readers
-    axis_y: int
-    height: int
-
-
 def build_timeline(record, now):
-    """The Timeline of a record, or None where no lifetime is known."""
+    """What the template of the time line shows, or None where no lifetime is known."""
     clocks = _clocks(record, now)
     if not clocks:
         return None
     break_mark = _break_mark(record, now)
-    sentences = [f"{clock.name} {clock.label}." for clock in clocks]
+    sentences = ["{name} {label}.".format_map(clock) for clock in clocks]
     axis_y = len(clocks) * ROW_HEIGHT + FOOTER_HEIGHT
     if break_mark:
-        sentences.append(f"{break_mark.label}, {break_mark.consequence}.")
+        sentences.append("{label}, {consequence}.".format_map(break_mark))
     else:
         axis_y -= BREAK_LABEL_HEIGHT
-    return Timeline(
-        clocks=clocks,
-        renewal_window=_renewal_window(record, now),
-        break_mark=break_mark,
-        now=NowMark(x=percent(NOW_X), label=_("Now, %s") % wording.format_datetime(now, "H:i")),
-        ticks=[
-            TimelineTick(
-                x=percent(_x_position(offset)),
-                text=text,
-                anchor="end" if offset == MAX_OFFSET else "middle",
-                is_wide=offset not in NARROW_SCREEN_TICKS,
-            )
+    return {
+        "clocks": clocks,  # one or two
+        "renewal_window": _renewal_window(record, now),
+        "break_mark": break_mark,
+        "now_x": percent(NOW_X),
+        "now_label": _("Now, %s") % wording.format_datetime(now, "H:i"),
+        "ticks": [
+            {
+                "x": percent(_x_position(offset)),
+                "text": text,
+                "anchor": "end" if offset == MAX_OFFSET else "middle",
+                "is_wide": offset not in NARROW_SCREEN_TICKS,  # shown on a wide screen only
+            }
             for offset, text in TICKS
         ],
-        bucket_spans=[
-            BucketSpan(bucket=bucket, **_x_span(_x_position(begins), _x_position(ends)))
+        "bucket_spans": [
+            {"bucket": bucket, **_x_span(_x_position(begins), _x_position(ends))}
             for bucket, begins, ends in BUCKET_SPANS
         ],
-        text=" ".join(sentences),
-        axis_y=axis_y,
-        height=axis_y + AXIS_HEIGHT,
-    )
+        "text": " ".join(sentences),  # the whole, for screen readers
+        "axis_y": axis_y,
+        "height": axis_y + AXIS_HEIGHT,
+    }
 
 
 def _clocks(record, now):
@@ -179,43 +111,46 @@ def _valid_since(record):
 
 
 def _clock(name, begins, ends, now, y):
+    """One lifetime: of access, of the refresh token, or of a renewal without an end."""
     is_over = False
     if ends is None:
         label = short_label = _("has no known end")
-        bar = Span(**_x_span(NOW_X, 100))
+        bar = _x_span(NOW_X, 100)
     else:
         is_over = ends <= now
         text = _("ended %(when)s, %(ago)s") if is_over else _("ends %(when)s, %(ago)s")
         ago = wording.relative_time(ends, now)
         label = text % {"when": wording.format_datetime(ends), "ago": ago}
         short_label = (_("ended %s") if is_over else _("ends %s")) % ago
-        bar = Span(**_x_span(_x_position(begins - now), _x_position(ends - now)))
-    return Clock(
-        name=name,
-        label=label,
-        short_label=short_label,
-        begins=begins,
-        ends=ends,
-        bar=bar,
-        is_over=is_over,
-        y=y,
-    )
+        bar = _x_span(_x_position(begins - now), _x_position(ends - now))
+    return {
+        "name": name,
+        "label": label,
+        "short_label": short_label,  # on a narrow screen: label would cross the line of now
+        "begins": begins,
+        "ends": ends,
+        "is_over": is_over,
+        "y": y,
+        **bar,
+    }
 
 
 def _renewal_window(record, now):
+    """From the end of access to the moment after which only a person can help."""
     access, breaks = record.access_expires_at, record.breaks_at
     if not record.renewable or not access or (breaks and breaks <= access):
         return None
     left, right = _x_position(access - now), _x_position(breaks - now) if breaks else 100
     label_left = max(left, NOW_X)  # the label does not cross the line of now
-    return RenewalWindow(
+    return {
         **_x_span(left, right),
-        middle=percent((label_left + right) / 2),
-        has_room=right - label_left >= MIN_LABEL_WIDTH,
-    )
+        "middle": percent((label_left + right) / 2),
+        "has_room": right - label_left >= MIN_LABEL_WIDTH,  # for the label
+    }
 
 
 def _break_mark(record, now):
+    """The moment after which only a person can help."""
     if record.breaks_at is None:
         return None
     x, bucket = _x_position(record.breaks_at - now), record.bucket(now)
@@ -227,18 +162,19 @@ def _break_mark(record, now):
     consequence = _("no machine can renew it")
     if record.renewable:
         consequence = _("after that only the customer can help")
-    return BreakMark(
-        x=percent(x),
-        y=FIRST_BAR_Y + ROW_HEIGHT * is_refresh + 7,
-        anchor=anchor,
-        dx={"start": 12, "end": -12}.get(anchor, 0),
-        middle=percent(NOW_X / 2 if x < NOW_X else (NOW_X + 100) / 2),
-        bucket=bucket,
-        label=text % wording.format_datetime(record.breaks_at),
-        short_label=text % wording.format_datetime(record.breaks_at, "j M Y"),
-        consequence=consequence,
-        has_room=not label_left < NOW_X < label_left + BREAK_LABEL_WIDTH,
-    )
+    return {
+        "x": percent(x),
+        "y": FIRST_BAR_Y + ROW_HEIGHT * is_refresh + 7,
+        "anchor": anchor,
+        "dx": {"start": 12, "end": -12}.get(anchor, 0),  # pixels from the mark to the label
+        "bucket": bucket,
+        "label": text % wording.format_datetime(record.breaks_at),
+        "consequence": consequence,  # follows the label
+        "has_room": not label_left < NOW_X < label_left + BREAK_LABEL_WIDTH,  # for it
+        # On a narrow screen, where the label is in the middle of its side of now:
+        "short_label": text % wording.format_datetime(record.breaks_at, "j M Y"),
+        "middle": percent(NOW_X / 2 if x < NOW_X else (NOW_X + 100) / 2),
+    }
 
 
 def _x_position(offset):
