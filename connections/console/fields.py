@@ -125,10 +125,9 @@ class InstantField(forms.CharField):
     """A date and time with its zone, shown in the current one."""
 
     def prepare_value(self, value):
-        return value if value is None or isinstance(value, str) else self.format_instant(value)
-
-    def format_instant(self, moment):
-        moment = wording.localtime(moment)
+        if value is None or isinstance(value, str):
+            return value
+        moment = wording.localtime(value)
         if moment.utcoffset() % timedelta(minutes=1):  # a historic offset with seconds
             moment = moment.astimezone(timezone.utc)
         text = moment.isoformat(sep=" ")

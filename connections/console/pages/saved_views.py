@@ -32,10 +32,12 @@ class ViewForm(forms.ModelForm):
         if not user.has_perm(SHARE_PERMISSION):
             del self.fields["is_shared"]
 
+    def own_views(self):
+        return SavedView.objects.filter(user=self.instance.user_id)
+
     def clean_name(self):
         name = self.cleaned_data["name"]
-        others = SavedView.objects.filter(user=self.instance.user_id).exclude(pk=self.instance.pk)
-        if others.filter(name=name).exists():
+        if self.own_views().exclude(pk=self.instance.pk).filter(name=name).exists():
             raise forms.ValidationError(_("There is a view of that name already."))
         return name
 
@@ -47,14 +49,9 @@ class ViewForm(forms.ModelForm):
                 )
             if len(self.instance.query) > SavedView._meta.get_field("query").max_length:
                 raise forms.ValidationError(_("That filter is too long to be kept."))
-            if (
-                SavedView.objects.filter(user=self.instance.user_id).count()
-                >= SavedView.MAX_PER_USER
-            ):
-                raise forms.ValidationError(
-                    _("%(most)s views are as many as fit. Delete one first.")
-                    % {"most": SavedView.MAX_PER_USER}
-                )
+            if self.own_views().count() >= SavedView.MAX_PER_USER:
+                text = _("%(most)s views are as many as fit. Delete one first.")
+                raise forms.ValidationError(text % {"most": SavedView.MAX_PER_USER})
         return super().clean()
 
 

@@ -27,16 +27,6 @@ class BucketTile:
     is_current: bool
 
 
-class CountedPaginator(Paginator):
-    """Pages of rows that are counted already."""
-
-    count = None
-
-    def __init__(self, rows, per_page, *, count):
-        super().__init__(rows, per_page)
-        self.count = count
-
-
 class ConnectionChangeList(ChangeList):
     """The list, with the counts of the buckets under all other filters: `bucket_tiles`."""
 
@@ -57,9 +47,8 @@ class ConnectionChangeList(ChangeList):
         self.show_admin_actions = True
         self.can_show_all = self.result_count <= self.list_max_show_all
         self.multi_page = self.result_count > self.list_per_page
-        self.paginator = CountedPaginator(
-            self.queryset, self.list_per_page, count=self.result_count
-        )
+        self.paginator = Paginator(self.queryset, self.list_per_page)
+        self.paginator.count = self.result_count  # a cached property
         if not self.multi_page or (self.show_all and self.can_show_all):
             self.result_list = self.queryset.all()
             return

@@ -54,10 +54,6 @@ PLAIN_FORM_FIELDS = tuple(
     for name in names
     if name not in SEALED_COLUMNS
 )
-PLAIN_MODEL_FIELDS = tuple(
-    ConnectionAuth._meta.get_field(n) for n in (*PLAIN_FORM_FIELDS, "connection_id")
-)
-ONE_PER_LINE_KINDS = {"emails", "strings"}
 # An export nests meta in an auth object, a Connection and an array, which imports read again.
 MAX_META_DEPTH = MAX_DEPTH - 3
 
@@ -113,8 +109,9 @@ class ConnectionAuthForm(forms.ModelForm):
         if "integration" in self.fields:
             self.fields["integration"].label = field_label("integration")
         self.initial["version"] = self.instance.version
+        columns = map(ConnectionAuth._meta.get_field, (*PLAIN_FORM_FIELDS, "connection_id"))
         self.stored_values = {
-            field: getattr(self.instance, field.attname) for field in PLAIN_MODEL_FIELDS
+            column: column.value_from_object(self.instance) for column in columns
         }
         for name in SEALED_COLUMNS:
             is_set = getattr(self.instance, name) is not None
@@ -231,7 +228,7 @@ def parse_secret_input(kind, text):
 
     Raises ValueError with a sentence for the user.
     """
-    if kind in ONE_PER_LINE_KINDS:
+    if kind in ("emails", "strings"):
         lines = text.replace("\r\n", "\n").rstrip("\n").split("\n")
         if kind == "strings" and any(lines):
             return lines  # a blank line stands for one of the token_names that has no value
