@@ -24,34 +24,25 @@ MAX_SELECTION_LENGTH = 10_000
 PERMISSION_CHECK_SECONDS = 1
 
 
+def _radio_field(label, choices):
+    widget = forms.RadioSelect
+    return forms.ChoiceField(label=label, choices=choices, initial=choices[0][0], widget=widget)
+
+
 class ExportForm(forms.Form):
-    shape = forms.ChoiceField(
-        choices=[("connection", _("Connections, nothing lost")), ("auth", _("Auth objects only"))],
-        widget=forms.RadioSelect,
-        initial="connection",
-        label=_("Shape"),
+    shape = _radio_field(
+        _("Shape"),
+        [("connection", _("Connections, nothing lost")), ("auth", _("Auth objects only"))],
     )
-    naming = forms.ChoiceField(
-        choices=[("camel", "camelCase"), ("snake", "snake_case")],
-        widget=forms.RadioSelect,
-        initial="camel",
-        label=_("Spelling of the keys"),
+    naming = _radio_field(
+        _("Spelling of the keys"), [("camel", "camelCase"), ("snake", "snake_case")]
     )
-    format = forms.ChoiceField(
-        choices=[("json", _("JSON, one array")), ("ndjson", _("NDJSON, a line each"))],
-        widget=forms.RadioSelect,
-        initial="json",
-        label=_("Format"),
+    format = _radio_field(
+        _("Format"), [("json", _("JSON, one array")), ("ndjson", _("NDJSON, a line each"))]
     )
-    secrets = forms.ChoiceField(
-        choices=[
-            ("mask", _("Masked")),
-            ("omit", _("Left out")),
-            ("include", _("Included, in clear")),
-        ],
-        widget=forms.RadioSelect,
-        initial="mask",
-        label=_("Secrets"),
+    secrets = _radio_field(
+        _("Secrets"),
+        [("mask", _("Masked")), ("omit", _("Left out")), ("include", _("Included, in clear"))],
     )
     query = forms.CharField(
         required=False, max_length=MAX_SELECTION_LENGTH, widget=forms.HiddenInput
@@ -113,9 +104,8 @@ def export(request):
     query, ids = request.POST.get("query", ""), request.POST.get("ids", "")
     if not form.is_valid():
         return _render(request, form, query, ids)
-    if form.cleaned_data["secrets"] == "include" and not reauthentication.is_reauthenticated(
-        request
-    ):
+    includes_secrets = form.cleaned_data["secrets"] == "include"
+    if includes_secrets and not reauthentication.is_reauthenticated(request):
         request.session[SELECTION_KEY] = form.cleaned_data
         return reauthentication.redirect_to_reauthentication(
             request, f"{reverse('admin:connections_export')}?{SELECTION_KEY}"

@@ -75,10 +75,8 @@ def find_secret_page(request):
             "found": found,
             "holders": found.holders[:MAX_HOLDERS_SHOWN],
             "former_holders": found.former[:MAX_HOLDERS_SHOWN],
-            "hidden_count": sum(
-                max(0, len(holders) - MAX_HOLDERS_SHOWN)
-                for holders in (found.holders, found.former)
-            ),
+            "hidden_count": len(found.holders[MAX_HOLDERS_SHOWN:])
+            + len(found.former[MAX_HOLDERS_SHOWN:]),
         }
     return page_response(request, "find_secret/find_secret", _("Find a secret"), **context)
 
@@ -89,9 +87,8 @@ def shared_secrets_page(request):
     _require_permission(request.user)
     form = FieldForm(request.GET)
     field = form.cleaned_data["field"] if form.is_valid() else ""
-    page = Paginator(shared_secrets.shared_numbers(request.user, field), PAGE_SIZE).get_page(
-        request.GET.get("page")
-    )
+    numbers = shared_secrets.shared_numbers(request.user, field)
+    page = Paginator(numbers, PAGE_SIZE).get_page(request.GET.get("page"))
     return page_response(
         request,
         "find_secret/shared_secrets",

@@ -45,9 +45,8 @@ def import_page(request):
     require_import_permission(request.user)
     form = UploadForm(request.POST or None, request.FILES or None)
     if request.method == "POST" and form.is_valid():
-        return redirect(
-            "admin:connections_import_run", chunks.store_upload(form.source(), request.user).pk
-        )
+        run = chunks.store_upload(form.source(), request.user)
+        return redirect("admin:connections_import_run", run.pk)
     return page_response(
         request,
         "imports/upload",
