@@ -5,14 +5,12 @@ import io
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import Group, User
-from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from connections.audit import log
 from connections.models import AccessEvent
-from tests.support.helpers import make
+from tests.support.helpers import make, member_of
 
 pytestmark = pytest.mark.django_db
 PAGE = reverse("admin:connections_audit")
@@ -21,11 +19,7 @@ EXPORT = reverse("admin:connections_audit_export")
 
 @pytest.fixture
 def auditor():
-    user = User.objects.create_user("auditor", is_staff=True)
-    user.groups.add(Group.objects.get(name="Auditor"))
-    client = Client()
-    client.force_login(user)
-    return client
+    return member_of("Auditor", "auditor")
 
 
 def numbers(response):
@@ -37,10 +31,8 @@ def rows(response):
     return list(csv.DictReader(io.StringIO(text)))
 
 
-def test_only_readers_of_the_audit_log_get_it(client):
-    user = User.objects.create_user("custodian", is_staff=True)
-    user.groups.add(Group.objects.get(name="Custodian"))
-    client.force_login(user)
+def test_only_readers_of_the_audit_log_get_it():
+    client = member_of("Custodian")
     for url in (PAGE, EXPORT):
         assert client.get(url).status_code == 403
 
@@ -140,9 +132,7 @@ def test_no_cell_is_one_where_a_semicolon_parts_them(auditor, part):
         assert not any(cell.lstrip(' "').startswith("=") for cell in row)
 
 
-def test_the_navigation_links_to_it_for_users_who_may_read_it(auditor, admin_client, client):
+def test_the_navigation_links_to_it_for_users_who_may_read_it(auditor):
     assert f'href="{PAGE}"' in auditor.get(PAGE).content.decode()
-    user = User.objects.create_user("viewer", is_staff=True)
-    user.groups.add(Group.objects.get(name="Viewer"))
-    client.force_login(user)
-    assert f'href="{PAGE}"' not in client.get(reverse("admin:index")).content.decode()
+    content = member_of("Viewer").get(reverse("admin:index")).content.decode()
+    assert f'href="{PAGE}"' not in content

@@ -1,22 +1,20 @@
 """The page that explains the console's words: all of them, to everybody, and nothing stored."""
 
 import pytest
-from django.contrib.auth.models import User
 from django.urls import reverse
 from django.utils.html import escape
 
 from connections.console.labels import EXPIRY_SOURCES, STATUS_LABELS
 from connections.expiry import deadlines
-from tests.support.helpers import SECRET, make
+from tests.support.helpers import SECRET, make, user_with
 
 PAGE = reverse("admin:connections_help")
 
 
 @pytest.fixture
-def newcomer(db, client):
+def newcomer(db):
     """A client of somebody who may sign in, and nothing else yet."""
-    client.force_login(User.objects.create_user("newcomer", is_staff=True))
-    return client
+    return user_with(name="newcomer")
 
 
 def test_every_status_that_a_connection_can_have_is_explained(newcomer):

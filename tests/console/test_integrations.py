@@ -18,11 +18,6 @@ ADD = reverse("admin:connections_integration_add")
 IMPORT = reverse("admin:connections_import_integrations")
 
 
-@pytest.fixture
-def client(admin_client):
-    return admin_client
-
-
 def page(integration, what="change"):
     return reverse(f"admin:connections_integration_{what}", args=[integration.pk])
 

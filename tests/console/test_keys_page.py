@@ -3,7 +3,7 @@
 import io
 
 import pytest
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -12,7 +12,7 @@ from django.urls import reverse
 from connections.encryption import keyring, ring
 from connections.encryption.fields import Sealed
 from connections.models import AccessEvent, StoredKey, UserScope
-from tests.support.helpers import SECRET, make
+from tests.support.helpers import SECRET, make, member_of
 
 PAGE = reverse("admin:connections_keys")
 LIST = reverse("admin:connections_connectionauth_changelist")
@@ -32,12 +32,9 @@ def keys(settings, db):
 
 
 @pytest.fixture
-def custodian(db, client):
+def custodian(db):
     """A client of a Custodian: who may reveal, and does not read the audit log."""
-    user = User.objects.create_user("custodian", is_staff=True)
-    user.groups.add(Group.objects.get(name="Custodian"))
-    client.force_login(user)
-    return client
+    return member_of("Custodian")
 
 
 def see(client):
@@ -124,10 +121,8 @@ def test_users_with_a_scope_see_counts_of_their_connections_only(keys, custodian
 @pytest.mark.parametrize(
     ("group", "status"), [("Custodian", 200), ("Auditor", 200), ("Operator", 403), ("Viewer", 403)]
 )
-def test_it_is_for_custodians_and_auditors_and_so_is_the_way_there(db, client, group, status):
-    user = User.objects.create_user("ada", is_staff=True)
-    user.groups.add(Group.objects.get(name=group))
-    client.force_login(user)
+def test_it_is_for_custodians_and_auditors_and_so_is_the_way_there(db, group, status):
+    client = member_of(group)
     assert client.get(PAGE).status_code == status
     assert (f'href="{PAGE}"' in client.get("/admin/").content.decode()) is (status == 200)
 

@@ -12,11 +12,6 @@ from tests.support.lists import URL, listed
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def client(admin_client):
-    return admin_client
-
-
 # Order
 
 

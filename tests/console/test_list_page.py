@@ -20,11 +20,6 @@ from tests.support.lists import URL, listed, names, table
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def client(admin_client):
-    return admin_client
-
-
 # What it shows
 
 

@@ -13,11 +13,6 @@ from tests.support.record_form import ADD, PLAIN_TEXT, add, errors_of, messages_
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def client(admin_client):
-    return admin_client
-
-
 def test_adding(client):
     Integration.objects.create(type="hubspot", name="HubSpot")
     response = add(

@@ -19,11 +19,6 @@ pytestmark = pytest.mark.django_db
 LIST = reverse("admin:connections_connectionauth_changelist")
 
 
-@pytest.fixture
-def client(admin_client):
-    return admin_client
-
-
 def url(pk, query=""):
     way_back = "?" + urlencode({"_changelist_filters": query}) if query else ""
     return reverse("admin:connections_connectionauth_change", args=[pk]) + way_back

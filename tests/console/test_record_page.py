@@ -24,11 +24,6 @@ from tests.support.record_form import (
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def client(admin_client):
-    return admin_client
-
-
 # Looking
 
 

@@ -12,11 +12,6 @@ from tests.support.record_form import PLAIN_TEXT, errors_of, full_record, messag
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def client(admin_client):
-    return admin_client
-
-
 # Plain fields
 
 

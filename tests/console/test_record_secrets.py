@@ -11,11 +11,6 @@ from tests.support.record_form import errors_of, full_record, messages_of, save,
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def client(admin_client):
-    return admin_client
-
-
 def test_blank_keeps_every_secret(client):
     record = full_record()
     before = record.open_auth()

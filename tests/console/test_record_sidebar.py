@@ -22,11 +22,6 @@ from tests.support.record_form import LIST, page
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def client(admin_client):
-    return admin_client
-
-
 def text_of(response):
     return re.sub(r"\s+", " ", response.content.decode())
 

@@ -10,11 +10,6 @@ from tests.support.record_form import LIST, full_record, page, save, spoil, stor
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def client(admin_client):
-    return admin_client
-
-
 def unreadable_record():
     record = full_record()
     foreign = Fernet(Fernet.generate_key()).encrypt(b"x").decode()

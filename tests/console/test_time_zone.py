@@ -38,7 +38,7 @@ def test_in_the_zone_of_the_settings_without_a_valid_cookie(admin_client, settin
     assert "Times in Europe/Athens" in content
 
 
-def test_one_request_leaves_nothing_to_the_next(admin_client, client):
+def test_one_request_leaves_nothing_to_the_next(admin_client):
     admin_client.cookies["time_zone"] = "Asia/Kolkata"
     admin_client.get(URL)
     del admin_client.cookies["time_zone"]

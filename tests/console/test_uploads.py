@@ -26,11 +26,6 @@ from tests.support.import_form import URL, check, connection, paste, upload
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("at_once")]
 
 
-@pytest.fixture
-def client(admin_client):
-    return admin_client
-
-
 # What comes in is sealed
 
 

@@ -21,16 +21,7 @@ from django.views.debug import get_exception_reporter_class
 from connections.audit import log
 from connections.models import ConnectionAuth
 from tests.console.test_reveal_page import form_of, url_of
-from tests.support.crawl import (
-    ROLES,
-    TYPED,
-    address,
-    bodies,
-    crawl,
-    person,
-    stored_text,
-    text_of,
-)
+from tests.support.crawl import ROLES, TYPED, address, bodies, crawl, person, stored_text, text_of
 from tests.support.crawl import things as make_things
 from tests.support.leaks import BEGIN, CORES, FILES, TEXTS, leaks, secret
 
