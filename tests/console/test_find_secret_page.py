@@ -3,10 +3,9 @@
 import json
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.core.serializers import serialize
-from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
@@ -20,7 +19,7 @@ from connections.models import (
     UserScope,
     former_version,
 )
-from tests.support.helpers import SECRET, make, member_of
+from tests.support.helpers import SECRET, make, member_of, user_with
 
 pytestmark = pytest.mark.django_db
 FIND = reverse("admin:connections_find_secret")
@@ -131,10 +130,7 @@ def limited():
 
 
 def test_users_who_may_not_view_connections_find_none():
-    user = User.objects.create_user("asks", is_staff=True)
-    user.user_permissions.add(Permission.objects.get(codename="reveal_secrets"))
-    client = Client()
-    client.force_login(user)
+    client = user_with("reveal_secrets")
     for response in (client.post(FIND, {"secret": SECRET}), client.get(SHARED)):
         assert response.status_code == 403
     assert f'href="{FIND}"' not in text(client.get(reverse("admin:index")))
