@@ -129,4 +129,4 @@ def log_to(stream: TextIO) -> None:
     logger.setLevel(logging.INFO)
     for handler in logger.handlers:
         if handler.name == "audit":
-            handler.setStream(stream)
+            handler.stream = stream  # setStream() would flush the old one, which may be closed
