@@ -4,5 +4,5 @@ from hypothesis import settings
 
 
 def is_thorough():
-    """Whether this is `make test-thorough`, as CI runs it: more examples and longer tests."""
+    """Whether this is `make test-thorough`: more examples and longer tests."""
     return settings.get_current_profile_name() == "thorough"
