@@ -56,8 +56,9 @@ def fingerprints_of(auth: Mapping[str, Any], key: bytes) -> set[tuple[str, int]]
     found = set()
     for name in SECRET_FIELDS & auth.keys():
         min_length = MIN_SECRET_LENGTH if name in ("meta", "extra") else 1
-        texts = (text for text in _texts(auth[name]) if len(text.strip()) >= min_length)
-        found |= {(name, fingerprint(text, key)) for text in texts}
+        for text in _texts(auth[name]):
+            if len(text.strip()) >= min_length:
+                found.add((name, fingerprint(text, key)))
     return found
 
 

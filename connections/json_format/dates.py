@@ -31,4 +31,6 @@ def parse_date(text: str) -> tuple[datetime, bool]:
 
 def iso(moment: datetime) -> str:
     """Write an aware datetime as the API does: `2027-01-01T00:00:00.000Z`."""
-    return moment.astimezone(timezone.utc).isoformat("T", "milliseconds")[:-6] + "Z"
+    if moment.tzinfo is not timezone.utc:  # most are in UTC
+        moment = moment.astimezone(timezone.utc)
+    return moment.isoformat("T", "milliseconds")[:-6] + "Z"
