@@ -72,13 +72,8 @@ class LogRefusalMixin:
             return super().clean_credential()
         except ValidationError:
             # At the sign-in there is no user: what a refused passkey claims is not to be trusted.
-            log.log_event(
-                "login_failed",
-                request=context.request,
-                user=self.user or "",
-                reason="Passkey refused",
-                result="failed",
-            )
+            user = self.user or ""
+            log.log_event("login_failed", user=user, reason="Passkey refused", result="failed")
             raise
 
 

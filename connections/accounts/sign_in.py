@@ -31,8 +31,6 @@ class AccountAdapter(DefaultAccountAdapter):
         **DefaultAccountAdapter.error_messages,
         "username_password_mismatch": _("That user name and password do not go together."),
         "incorrect_password": _("That is not your password."),
-        "enter_current_password": _("That is not your password."),
-        "incorrect_code": _("That code is wrong, or was used before."),
         "too_many_login_attempts": _("Too many tries. Wait a quarter of an hour."),
         "rate_limited": _("Too many tries. Wait a quarter of an hour."),
     }
@@ -56,11 +54,7 @@ class AccountAdapter(DefaultAccountAdapter):
         except ValidationError:
             user = User.objects.filter(username=credentials.get("username", "")).first()
             log.log_event(
-                "login_failed",
-                request=request,
-                user=user or "",
-                reason="Too many tries",
-                result="refused",
+                "login_failed", user=user or "", reason="Too many tries", result="refused"
             )
             raise
 
@@ -71,9 +65,7 @@ class AccountAdapter(DefaultAccountAdapter):
         return super().pre_login(request, user, **kwargs)
 
     def respond_user_inactive(self, request, user):
-        log.log_event(
-            "login_failed", request=request, user=user, reason="Switched off", result="refused"
-        )
+        log.log_event("login_failed", user=user, reason="Switched off", result="refused")
         return super().respond_user_inactive(request, user)
 
     def get_password_change_redirect_url(self, request):
@@ -86,5 +78,5 @@ class ChangePasswordForm(AllauthChangePasswordForm):
         password = self.cleaned_data["oldpassword"]
         adapter = get_adapter()
         if not adapter.reauthenticate(self.user, password):
-            raise adapter.validation_error("enter_current_password")
+            raise adapter.validation_error("incorrect_password")
         return password

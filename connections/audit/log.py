@@ -9,9 +9,9 @@ import hmac
 import logging
 import os
 from collections.abc import Iterable
-from contextvars import ContextVar
 from typing import TextIO
 
+from allauth.core import context
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.db.models import Model
@@ -27,7 +27,6 @@ from connections.models.access_event import record_type_of
 SECOND_FACTOR_FIELDS = ("second_factor",)  # what the entries call TOTP, passkeys, recovery codes
 
 logger = logging.getLogger("connections.audit")  # each entry is a line of JSON, too
-_current_request = ContextVar("current_request", default=None)
 
 
 def log_event(
@@ -52,7 +51,7 @@ def log_event(
     """
     if action not in AccessEvent.ACTIONS or result not in AccessEvent.RESULTS:
         raise ValueError(f"The audit log knows no {action!r} with the result {result!r}.")
-    request = request or _current_request.get()
+    request = request or context.request
     entry = AccessEvent(
         action=action,
         user=_user_name(user, request),
@@ -109,19 +108,6 @@ def _record_columns(record):
 def may_read(user: AbstractBaseUser) -> bool:
     """Whether a user may read the log. It covers everything, so users with a limit may not."""
     return user.has_perm("connections.view_audit") and not scope_of(user).is_limited
-
-
-def middleware(get_response):
-    """Make the current request the default of log_event()."""
-
-    def set_current_request(request):
-        token = _current_request.set(request)
-        try:
-            return get_response(request)
-        finally:
-            _current_request.reset(token)
-
-    return set_current_request
 
 
 def log_to(stream: TextIO) -> None:

@@ -19,44 +19,39 @@ IGNORED_FIELDS = {"id", "last_login", "date_joined"}
 
 
 @receiver(user_logged_in)
-def log_login(request, user, **kwargs):
-    log.log_event("login", request=request, user=user)
+def log_login(user, **kwargs):
+    log.log_event("login", user=user)
 
 
 @receiver(user_logged_out)
-def log_logout(request, user, **kwargs):
+def log_logout(user, **kwargs):
     if user is not None:
-        log.log_event("logout", request=request, user=user)
+        log.log_event("logout", user=user)
 
 
 @receiver(user_login_failed)
-def log_failed_login(credentials, request=None, **kwargs):
+def log_failed_login(credentials, **kwargs):
     """Log the user name only if there is such a user: otherwise it may be a mistyped password."""
     name = credentials.get(User.USERNAME_FIELD) or ""
-    exists = User.objects.filter(**{User.USERNAME_FIELD: name}).exists()
-    log.log_event(
-        "login_failed",
-        request=request,
-        user=name if exists else "",
-        reason="" if exists else "Unknown user name",
-        result="failed",
-    )
+    if User.objects.filter(**{User.USERNAME_FIELD: name}).exists():
+        log.log_event("login_failed", user=name, result="failed")
+    else:
+        log.log_event("login_failed", user="", reason="Unknown user name", result="failed")
 
 
 @receiver(mfa.authentication_failed)
-def log_failed_mfa(request, user, **kwargs):
-    log.log_event("login_failed", request=request, user=user, reason="Wrong code", result="failed")
+def log_failed_mfa(user, **kwargs):
+    log.log_event("login_failed", user=user, reason="Wrong code", result="failed")
 
 
 @receiver(mfa.authenticator_added)
 @receiver(mfa.authenticator_removed)
 @receiver(mfa.authenticator_reset)
-def log_mfa_change(signal, request, user, authenticator, **kwargs):
+def log_mfa_change(signal, user, authenticator, **kwargs):
     verb = "Removed" if signal is mfa.authenticator_removed else "Added"
     with translation.override(settings.LANGUAGE_CODE):  # it is stored for readers of any language
         reason = f"{verb}: {authenticator.get_type_display()}"
-    fields = log.SECOND_FACTOR_FIELDS
-    log.log_event("change", request=request, record=user, fields=fields, reason=reason)
+    log.log_event("change", record=user, fields=log.SECOND_FACTOR_FIELDS, reason=reason)
 
 
 @receiver(pre_save, sender=User)

@@ -6,6 +6,7 @@ import sys
 from importlib import import_module
 
 import pytest
+from allauth.core.context import request_context
 from django.contrib.auth.models import AnonymousUser, User
 from django.db import DatabaseError, connection, transaction
 from django.test import RequestFactory
@@ -55,7 +56,8 @@ def test_without_a_request_the_user_is_the_account_that_runs_the_command(monkeyp
 def test_the_current_request_is_the_default():
     request = RequestFactory().get("/", REMOTE_ADDR="192.0.2.8")
     request.user = AnonymousUser()
-    entry = log.middleware(lambda request: log.log_event("login_failed"))(request)
+    with request_context(request):
+        entry = log.log_event("login_failed")
     assert (entry.user, entry.address) == ("", "192.0.2.8")
     assert log.log_event("export").address == ""
 
