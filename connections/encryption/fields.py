@@ -13,8 +13,7 @@ from typing import Any
 
 from django.core.exceptions import FieldError
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Case, Func, IntegerField, Lookup, Model, Value
-from django.db.models.functions import Cast
+from django.db.models import Func, IntegerField, Lookup, Model
 from django.db.models.lookups import Exact, IsNull
 from django.db.models.query_utils import DeferredAttribute
 from fernet_fields import EncryptedTextField
@@ -140,9 +139,9 @@ class SealedTextField(EncryptedTextField):  # type: ignore[misc]  # the package 
         return value
 
     def seal_for(self, record: RecordId, value: Any) -> Any:
-        """What the record with this id holds for `value`: None, an expression, or a Sealed."""
-        if value is None or hasattr(value, "as_sql"):
-            return value
+        """What the record with this id holds for `value`: None or a Sealed."""
+        if value is None:
+            return None
         record = canonical_id(record)
         if isinstance(value, Sealed):
             if value.field != self.name or value.record not in (None, record):
@@ -154,7 +153,7 @@ class SealedTextField(EncryptedTextField):  # type: ignore[misc]  # the package 
     def from_db_value(
         self, value: str | None, expression: Any, connection: BaseDatabaseWrapper
     ) -> Sealed | None:
-        return None if value is None else Sealed(value, self.name, is_json=self.is_json)
+        return self.to_python(value)
 
     def to_python(self, value: Any) -> Sealed | None:
         """Deserialisers pass the token that `value_to_string` wrote."""
@@ -172,8 +171,9 @@ class SealedTextField(EncryptedTextField):  # type: ignore[misc]  # the package 
     def get_db_prep_value(
         self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False
     ) -> Any:
-        if value is None or hasattr(value, "as_sql"):
-            return self._check_expression(value)
+        """Refuses plain values and expressions, which could copy a column."""
+        if value is None:
+            return None
         if not isinstance(value, Sealed) or value.record is None:
             raise FieldError(
                 f"{self.name} is sealed: assign it on a record and save that, "
@@ -183,26 +183,6 @@ class SealedTextField(EncryptedTextField):  # type: ignore[misc]  # the package 
 
     def get_db_prep_save(self, value: Any, connection: BaseDatabaseWrapper) -> Any:
         return self.get_db_prep_value(value, connection)
-
-    def _check_expression(self, value: Any) -> Any:
-        """Let bulk_update's Case/Value pass; an expression that could copy a column, never.
-
-        The package would encrypt the expression's repr, with other records' secrets in it.
-        """
-        if value is None:
-            return None
-        pending = [value]
-        while pending:
-            part = pending.pop()
-            if isinstance(part, Case):
-                pending += [case.result for case in part.cases] + [part.default]
-            elif isinstance(part, Cast):
-                pending += part.get_source_expressions()
-            elif not isinstance(part, Value):
-                raise FieldError(f"{self.name} is sealed: it takes no {type(part).__name__}.")
-            elif part.value is not None and not isinstance(part.value, Sealed):
-                raise FieldError(f"{self.name} is sealed: Value() must hold a sealed value.")
-        return value
 
     def get_lookup(self, lookup_name: str) -> "type[Lookup[Any]] | None":
         return {"isnull": IsNull, "exact": SealedExact}.get(lookup_name)
