@@ -59,7 +59,10 @@ def read_entry(raw: Any) -> Entry:
 
 def is_connection(raw: Mapping[str, Any]) -> bool:
     """Whether an entry is a Connection around an auth object, rather than an auth object."""
-    return any(raw.get(key) is not None for key in schema.CONNECTION_MARKER_KEYS)
+    for key in schema.CONNECTION_MARKER_KEYS:
+        if raw.get(key) is not None:
+            return True
+    return False
 
 
 # How a key is read: the name of its field, the name or column of its value, and its reader.

@@ -40,6 +40,8 @@ class Tokenizer:
         self._end: int | None = 0
         self._end_offset = 0
         self._bytes_fed = 0  # bytes given to the decoder
+        # A position whose byte is known; later ones are counted from it.
+        self._known_position, self._known_offset = 0, 0
         self._is_in_overlong_line = False
         # Line ends before the text, and the characters of its first line that are before it.
         self._lines, self._columns = 0, 0
@@ -64,7 +66,9 @@ class Tokenizer:
     def read_more(self) -> bool:
         """Move the window to the position and at least double it. False at the end."""
         wanted = max(CHUNK_SIZE, len(self.text) - self.position)
+        is_first = self._bytes_fed == 0
         self._end_offset, self._end = self.end_offset(), None
+        self._known_position, self._known_offset = 0, self.byte_offset(self.position)
         parts, got = [self.text[self.position :]], 0
         self._lines, self._columns = self._line_and_column(self.text[: self.position])
         self.position = 0
@@ -80,12 +84,16 @@ class Tokenizer:
             parts.append(part)
             got += len(part)
         self.text = "".join(parts)
+        if is_first:  # a byte order mark is not in the text
+            undecoded = len(self._decoder.getstate()[0])
+            self._known_offset = self._bytes_fed - undecoded - len(self.text.encode())
         return got > 0
 
     def byte_offset(self, position: int) -> int:
-        """The byte of the source at a position of the text."""
-        undecoded = len(self._decoder.getstate()[0])
-        return self._bytes_fed - undecoded - len(self.text[position:].encode())
+        """The byte of the source at a position of the text, none before one asked for earlier."""
+        self._known_offset += len(self.text[self._known_position : position].encode())
+        self._known_position = position
+        return self._known_offset
 
     def end_offset(self) -> int:
         """The byte of the source at which the value or line that was read last ends."""
@@ -94,6 +102,9 @@ class Tokenizer:
     def peek(self) -> str:
         """The next character that is not white space, or "" at the end."""
         while True:
+            found = self.text[self.position : self.position + 1]
+            if found and found not in " \t\n\r":
+                return found
             self.position = decoder.skip_whitespace(self.text, self.position)
             if self.position < len(self.text):
                 return self.text[self.position]
