@@ -1,11 +1,20 @@
 """Addresses of the list of connections: the dashboard makes them, the list's filters read them."""
 
 import re
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from urllib.parse import quote, urlencode
 
 from connections.json_format.dates import parse_date
 from connections.records.counts import NO_INTEGRATION
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkedCount:
+    """A count of connections, and the address of the list of exactly these (see list_url)."""
+
+    count: int
+    url: str
 
 
 def query_string(connection_filter, **params):
@@ -25,8 +34,7 @@ def list_url(connection_filter, **params):
 
 
 def linked_count(connection_filter, count, **params):
-    """A count of connections, and the address of the list of exactly these (see list_url)."""
-    return {"count": count, "url": list_url(connection_filter, **params)}
+    return LinkedCount(count=count, url=list_url(connection_filter, **params))
 
 
 def other_than_param(kinds):

@@ -37,7 +37,7 @@ class LatchkeyAdminSite(AdminSite):
             )
             now = timezone.now().replace(microsecond=0)  # for shorter links
             context["dashboard"] = dashboard.get_context(request.user, now, connection_filter)
-            context["nav_broken_count"] = context["dashboard"]["broken_total"]
+            context["nav_broken_count"] = context["dashboard"].broken_total
         return super().index(request, context)
 
     # Only allauth signs in and out and changes passwords: these pages redirect to it.

@@ -128,7 +128,7 @@ def test_a_limited_user_counts_and_lists_the_same(crowd, client):
     with time_machine.travel(NOW, tick=False):
         page = client.get("/admin/")
         visible = ConnectionAuth.objects.visible_to(user).count()
-        assert page.context["dashboard"]["total"] == visible > 0
+        assert page.context["dashboard"].total == visible > 0
         for position, (address, number) in enumerate(counted(page).items()):
             listed = narrow(ConnectionAuth.objects.all(), QueryDict(address.partition("?")[2]))
             assert listed.visible_to(user).count() == number, address
@@ -153,5 +153,5 @@ def test_the_filter_choices_are_the_largest_and_the_current_one(client):
         for _ in range(number + 1)
     )
     shown = dashboard.get_context(User(is_superuser=True), NOW, ConnectionFilter("kind-00"))
-    names = [choice["name"] for choice in shown["filters"]["integrations"]]
+    names = [choice.name for choice in shown.filters.integrations]
     assert names == ["All integrations", "kind-00", *kinds[10:]]

@@ -53,7 +53,7 @@ def look(client):
     """The queries of a look at the dashboard."""
     with CaptureQueriesContext(connection) as queries:
         page = client.get("/admin/")
-    assert page.context["dashboard"]["total"] > 500
+    assert page.context["dashboard"].total > 500
     return [query["sql"] for query in queries.captured_queries]
 
 

@@ -49,20 +49,21 @@ def rotate():
 
 def test_each_key_has_a_row_with_a_count(keys, custodian):
     usage, text = see(custodian)
-    assert [key["name"] for key in usage["keys"]] == ring.key_ids()
-    assert [key["count"] for key in usage["keys"]] == [0, 2, 1]
+    assert [key.name for key in usage.keys] == ring.key_ids()
+    assert [key.count for key in usage.keys] == [0, 2, 1]
     assert "3 connections are still under an old key" in text
     assert "Run <code>manage.py rotate_keys</code>" in text
 
 
 def test_every_number_is_a_link_to_the_list_that_it_counts(keys, admin_client):
     usage, text = see(admin_client)
-    for number in (*usage["keys"][1:], usage["old"]):
-        listed = admin_client.get(LIST + number["query"]).context["cl"]
-        assert listed.result_count == number["count"]
-    assert f'<a href="{LIST}{usage["keys"][1]["query"]}">2</a>' in text
-    page = admin_client.get(LIST + usage["keys"][1]["query"])
-    assert f"Key {ring.key_ids()[1]}" in page.content.decode()
+    for number in (*usage.keys[1:], usage.old):
+        listed = admin_client.get(LIST + number.query).context["cl"]
+        assert listed.result_count == number.count
+    assert f'<a href="{LIST}{usage.keys[1].query}">2</a>' in text
+    assert f"Key {ring.key_ids()[1]}" in (
+        admin_client.get(LIST + usage.keys[1].query).content.decode()
+    )
 
 
 def test_the_name_of_an_unknown_key_does_not_filter(keys, admin_client):
@@ -78,11 +79,11 @@ def test_no_key_is_shown_and_nothing_opened(keys, custodian, monkeypatch):
 def test_after_a_rotation_all_is_under_the_newest(keys, admin_client):
     rotate()
     usage, text = see(admin_client)
-    assert [key["count"] for key in usage["keys"]] == [3, 0, 0]
-    assert usage["since"] is not None
+    assert [key.count for key in usage.keys] == [3, 0, 0]
+    assert usage.since is not None
     assert "All connections are under the newest key" in text
     assert "rotate_keys --verify</code> whether the older ones can go" in text
-    assert "Last rotation" in text and usage["rotation"].count >= 3
+    assert "Last rotation" in text and usage.rotation.count >= 3
     keys.FERNET_KEYS = [NEW]
     assert "Change it once a year" in see(admin_client)[1]
 
@@ -92,11 +93,11 @@ def test_a_key_that_was_removed_too_early_is_named_with_the_next_step(keys, cust
     StoredKey.objects.all().delete()
     keys.FERNET_KEYS = [NEW]
     usage, text = see(custodian)
-    assert usage["missing"]["count"] == 3
-    assert usage["missing_names"] == sorted([old, oldest])
+    assert usage.missing.count == 3
+    assert usage.missing_names == sorted([old, oldest])
     assert "3 connections need a key that is not there" in text
     assert "behind the newer ones" in text
-    listed = custodian.get(LIST + usage["missing"]["query"])
+    listed = custodian.get(LIST + usage.missing.query)
     assert listed.context["cl"].result_count == 3
 
 
@@ -107,14 +108,14 @@ def test_the_newest_waits_for_a_rotation_though_nothing_is_sealed(db, settings, 
     keyring.seal("x", "y")  # the first use of the keys
     settings.FERNET_KEYS = [NEW, OLD]
     usage, text = see(custodian)
-    assert usage["since"] is None
+    assert usage.since is None
     assert "The newest key waits for a rotation" in text
 
 
 def test_users_with_a_scope_see_counts_of_their_connections_only(keys, custodian):
     UserScope.objects.create(user=User.objects.get(), environments=["EU"])
     usage, _ = see(custodian)
-    assert [key["count"] for key in usage["keys"]] == [0, 0, 1]
+    assert [key.count for key in usage.keys] == [0, 0, 1]
 
 
 @pytest.mark.parametrize(
@@ -130,7 +131,7 @@ def test_only_readers_of_the_audit_log_see_when_the_last_rotation_was(keys, cust
     rotate()
     assert AccessEvent.objects.filter(action="rotate").exists()
     usage, text = see(custodian)
-    assert usage["rotation"] is None and "Last rotation" not in text
+    assert usage.rotation is None and "Last rotation" not in text
 
 
 def test_it_takes_few_queries_however_many_keys_and_connections(keys, custodian):

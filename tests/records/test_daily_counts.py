@@ -34,8 +34,8 @@ def add(count, kind=None, environment=None, **fields):
 def look(user=ADMIN, now=NOW, place=UNFILTERED):
     """The changes that a look at the dashboard shows, by tile."""
     shown = dashboard.get_context(user, now, place)
-    tiles = {tile["name"]: tile["change"] for tile in shown["buckets"]}
-    return {**tiles, "stale": shown["stale"]["change"]}
+    tiles = {tile.name: tile.change for tile in shown.buckets}
+    return {**tiles, "stale": shown.stale.change}
 
 
 def limited(**scope):

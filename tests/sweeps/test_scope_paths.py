@@ -75,11 +75,11 @@ def by_export(**query):
 
 def by_dashboard(client, records):
     board = client.get(reverse("admin:index")).context["dashboard"]
-    assert sum(bucket["count"] for bucket in board["buckets"]) == board["total"]
-    assert board["integrations"]["totals"]["total"]["count"] == board["total"]
-    shown = {row["record"].pk for row in board["needing_person"]}
-    assert len(shown) == board["total"]
-    assert sum(bar["count"] for bar in board["days"]["bars"]) == board["total"]
+    assert sum(bucket.count for bucket in board.buckets) == board.total
+    assert board.integrations.totals.total.count == board.total
+    shown = {row.record.pk for row in board.needing_person}
+    assert len(shown) == board.total
+    assert sum(bar.count for bar in board.days.bars) == board.total
     return shown
 
 

@@ -1,9 +1,10 @@
 """The charts of the dashboard: what their bars count and say, and their geometry. No queries.
 
-Heights and y are pixels; x and width are percentages such as "3.3333%", as the SVG has no viewBox.
+Heights and y are pixels; x and width are percentages (see svg.py).
 """
 
 from bisect import bisect_left
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from itertools import groupby
 
@@ -12,7 +13,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from connections.console import wording
-from connections.console.list_url import breaks_param, linked_count
+from connections.console.list_url import LinkedCount, breaks_param, linked_count, list_url
+from connections.console.svg import BucketSpan, Tick, percent
 from connections.expiry import deadlines
 from connections.records.counts import sum_by
 
@@ -24,6 +26,35 @@ PLOT_HEIGHT = 120
 PLOT_TOP = 20
 CHART_HEIGHT = PLOT_TOP + PLOT_HEIGHT
 MIN_BAR_HEIGHT = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bar(LinkedCount):
+    """The connections that break within one step of a chart."""
+
+    label: str  # a whole sentence
+    bucket: str
+    end: datetime  # inclusive
+    name: str  # such as "Nov" or "24 Nov"
+    person: LinkedCount  # those that need a person
+    machine: LinkedCount  # those that a machine can renew
+    x: str
+    width: str
+    y: int  # also of its upper part, `machine`
+    person_y: int
+    person_height: int
+    machine_height: int
+    is_peak: bool  # its figure is shown even where room is scarce
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    total: LinkedCount  # what the bars count
+    beyond: LinkedCount  # what breaks after the last bar
+    height: int  # of the plot with the room above it; the base line is there
+    bucket_spans: list[BucketSpan]
+    ticks: list[Tick]
+    bars: list[Bar]
 
 
 def day_edges(now):
@@ -58,17 +89,17 @@ def monthly_chart(groups, now, connection_filter):
 
 
 def _chart(groups, now, connection_filter, bars, ticks):
-    end = bars[-1]["end"]
-    total = sum(bar["count"] for bar in bars)
+    end = bars[-1].end
+    total = sum(bar.count for bar in bars)
     coming = sum(group.count for group in groups if group.bucket not in ("broken", "no_end"))
-    return {
-        "total": linked_count(connection_filter, total, breaks=breaks_param(now, end)),
-        "beyond": linked_count(connection_filter, coming - total, breaks=breaks_param(end)),
-        "height": CHART_HEIGHT,
-        "bucket_spans": _bucket_spans(bars),
-        "ticks": ticks,
-        "bars": bars,
-    }
+    return Chart(
+        total=linked_count(connection_filter, total, breaks=breaks_param(now, end)),
+        beyond=linked_count(connection_filter, coming - total, breaks=breaks_param(end)),
+        height=CHART_HEIGHT,
+        bucket_spans=_bucket_spans(bars),
+        ticks=ticks,
+        bars=bars,
+    )
 
 
 def _bars(groups, now, connection_filter, ends, name_format, format_span):
@@ -79,7 +110,6 @@ def _bars(groups, now, connection_filter, ends, name_format, format_span):
     counts = [sum(group.count for group in step) for step in steps]
     largest = max(counts) or 1
     first = next((position for position, count in enumerate(counts) if count), None)
-    width = 100 / len(ends)
     bars = []
     for position, (step, start, end) in enumerate(
         zip(steps, [now, *ends[:-1]], ends, strict=True)
@@ -91,23 +121,23 @@ def _bars(groups, now, connection_filter, ends, name_format, format_span):
             _bar_height(count, largest) for count in (person, machine)
         )
         bars.append(
-            {
-                **linked_count(connection_filter, counts[position], breaks=breaks),
-                "label": _bar_label(person, machine, format_span(start, end)),
-                "bucket": _bar_bucket(step, end, now),
-                "end": end,  # inclusive
-                "name": wording.format_datetime(end, name_format),
-                "person": linked_count(connection_filter, person, breaks=breaks, renewable=0),
-                "machine": linked_count(connection_filter, machine, breaks=breaks, renewable=1),
-                "x": f"{position * width:.5g}%",
-                "width": f"{width:.5g}%",
-                "y": CHART_HEIGHT - person_height - machine_height,  # also of `machine`
-                "person_y": CHART_HEIGHT - person_height,
-                "person_height": person_height,
-                "machine_height": machine_height,
-                # Its figure is shown even where room is scarce.
-                "is_peak": position == first or counts[position] == largest,
-            }
+            Bar(
+                count=counts[position],
+                url=list_url(connection_filter, breaks=breaks),
+                label=_bar_label(person, machine, format_span(start, end)),
+                bucket=_bar_bucket(step, end, now),
+                end=end,
+                name=wording.format_datetime(end, name_format),
+                person=linked_count(connection_filter, person, breaks=breaks, renewable=0),
+                machine=linked_count(connection_filter, machine, breaks=breaks, renewable=1),
+                x=percent(position * 100 / len(ends)),
+                width=percent(100 / len(ends)),
+                y=CHART_HEIGHT - person_height - machine_height,
+                person_y=CHART_HEIGHT - person_height,
+                person_height=person_height,
+                machine_height=machine_height,
+                is_peak=position == first or counts[position] == largest,
+            )
         )
     return bars
 
@@ -126,7 +156,6 @@ def _bar_bucket(groups, end, now):
 
 
 def _bar_label(person, machine, when):
-    """A whole sentence."""
     count = person + machine
     if not count:
         return _("Nothing breaks %(when)s.") % {"when": when}
@@ -153,27 +182,26 @@ def _month_span(start, end):
 
 
 def _bucket_spans(bars):
-    """The parts of the axis that lie in one bucket."""
     step, position, spans = 100 / len(bars), 0, []
-    for bucket, run in groupby(bar["bucket"] for bar in bars):
+    for bucket, run in groupby(bar.bucket for bar in bars):
         length = len(list(run))
-        x, width = f"{position * step:.5g}%", f"{length * step:.5g}%"
-        spans.append({"bucket": bucket, "x": x, "width": width})
+        x, width = percent(position * step), percent(length * step)
+        spans.append(BucketSpan(bucket=bucket, x=x, width=width))
         position += length
     return spans
 
 
 def _day_ticks(bars):
     """Marks for now and for each week."""
-    ticks = [{"x": "0%", "anchor": "start", "text": _("Now")}]
+    ticks = [Tick(x="0%", anchor="start", text=_("Now"))]
     for days in (7, 14, 21, len(bars)):
         label = _("%s d") % days
         ticks.append(
-            {
-                "x": f"{days * 100 / len(bars):.5g}%",
-                "anchor": "end" if days == len(bars) else "middle",
-                "text": f"{label} · {bars[days - 1]['name']}",
-            }
+            Tick(
+                x=percent(days * 100 / len(bars)),
+                anchor="end" if days == len(bars) else "middle",
+                text=f"{label} · {bars[days - 1].name}",
+            )
         )
     return ticks
 
@@ -182,6 +210,6 @@ def _month_ticks(bars):
     """A mark under each bar."""
     step = 100 / len(bars)
     return [
-        {"x": f"{(position + 0.5) * step:.5g}%", "anchor": "middle", "text": bar["name"]}
+        Tick(x=percent((position + 0.5) * step), anchor="middle", text=bar.name)
         for position, bar in enumerate(bars)
     ]

@@ -1,14 +1,16 @@
 """What the dashboard shows. No HTML, and nothing sealed is loaded."""
 
-from datetime import timezone
+from dataclasses import dataclass
+from datetime import datetime, timezone
 
 from django.db.models import F, Q
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
 from connections.audit import log
 from connections.console.dashboard import charts, keys, tables
 from connections.console.labels import STATUS_LABELS
-from connections.console.list_url import linked_count, query_string
+from connections.console.list_url import LinkedCount, linked_count, list_url, query_string
 from connections.expiry import deadlines
 from connections.lib import text
 from connections.models import PRODUCTION, AccessEvent, ConnectionAuth, ImportRun, Integration
@@ -18,12 +20,78 @@ from connections.records.counts import NO_INTEGRATION, UNFILTERED, count_groups,
 MAX_FILTER_CHOICES = 40  # more would fill half of the page; the list has them all
 
 
-def get_context(user, now, connection_filter=UNFILTERED):
-    """What the dashboard shows of the connections that a user may see and that pass a filter.
+@dataclass(frozen=True, kw_only=True)
+class Tile(LinkedCount):
+    """The connections in a bucket, or the stale ones."""
 
-    Moments are aware datetimes in UTC. Each count links to the list of the same records: the list
-    is narrowed by the edges of the count, and by the ConnectionFilter.
+    name: str
+    label: str | Promise
+    edge: datetime | None  # the upper edge of the bucket; None for later, no_end and stale
+    change: int | None  # since yesterday; None where nobody counted then
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilterChoice:
+    """A link that narrows the dashboard to an environment or integration, or to any of them."""
+
+    name: str
+    query: str
+    is_current: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filters:
+    environments: list[FilterChoice]  # the first of them is "all"
+    integrations: list[FilterChoice]  # likewise
+    is_narrowed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Headline:
+    """The parts of the sentence at the top."""
+
+    broken: LinkedCount
+    day: LinkedCount  # those that break within 24 hours, without the broken ones
+    until: datetime  # 24 hours from now
+    person: LinkedCount  # those that need a person within 7 days, with the broken ones
+    top_integrations: list[str]  # names of up to two that have most of `person`
+
+
+@dataclass(frozen=True, kw_only=True)
+class LastExport:
+    at: datetime
+    count: int
+    has_secrets: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dashboard:
+    """Everything that the dashboard shows. Moments are aware datetimes in UTC.
+
+    Each count links to the list of the same records: the list is narrowed by the edges of the
+    count, and to the integration and environment that the dashboard is narrowed to.
     """
+
+    now: datetime
+    total: int
+    broken_total: int  # all that the user may see, in any integration and environment
+    filters: Filters
+    buckets: list[Tile]  # in the order of deadlines.BUCKETS
+    stale: Tile  # renewable, access has ended, not broken
+    unreadable: LinkedCount  # those with a value that is known not to open
+    headline: Headline
+    days: charts.Chart
+    months: charts.Chart
+    integrations: tables.HeatTable
+    needing_person: list[tables.NeedingPersonRow]
+    running_import: ImportRun | None
+    last_import: ImportRun | None  # finished; with `created`, `updated` and `rejected`
+    last_export: LastExport | None  # for readers of the audit log
+    keys: keys.KeyHealth | None  # for those who may view the page about keys
+
+
+def get_context(user, now, connection_filter=UNFILTERED):
+    """The Dashboard of the connections that a user may see and that pass a ConnectionFilter."""
     now = now.astimezone(timezone.utc)  # so that + 24 hours is 24 hours, summer time or not
     visible = ConnectionAuth.objects.visible_to(user)
     all_groups = count_groups(visible, now, {*charts.day_edges(now), *charts.month_edges(now)})
@@ -39,35 +107,35 @@ def get_context(user, now, connection_filter=UNFILTERED):
     counts = sum_by(groups, lambda group: group.bucket)
 
     def tile(name, count):
-        return {
-            **linked_count(connection_filter, count, bucket=name),
-            "name": name,
-            "label": STATUS_LABELS[name],
-            "edge": edges.get(name),  # the upper one; None for later, no_end and stale
-            # Since yesterday; None where nobody counted then.
-            "change": None if yesterday is None else count - yesterday[name],
-        }
+        return Tile(
+            count=count,
+            url=list_url(connection_filter, bucket=name),
+            name=name,
+            label=STATUS_LABELS[name],
+            edge=edges.get(name),
+            change=None if yesterday is None else count - yesterday[name],
+        )
 
     running_import, last_import = _imports(user)
     unreadable = sum(group.count for group in groups if group.is_unreadable)
-    return {
-        "total": counts.total(),
-        # All that the user may see, in any integration and environment.
-        "broken_total": sum(group.count for group in all_groups if group.bucket == "broken"),
-        "filters": _filters(all_groups, names, connection_filter),
-        "buckets": [tile(name, counts[name]) for name in deadlines.BUCKETS],
-        "stale": tile("stale", sum(group.count for group in groups if group.is_stale)),
-        "unreadable": linked_count(connection_filter, unreadable, unreadable=1),
-        "headline": _headline(groups, counts, edges, names, connection_filter),
-        "days": charts.daily_chart(groups, now, connection_filter),
-        "months": charts.monthly_chart(groups, now, connection_filter),
-        "integrations": tables.heat_table(groups, counts, names, connection_filter),
-        "needing_person": tables.needing_person(connection_filter.filter(visible), now, names),
-        "running_import": running_import,
-        "last_import": last_import,
-        "last_export": _last_export(user),
-        "keys": keys.get_health(user, groups, connection_filter),
-    }
+    return Dashboard(
+        now=now,
+        total=counts.total(),
+        broken_total=sum(group.count for group in all_groups if group.bucket == "broken"),
+        filters=_filters(all_groups, names, connection_filter),
+        buckets=[tile(name, counts[name]) for name in deadlines.BUCKETS],
+        stale=tile("stale", sum(group.count for group in groups if group.is_stale)),
+        unreadable=linked_count(connection_filter, unreadable, unreadable=1),
+        headline=_headline(groups, counts, edges, names, connection_filter),
+        days=charts.daily_chart(groups, now, connection_filter),
+        months=charts.monthly_chart(groups, now, connection_filter),
+        integrations=tables.heat_table(groups, counts, names, connection_filter),
+        needing_person=tables.needing_person(connection_filter.filter(visible), now, names),
+        running_import=running_import,
+        last_import=last_import,
+        last_export=_last_export(user),
+        keys=keys.get_health(user, groups, connection_filter),
+    )
 
 
 def _filters(groups, integration_names, connection_filter):
@@ -80,17 +148,17 @@ def _filters(groups, integration_names, connection_filter):
     titles = {**integration_names, NO_INTEGRATION: _("No integration")}
     names = sorted(environments, key=lambda name: (name != PRODUCTION, name))
     titled_types = sorted((titles.get(type_, type_), type_) for type_ in types)
-    return {
-        "environments": _filter_choices(
+    return Filters(
+        environments=_filter_choices(
             connection_filter,
             "environment",
             [(_("All environments"), None), *((name, name) for name in names)],
         ),
-        "integrations": _filter_choices(
+        integrations=_filter_choices(
             connection_filter, "integration", [(_("All integrations"), None), *titled_types]
         ),
-        "is_narrowed": connection_filter != UNFILTERED,
-    }
+        is_narrowed=connection_filter != UNFILTERED,
+    )
 
 
 def _largest_values(groups, key, current):
@@ -100,19 +168,17 @@ def _largest_values(groups, key, current):
 
 
 def _filter_choices(connection_filter, field, options):
-    """Links that narrow the dashboard to each value of a field, or to any of them."""
     return [
-        {
-            "name": text.printable_on_page(name),
-            "query": query_string(connection_filter._replace(**{field: value})),
-            "is_current": getattr(connection_filter, field) == value,
-        }
+        FilterChoice(
+            name=text.printable_on_page(name),
+            query=query_string(connection_filter._replace(**{field: value})),
+            is_current=getattr(connection_filter, field) == value,
+        )
         for name, value in options
     ]
 
 
 def _headline(groups, counts, edges, integration_names, connection_filter):
-    """The parts of the sentences at the top."""
     needing = sum_by(
         (group for group in groups if group.needs_person), lambda group: group.integration
     )
@@ -120,14 +186,13 @@ def _headline(groups, counts, edges, integration_names, connection_filter):
         set(needing) - {None},
         key=lambda type_: (-needing[type_], integration_names.get(type_, type_)),
     )
-    return {
-        "broken": linked_count(connection_filter, counts["broken"], bucket="broken"),
-        "day": linked_count(connection_filter, counts["day"], bucket="day"),
-        "until": edges["day"],
-        # Those that need a person within 7 days, with the broken ones, and who has most of them.
-        "person": linked_count(connection_filter, needing.total(), needs="person"),
-        "top_integrations": [integration_names.get(type_, type_) for type_ in by_size[:2]],
-    }
+    return Headline(
+        broken=linked_count(connection_filter, counts["broken"], bucket="broken"),
+        day=linked_count(connection_filter, counts["day"], bucket="day"),
+        until=edges["day"],
+        person=linked_count(connection_filter, needing.total(), needs="person"),
+        top_integrations=[integration_names.get(type_, type_) for type_ in by_size[:2]],
+    )
 
 
 def _imports(user):
@@ -145,12 +210,9 @@ def _imports(user):
 
 
 def _last_export(user):
-    """The last export, for readers of the audit log."""
     if not log.may_read(user):
         return None
     event = AccessEvent.objects.filter(action="export", result="done").order_by("-id").first()
-    return event and {
-        "at": event.at,
-        "count": event.count,
-        "has_secrets": event.reason.endswith("secrets: include"),
-    }
+    return event and LastExport(
+        at=event.at, count=event.count, has_secrets=event.reason.endswith("secrets: include")
+    )

@@ -1,10 +1,44 @@
 """How the encryption keys are used, for the dashboard and the page about keys. Opens nothing."""
 
+from dataclasses import dataclass
+from datetime import datetime
+
 from connections.audit import log
-from connections.console.list_url import linked_count, query_string
+from connections.console.list_url import LinkedCount, linked_count, query_string
 from connections.encryption import ring, stored_keys
 from connections.models import AccessEvent, ConnectionAuth
 from connections.records.counts import UNFILTERED
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyHealth:
+    """What the dashboard says of the keys."""
+
+    since: datetime | None  # when the newest came into use; None until a rotation brings it in
+    old: LinkedCount  # connections with a value under a key that is not the newest
+    missing: LinkedCount  # connections with a value under a key that we do not have
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountedKey:
+    """A count of connections, and the query string of the list of them."""
+
+    name: str = ""  # 8 hex digits of the key's hash
+    count: int
+    query: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyUsage:
+    """What the page about keys says, of the connections in use that the user may see."""
+
+    # Those of FERNET_KEYS, newest first. A connection counts for the oldest key that it needs.
+    keys: list[CountedKey]
+    since: datetime | None
+    old: CountedKey
+    missing: CountedKey
+    missing_names: list[str]  # as far as they are known
+    rotation: AccessEvent | None  # the last one; for readers of the audit log
 
 
 def may_view(user):
@@ -13,36 +47,33 @@ def may_view(user):
 
 
 def get_health(user, groups, connection_filter):
-    """What the dashboard says of the keys of CountGroups; None where the user may not see it."""
+    """The KeyHealth of CountGroups, or None where the user may not see it."""
     if not may_view(user):
         return None
     old = sum(group.count for group in groups if group.is_under_old_key)
     missing = sum(group.count for group in groups if group.is_under_missing_key)
-    return {
-        "since": stored_keys.newest_key_since(),  # None until a rotation brings it in
-        "old": linked_count(connection_filter, old, old_key=1),
-        "missing": linked_count(connection_filter, missing, old_key="missing"),
-    }
+    return KeyHealth(
+        since=stored_keys.newest_key_since(),
+        old=linked_count(connection_filter, old, old_key=1),
+        missing=linked_count(connection_filter, missing, old_key="missing"),
+    )
 
 
 def get_usage(user):
-    """What the page about keys says, of the connections in use that the user may see."""
+    """The KeyUsage that a user may see."""
     counts = ConnectionAuth.objects.visible_to(user).counts_by_key()
     counts.pop(None, None)  # connections without a sealed value
     keys = [_counted_key(counts.pop(name, 0), name, name) for name in ring.key_ids()]
     rotations = AccessEvent.objects.filter(action="rotate").order_by("-id")
-    return {
-        # Those of FERNET_KEYS, newest first. A connection counts for the oldest key that it needs.
-        "keys": keys,
-        "since": stored_keys.newest_key_since(),
-        "old": _counted_key(sum(key["count"] for key in keys[1:]), "1"),
-        "missing": _counted_key(sum(counts.values()), "missing"),
-        "missing_names": sorted(filter(None, counts)),  # as far as they are known
-        # The last one, for readers of the audit log.
-        "rotation": rotations.first() if log.may_read(user) else None,
-    }
+    return KeyUsage(
+        keys=keys,
+        since=stored_keys.newest_key_since(),
+        old=_counted_key(sum(key.count for key in keys[1:]), "1"),
+        missing=_counted_key(sum(counts.values()), "missing"),
+        missing_names=sorted(filter(None, counts)),
+        rotation=rotations.first() if log.may_read(user) else None,
+    )
 
 
 def _counted_key(count, old_key, name=""):
-    """A count of connections, and the query string of the list of them."""
-    return {"name": name, "count": count, "query": query_string(UNFILTERED, old_key=old_key)}
+    return CountedKey(name=name, count=count, query=query_string(UNFILTERED, old_key=old_key))

@@ -1,14 +1,16 @@
 """The tables of the dashboard: connections by integration, and those that need a person."""
 
 from collections import Counter
+from dataclasses import dataclass
 from math import ceil
 
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from connections.console import wording
 from connections.console.labels import NEXT_STEPS, STATUS_LABELS
-from connections.console.list_url import linked_count, other_than_param
+from connections.console.list_url import LinkedCount, linked_count, list_url, other_than_param
 from connections.expiry import deadlines
 from connections.models import ConnectionAuth
 from connections.records.counts import NO_INTEGRATION
@@ -19,8 +21,44 @@ MAX_NEEDING_PERSON = 12
 NEEDING_PERSON_FIELDS = ("name", "connection_id", "integration_id", "breaks_at", "auth_kind")
 
 
+@dataclass(frozen=True, kw_only=True)
+class HeatCell(LinkedCount):
+    """The connections of an integration in one bucket."""
+
+    bucket: str
+    heat: int  # 0 to HEAT_LEVELS, relative to the largest integration in the bucket
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeatRow:
+    name: str
+    cells: list[HeatCell]  # one a bucket, in the order of deadlines.BUCKETS
+    total: LinkedCount
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeatTable:
+    rows: list[HeatRow]  # the most urgent integrations, then the largest
+    others: HeatRow | None  # the other integrations together
+    totals: HeatRow
+    integration_count: int  # all that the user may see
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeedingPersonRow:
+    """A connection that a person has to look after within 7 days."""
+
+    record: ConnectionAuth
+    bucket: str
+    label: str | Promise
+    breaks_at_text: str  # in the current time zone, safe for the years 1 and 9999
+    when: str  # the same in words, such as "in 2 hours"
+    integration: str  # its name, or ""
+    next_step: str | Promise
+
+
 def heat_table(groups, counts, integration_names, connection_filter):
-    """The integrations of CountGroups by bucket; `counts` are the sums of all by bucket."""
+    """The HeatTable of CountGroups, whose `counts` are summed up by bucket."""
     by_type = {}
     for group in groups:
         by_type.setdefault(group.integration, Counter())[group.bucket] += group.count
@@ -36,17 +74,19 @@ def heat_table(groups, counts, integration_names, connection_filter):
     }
 
     def row(name, sizes, **params):
-        return {
-            "name": name,
-            "cells": [
-                {
-                    **linked_count(connection_filter, sizes[bucket], **params, bucket=bucket),
-                    "heat": _heat(sizes[bucket], largest[bucket]),
-                }
+        return HeatRow(
+            name=name,
+            cells=[
+                HeatCell(
+                    count=sizes[bucket],
+                    url=list_url(connection_filter, **params, bucket=bucket),
+                    bucket=bucket,
+                    heat=_heat(sizes[bucket], largest[bucket]),
+                )
                 for bucket in deadlines.BUCKETS
             ],
-            "total": linked_count(connection_filter, sizes.total(), **params),
-        }
+            total=linked_count(connection_filter, sizes.total(), **params),
+        )
 
     types = sorted(by_type, key=urgency)
     named, rest = types[:MAX_INTEGRATIONS], types[MAX_INTEGRATIONS:]
@@ -55,8 +95,8 @@ def heat_table(groups, counts, integration_names, connection_filter):
         title = ngettext("%d other", "%d others", len(rest)) % len(rest)
         sizes = sum((by_type[type_] for type_ in rest), Counter())
         others = row(title, sizes, other_than=other_than_param(named))
-    return {
-        "rows": [  # the most urgent integrations, then the largest
+    return HeatTable(
+        rows=[
             row(
                 integration_names.get(type_, _("No integration")),
                 by_type[type_],
@@ -64,19 +104,18 @@ def heat_table(groups, counts, integration_names, connection_filter):
             )
             for type_ in named
         ],
-        "others": others,  # the other integrations together, or None
-        "totals": row(_("All"), counts),
-        "integration_count": len(integration_names),  # all that the user may see
-    }
+        others=others,
+        totals=row(_("All"), counts),
+        integration_count=len(integration_names),
+    )
 
 
 def _heat(count, largest):
-    """0 to HEAT_LEVELS, relative to the largest integration in the bucket."""
     return min(ceil(HEAT_LEVELS * count / (largest or 1)), HEAT_LEVELS)
 
 
 def needing_person(queryset, now, integration_names):
-    """The connections that need a person, closest to `now` first, before or after it."""
+    """A NeedingPersonRow for each of the closest to `now`, before or after it."""
     due = queryset.needing_person(now)
     closest = (
         due.filter(breaks_at__gt=now).order_by("breaks_at", "id"),
@@ -93,14 +132,14 @@ def needing_person(queryset, now, integration_names):
         halves[0].union(halves[1], all=True), key=lambda record: abs(record.breaks_at - now)
     )
     return [
-        {
-            "record": record,
-            "bucket": record.bucket(now),
-            "label": STATUS_LABELS[record.bucket(now)],
-            "breaks_at_text": wording.format_datetime(record.breaks_at),
-            "when": wording.relative_time(record.breaks_at, now),
-            "integration": integration_names.get(record.integration_id, ""),
-            "next_step": NEXT_STEPS[record.auth_kind],
-        }
+        NeedingPersonRow(
+            record=record,
+            bucket=record.bucket(now),
+            label=STATUS_LABELS[record.bucket(now)],
+            breaks_at_text=wording.format_datetime(record.breaks_at),
+            when=wording.relative_time(record.breaks_at, now),
+            integration=integration_names.get(record.integration_id, ""),
+            next_step=NEXT_STEPS[record.auth_kind],
+        )
         for record in records[:MAX_NEEDING_PERSON]
     ]

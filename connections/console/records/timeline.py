@@ -1,6 +1,6 @@
 """The time line of a connection: its access, its renewal, now, and when it breaks. No queries.
 
-Positions and widths are percentages such as "3.3333%", y and heights are pixels.
+Positions and widths are percentages (see svg.py), y and heights are pixels.
 """
 
 import math
@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from connections.console import wording
+from connections.console.svg import percent
 from connections.expiry import token_facts
 
 # The scale is linear near now and logarithmic beyond, so that hours and a year fit on one line.
@@ -59,11 +60,11 @@ def build_timeline(record, now):
         "clocks": clocks,  # one or two
         "renewal_window": _renewal_window(record, now),
         "break_mark": break_mark,
-        "now_x": f"{NOW_X}%",
+        "now_x": percent(NOW_X),
         "now_label": _("Now, %s") % wording.format_datetime(now, "H:i"),
         "ticks": [
             {
-                "x": f"{_x_position(offset):.5g}%",
+                "x": percent(_x_position(offset)),
                 "text": text,
                 "anchor": "end" if offset == MAX_OFFSET else "middle",
                 "is_wide": offset not in NARROW_SCREEN_TICKS,  # shown on a wide screen only
@@ -143,7 +144,7 @@ def _renewal_window(record, now):
     label_left = max(left, NOW_X)  # the label does not cross the line of now
     return {
         **_x_span(left, right),
-        "middle": f"{(label_left + right) / 2:.5g}%",
+        "middle": percent((label_left + right) / 2),
         "has_room": right - label_left >= MIN_LABEL_WIDTH,  # for the label
     }
 
@@ -162,7 +163,7 @@ def _break_mark(record, now):
     if record.renewable:
         consequence = _("after that only the customer can help")
     return {
-        "x": f"{x:.5g}%",
+        "x": percent(x),
         "y": FIRST_BAR_Y + ROW_HEIGHT * is_refresh + 7,
         "anchor": anchor,
         "dx": {"start": 12, "end": -12}.get(anchor, 0),  # pixels from the mark to the label
@@ -172,7 +173,7 @@ def _break_mark(record, now):
         "has_room": not label_left < NOW_X < label_left + BREAK_LABEL_WIDTH,  # for it
         # On a narrow screen, where the label is in the middle of its side of now:
         "short_label": text % wording.format_datetime(record.breaks_at, "j M Y"),
-        "middle": f"{(NOW_X if x < NOW_X else NOW_X + 100) / 2:.5g}%",
+        "middle": percent(NOW_X / 2 if x < NOW_X else (NOW_X + 100) / 2),
     }
 
 
@@ -183,4 +184,4 @@ def _x_position(offset):
 
 
 def _x_span(left, right):
-    return {"x": f"{left:.5g}%", "width": f"{max(right - left, MIN_BAR_WIDTH):.5g}%"}
+    return {"x": percent(left), "width": percent(max(right - left, MIN_BAR_WIDTH))}
