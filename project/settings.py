@@ -172,10 +172,10 @@ ACCOUNT_RATE_LIMITS = {
 MFA_ADAPTER = "connections.accounts.mfa.MFAAdapter"
 ACCOUNT_FORMS = {"change_password": "connections.accounts.sign_in.ChangePasswordForm"}
 MFA_FORMS = {
-    "activate_totp": "connections.accounts.mfa.ActivateTOTPForm",
-    "authenticate_webauthn": "connections.accounts.mfa.AuthenticatePasskeyForm",
-    "reauthenticate_webauthn": "connections.accounts.mfa.ReauthenticatePasskeyForm",
-    "login_webauthn": "connections.accounts.mfa.LoginPasskeyForm",
+    "activate_totp": "connections.accounts.mfa_forms.ActivateTOTPForm",
+    "authenticate_webauthn": "connections.accounts.mfa_forms.AuthenticatePasskeyForm",
+    "reauthenticate_webauthn": "connections.accounts.mfa_forms.ReauthenticatePasskeyForm",
+    "login_webauthn": "connections.accounts.mfa_forms.LoginPasskeyForm",
 }
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
