@@ -1,7 +1,16 @@
-"""The console's own pages. The site adds them to Django's, behind its own permission check."""
+"""The console's own pages: their addresses, and who may open them.
 
+The site adds them to Django's, behind its own permission check.
+"""
+
+from functools import wraps
+
+from django.core.exceptions import PermissionDenied
 from django.urls import path
+from django.views.decorators.http import require_http_methods
 
+from connections.audit import log
+from connections.console.dashboard import keys as dashboard_keys
 from connections.console.pages import (
     audit,
     bin,
@@ -16,46 +25,73 @@ from connections.console.pages import (
     saved_views,
     versions,
 )
+from connections.models import scope_of
 
+READ = ("GET", "HEAD")
+FORM = ("GET", "POST")
+
+
+def has(*permissions):
+    """The test whether a user has all of these permissions."""
+    names = [f"connections.{permission}" for permission in permissions]
+    return lambda user: user.has_perms(names)
+
+
+def may_import_integrations(user):
+    """Integrations are shared by all environments: not for users with a scope."""
+    return has("add_integration", "change_integration")(user) and not scope_of(user).is_limited
+
+
+IMPORT = has("import_connections")
+VIEW = has("view_connectionauth")
+REVEAL = has("view_connectionauth", "reveal_secrets")
+BIN = has("view_connectionauth", "delete_connectionauth")
+PURGE = has("view_connectionauth", "delete_connectionauth", "purge_connections")
+
+
+def page(route, view, name, is_allowed, methods=READ):
+    """The page `connections_<name>`, for users who pass a test."""
+
+    @require_http_methods(methods)
+    @wraps(view)
+    def checked_view(request, *args, **kwargs):
+        if not is_allowed(request.user):
+            raise PermissionDenied
+        return view(request, *args, **kwargs)
+
+    return path(route, checked_view, name=f"connections_{name}")
+
+
+RECORD = "connections/connectionauth/<uuid:pk>"
 urlpatterns = [
-    path("import/", imports.import_page, name="connections_import"),
-    path("import/history/", imports.import_history, name="connections_import_history"),
-    path("import/<uuid:pk>/", imports.import_run, name="connections_import_run"),
-    path(
-        "import/<uuid:pk>/progress/", imports.import_progress, name="connections_import_progress"
-    ),
-    path("import/<uuid:pk>/report/", imports.import_report, name="connections_import_report"),
-    path(
+    page("import/", imports.import_page, "import", IMPORT, FORM),
+    page("import/history/", imports.import_history, "import_history", IMPORT),
+    page("import/<uuid:pk>/", imports.import_run, "import_run", IMPORT, FORM),
+    page("import/<uuid:pk>/progress/", imports.import_progress, "import_progress", IMPORT),
+    page("import/<uuid:pk>/report/", imports.import_report, "import_report", IMPORT),
+    page(
         "import/integrations/",
         integrations.import_integrations_page,
-        name="connections_import_integrations",
+        "import_integrations",
+        may_import_integrations,
+        FORM,
     ),
-    path("export/", exports.export, name="connections_export"),
-    path("views/", saved_views.saved_views_page, name="connections_views"),
-    path("changes/", changes.change_history, name="connections_changes"),
-    path("changes/<uuid:pk>/", changes.change_run, name="connections_change_run"),
-    path(
-        "changes/<uuid:pk>/progress/", changes.change_progress, name="connections_change_progress"
+    page("export/", exports.export, "export", VIEW, FORM),
+    page("views/", saved_views.saved_views_page, "views", VIEW, FORM),
+    page("changes/", changes.change_history, "changes", VIEW),
+    page("changes/<uuid:pk>/", changes.change_run, "change_run", VIEW, FORM),
+    page("changes/<uuid:pk>/progress/", changes.change_progress, "change_progress", VIEW),
+    page("find-secret/", find_secret.find_secret_page, "find_secret", REVEAL, FORM),
+    page("find-secret/shared/", find_secret.shared_secrets_page, "shared_secrets", REVEAL),
+    page(f"{RECORD}/versions/", versions.versions_page, "connectionauth_versions", VIEW, FORM),
+    page(
+        f"{RECORD}/reveal/<str:field>/", reveal.reveal_page, "connectionauth_reveal", REVEAL, FORM
     ),
-    path("find-secret/", find_secret.find_secret_page, name="connections_find_secret"),
-    path(
-        "find-secret/shared/", find_secret.shared_secrets_page, name="connections_shared_secrets"
-    ),
-    path(
-        "connections/connectionauth/<uuid:pk>/versions/",
-        versions.versions_page,
-        name="connections_connectionauth_versions",
-    ),
-    path(
-        "connections/connectionauth/<uuid:pk>/reveal/<str:field>/",
-        reveal.reveal_page,
-        name="connections_connectionauth_reveal",
-    ),
-    path("audit/", audit.audit_page, name="connections_audit"),
-    path("audit/export/", audit.audit_export, name="connections_audit_export"),
-    path("help/", help.help_page, name="connections_help"),
-    path("keys/", keys.keys_page, name="connections_keys"),
-    path("bin/", bin.bin_page, name="connections_bin"),
-    path("bin/<uuid:pk>/restore/", bin.restore, name="connections_bin_restore"),
-    path("bin/<uuid:pk>/purge/", bin.purge, name="connections_bin_purge"),
+    page("audit/", audit.audit_page, "audit", log.may_read),
+    page("audit/export/", audit.audit_export, "audit_export", log.may_read),
+    page("help/", help.help_page, "help", has()),
+    page("keys/", keys.keys_page, "keys", dashboard_keys.may_view),
+    page("bin/", bin.bin_page, "bin", BIN),
+    page("bin/<uuid:pk>/restore/", bin.restore, "bin_restore", BIN, ("POST",)),
+    page("bin/<uuid:pk>/purge/", bin.purge, "bin_purge", PURGE, FORM),
 ]

@@ -1,15 +1,12 @@
 """The recycle bin: what is in it, restoring a record, and purging one before its time."""
 
 from django.contrib import messages
-from django.contrib.auth.decorators import permission_required
-from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.http import Http404
 from django.shortcuts import get_object_or_404, redirect
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from connections.accounts.reauthentication import reauthentication_required
 from connections.console import wording
@@ -19,15 +16,10 @@ from connections.records import recycle_bin
 
 
 def _get_binned(user):
-    """The records in the bin, for users who may view and delete connections."""
-    if not user.has_perms(
-        ["connections.view_connectionauth", "connections.delete_connectionauth"]
-    ):
-        raise PermissionDenied
+    """The records in the bin, within the scope of a user."""
     return recycle_bin.restorable(ConnectionAuth.all_objects.visible_to(user))
 
 
-@require_safe
 def bin_page(request):
     """The records in the bin: who deleted them when, and when they are purged."""
     records = _get_binned(request.user).defer_sealed().select_related("binned_by", "integration")
@@ -48,7 +40,6 @@ def bin_page(request):
     )
 
 
-@require_POST
 def restore(request, pk):
     record = get_object_or_404(_get_binned(request.user).defer_sealed(), pk=pk)
     if not recycle_bin.restore(record):
@@ -57,10 +48,6 @@ def restore(request, pk):
     return redirect("admin:connections_connectionauth_change", pk)
 
 
-@require_http_methods(["GET", "POST"])
-@permission_required(
-    ["connections.delete_connectionauth", "connections.purge_connections"], raise_exception=True
-)
 @reauthentication_required
 def purge(request, pk):
     """GET asks for confirmation, POST deletes the record for good."""

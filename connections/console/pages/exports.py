@@ -4,16 +4,15 @@ import time
 
 from django import forms
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, QueryDict, StreamingHttpResponse
+from django.http import Http404, QueryDict
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import require_http_methods
 
 from connections.accounts import reauthentication
 from connections.accounts.sign_in import StaffBackend
 from connections.console.filters import narrow
-from connections.console.pages import page_response
+from connections.console.pages import download, page_response
 from connections.import_export import exporter
 from connections.models import ConnectionAuth, scope_of
 
@@ -56,54 +55,48 @@ class ExportForm(forms.Form):
         if not user.has_perm("connections.export_secrets"):
             self.fields["secrets"].choices = self.fields["secrets"].choices[:2]
 
-
-def get_selection(request, query, ids):
-    """The queryset of an export: the records with these ids, or those that the list shows."""
-    visible = ConnectionAuth.objects.visible_to(request.user)
-    if ids:
-        try:
-            return visible.filter(pk__in=ids.split(","))
-        except (ValueError, forms.ValidationError):
-            raise Http404 from None
-    # Without an order: it is read range by range, by id.
-    return narrow(visible, QueryDict(query)).order_by()
-
-
-def export_page(request, query="", ids=()):
-    """The page with the options; an action of the list responds with it, too."""
-    ids = ",".join(ids)
-    form = ExportForm(user=request.user, initial={"query": query, "ids": ids})
-    return _render(request, form, query, ids)
+    def get_selection(self, user):
+        """The queryset of an export: the records with the ids, or those that the list shows."""
+        visible = ConnectionAuth.objects.visible_to(user)
+        if ids := self["ids"].value():
+            try:
+                return visible.filter(pk__in=ids.split(","))
+            except (ValueError, forms.ValidationError):
+                raise Http404 from None
+        # Without an order: it is read range by range, by id.
+        return narrow(visible, QueryDict(self["query"].value())).order_by()
 
 
-def _render(request, form, query, ids):
-    queryset = get_selection(request, query, ids)
+def export_page(request, **initial):
+    """The page with the options; an action of the list responds with it, too.
+
+    `query` is a query string of the list, `ids` are separated by commas.
+    """
+    return _render(request, ExportForm(user=request.user, initial=initial))
+
+
+def _render(request, form):
+    queryset = form.get_selection(request.user)
     return page_response(
         request,
         "exports/export",
         _("Export"),
         form=form,
         count=queryset.count(),
-        is_part=bool(ids or query),
+        is_part=bool(form["ids"].value() or form["query"].value()),
         unreadable=queryset.unreadable().count(),
     )
 
 
-@require_http_methods(["GET", "POST"])
 def export(request):
     """GET shows the options (the query string is one of the list), POST sends the file."""
-    if not request.user.has_perm("connections.view_connectionauth"):
-        raise PermissionDenied
     if request.method == "GET":
         if SELECTION_KEY in request.GET:
-            selection = request.session.get(SELECTION_KEY, {"query": "", "ids": ""})
-            form = ExportForm(user=request.user, initial=selection)
-            return _render(request, form, selection["query"], selection["ids"])
+            return export_page(request, **request.session.get(SELECTION_KEY, {}))
         return export_page(request, query=request.GET.urlencode())
     form = ExportForm(request.POST, user=request.user)
-    query, ids = request.POST.get("query", ""), request.POST.get("ids", "")
     if not form.is_valid():
-        return _render(request, form, query, ids)
+        return _render(request, form)
     includes_secrets = form.cleaned_data["secrets"] == "include"
     if includes_secrets and not reauthentication.is_reauthenticated(request):
         request.session[SELECTION_KEY] = form.cleaned_data
@@ -113,14 +106,13 @@ def export(request):
     options = exporter.ExportOptions(
         **{name: form.cleaned_data[name] for name in ("shape", "naming", "format", "secrets")}
     )
-    records = get_selection(request, query, ids)
+    records = form.get_selection(request.user)
     chunks = exporter.stream(records, options, exporter.ExportTally(), request=request)
     chunks = _recheck_permissions(chunks, request.user, options)
     content_type = "application/x-ndjson" if options.format == "ndjson" else "application/json"
-    response = StreamingHttpResponse(chunks, content_type=content_type)
-    name = f"connections-{timezone.now():%Y-%m-%d}.{options.format}"
-    response["Content-Disposition"] = f'attachment; filename="{name}"'
-    return response
+    return download(
+        chunks, content_type, f"connections-{timezone.now():%Y-%m-%d}.{options.format}"
+    )
 
 
 def _recheck_permissions(chunks, user, options):

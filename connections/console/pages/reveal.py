@@ -5,7 +5,6 @@ import logging
 from django import forms
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth.decorators import permission_required
 from django.core.cache import cache
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -14,7 +13,6 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.crypto import get_random_string
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_http_methods
 
 from connections.accounts.reauthentication import reauthentication_required
 from connections.console import wording
@@ -52,10 +50,6 @@ class ReasonForm(forms.Form):
 
 # Even with ATOMIC_REQUESTS: the audit entry is committed before anything is opened.
 @transaction.non_atomic_requests
-@require_http_methods(["GET", "POST"])
-@permission_required(
-    ["connections.view_connectionauth", "connections.reveal_secrets"], raise_exception=True
-)
 @reauthentication_required
 def reveal_page(request, pk, field):
     """GET asks for a reason, POST shows the value. Going back or reloading asks again."""

@@ -9,7 +9,6 @@ from django.http import Http404
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods
 
 from connections.console import wording
 from connections.console.pages import page_response
@@ -19,11 +18,8 @@ from connections.models import ConnectionAuth, FormerVersion, VersionConflict, f
 from connections.records import versions as records_versions
 
 
-@require_http_methods(["GET", "POST"])
 def versions_page(request, pk):
     """GET lists the former versions of a record, POST restores one of them."""
-    if not request.user.has_perm("connections.view_connectionauth"):
-        raise PermissionDenied
     may_change = request.user.has_perm("connections.change_connectionauth")
     if request.method == "POST":
         if not may_change:
