@@ -41,6 +41,7 @@ class ListFilter(SimpleListFilter):
     """A filter whose condition depends on its value alone, so that `narrow` needs no request."""
 
     value_labels = {}
+    only_in_use = False  # shown only while it is in use: a page links to it
 
     @classmethod
     def apply(cls, queryset, value):
@@ -49,6 +50,9 @@ class ListFilter(SimpleListFilter):
 
     def lookups(self, request, model_admin):
         return self.value_labels.items()
+
+    def has_output(self):
+        return self.value() is not None if self.only_in_use else super().has_output()
 
     def queryset(self, request, queryset):
         return self.apply(queryset, self.value()) if self.value() else queryset
@@ -82,10 +86,7 @@ class IntegrationFilter(ListFilter):
 
 
 class OtherIntegrationsFilter(ListFilter):
-    """`other_than=<type>,<type>`: the integrations that the dashboard sums up as others.
-
-    Shown only while it is in use.
-    """
+    """`other_than=<type>,<type>`: the integrations that the dashboard sums up as others."""
 
     title = _("integration")
     parameter_name = "other_than"
@@ -105,17 +106,12 @@ class OtherIntegrationsFilter(ListFilter):
 
 
 class NeedsFilter(ListFilter):
-    """`needs=person`: the connections that the dashboard counts as needing a person.
-
-    Shown only while it is in use.
-    """
+    """`needs=person`: the connections that the dashboard counts as needing a person."""
 
     title = _("needs")
     parameter_name = "needs"
     value_labels = {"person": _("a person within 7 days")}
-
-    def has_output(self):
-        return self.value() is not None
+    only_in_use = True
 
     @classmethod
     def apply(cls, queryset, value):
@@ -175,14 +171,10 @@ class RenewableFilter(YesNoFilter):
 
 
 class UnreadableFilter(YesNoFilter):
-    """Shown only while it is in use: the dashboard links to it."""
-
     title = _("unreadable")
     parameter_name = "unreadable"
     condition = {"unreadable_fields__isnull": False}
-
-    def has_output(self):
-        return self.value() is not None
+    only_in_use = True
 
 
 class OldKeyFilter(ListFilter):
@@ -217,10 +209,7 @@ class OldKeyFilter(ListFilter):
 
 
 class BreaksFilter(ListFilter):
-    """`breaks=<from>..<to>`: the connections that a bar of the dashboard counts.
-
-    Shown only while it is in use.
-    """
+    """`breaks=<from>..<to>`: the connections that a bar of the dashboard counts."""
 
     title = _("breaks")
     parameter_name = "breaks"

@@ -57,6 +57,12 @@ def clean_list_query(query, lookups, column_count):
     return allowed
 
 
+def column(description, attribute, show=str):
+    """A column of a list that shows an attribute, and is sorted by it."""
+    display = admin.display(description=description, ordering=attribute)
+    return display(lambda _admin, obj: show(getattr(obj, attribute)))
+
+
 class AllowedLookupsMixin:
     """For a ModelAdmin: `allowed_lookups` names the query parameters of its filters."""
 

@@ -24,7 +24,7 @@ from connections.accounts.mfa import SECOND_FACTORS
 from connections.audit import log
 from connections.console import wording
 from connections.console.fields import LinesField
-from connections.console.mixins import AllowedLookupsMixin, AuditLogMixin
+from connections.console.mixins import AllowedLookupsMixin, AuditLogMixin, column
 from connections.models import UserScope
 
 # For makemessages: the English names that Django gives our permissions in the database.
@@ -87,10 +87,20 @@ class UserPasswordForm(PasswordFormMixin, AdminPasswordChangeForm):
 
 
 class UserForm(UserChangeForm):
-    """A user, with the labels of the console."""
+    """A user and their scope, with the labels of the console."""
 
     password = ReadOnlyPasswordHashField(
         label=_("Password"), widget=HiddenHashWidget, help_text=_("Only a hash of it is stored.")
+    )
+    scope_environments = LinesField(
+        required=False,
+        label=_("Environments"),
+        help_text=_("One a line, such as Production. Blank: any."),
+    )
+    scope_integrations = LinesField(
+        required=False,
+        label=_("Integrations"),
+        help_text=_("Types such as hubspot, one a line. Blank: any."),
     )
 
     class Meta(UserChangeForm.Meta):
@@ -112,26 +122,10 @@ class UserForm(UserChangeForm):
             "user_permissions": _("On top of those of the groups."),
         }
 
-
-class ScopedUserForm(UserForm):
-    """A user and their scope."""
-
-    scope_environments = LinesField(
-        required=False,
-        label=_("Environments"),
-        help_text=_("One a line, such as Production. Blank: any."),
-    )
-    scope_integrations = LinesField(
-        required=False,
-        label=_("Integrations"),
-        help_text=_("Types such as hubspot, one a line. Blank: any."),
-    )
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        if scope := UserScope.objects.filter(pk=self.instance.pk).first():
-            for name, column in SCOPE_FIELDS.items():
-                self.initial[name] = getattr(scope, column)
+    def get_initial_for_field(self, field, field_name):
+        if field_name in SCOPE_FIELDS and hasattr(self.instance, "scope"):
+            return getattr(self.instance.scope, SCOPE_FIELDS[field_name])
+        return super().get_initial_for_field(field, field_name)
 
 
 def _format_date(moment):
@@ -187,7 +181,7 @@ class LabelledBooleanFilter(admin.BooleanFieldListFilter):
 
 
 class LatchkeyUserAdmin(AccountAdminMixin, UserAdmin):
-    form = ScopedUserForm
+    form = UserForm
     add_form = UserAddForm
     change_password_form = UserPasswordForm
     list_display = (
@@ -231,17 +225,14 @@ class LatchkeyUserAdmin(AccountAdminMixin, UserAdmin):
         change_list.result_list = change_list.result_list.prefetch_related("groups")
         return change_list
 
-    @admin.display(description=_("User name"), ordering="username")
-    def user_name(self, obj):
-        return obj.get_username()
+    user_name = column(_("User name"), "username")
+    email_address = column(_("E-mail address"), "email")
+    last_signed_in = column(_("Last signed in"), "last_login", _format_date)
+    date_added = column(_("Added"), "date_joined", _format_date)
 
     @admin.display(description=_("Name"), ordering="last_name")
     def full_name(self, obj):
         return obj.get_full_name()
-
-    @admin.display(description=_("E-mail address"), ordering="email")
-    def email_address(self, obj):
-        return obj.email
 
     @admin.display(description=_("Allowed"))
     def access_summary(self, obj):
@@ -256,24 +247,11 @@ class LatchkeyUserAdmin(AccountAdminMixin, UserAdmin):
     def second_step(self, obj):
         return _("set up") if obj.has_second_factor else _("not set up")
 
-    @admin.display(description=_("Last signed in"), ordering="last_login")
-    def last_signed_in(self, obj):
-        return _format_date(obj.last_login)
-
-    @admin.display(description=_("Added"))
-    def date_added(self, obj):
-        return _format_date(obj.date_joined)
-
     def user_change_password(self, request, id, form_url=""):
         """For other users only: allauth's page for one's own password asks for the old one."""
         if self.get_object(request, unquote(id)) == request.user:
             return redirect("account_change_password")
         return super().user_change_password(request, id, form_url)
-
-    def get_form(self, request, obj=None, **kwargs):
-        if obj and not request.user.is_superuser:
-            kwargs["form"] = UserForm
-        return super().get_form(request, obj, **kwargs)
 
     def get_fieldsets(self, request, obj=None):
         fieldsets = super().get_fieldsets(request, obj)
@@ -298,6 +276,9 @@ class LatchkeyUserAdmin(AccountAdminMixin, UserAdmin):
 
 class LatchkeyGroupAdmin(AccountAdminMixin, GroupAdmin):
     list_display = ("group_name", "members", "granted_permissions")
+    group_name = column(_("Group"), "name")
+    members = column(_("Users"), "user_count", wording.format_number)
+    granted_permissions = column(_("Permissions"), "permission_count", wording.format_number)
 
     def get_queryset(self, request):
         groups = super().get_queryset(request)
@@ -305,15 +286,3 @@ class LatchkeyGroupAdmin(AccountAdminMixin, GroupAdmin):
             user_count=Count("user", distinct=True),
             permission_count=Count("permissions", distinct=True),
         )
-
-    @admin.display(description=_("Group"), ordering="name")
-    def group_name(self, obj):
-        return obj.name
-
-    @admin.display(description=_("Users"), ordering="user_count")
-    def members(self, obj):
-        return wording.format_number(obj.user_count)
-
-    @admin.display(description=_("Permissions"), ordering="permission_count")
-    def granted_permissions(self, obj):
-        return wording.format_number(obj.permission_count)

@@ -4,11 +4,11 @@ from functools import partial
 
 from django.contrib.admin import AdminSite
 from django.contrib.auth import REDIRECT_FIELD_NAME
+from django.contrib.auth.views import redirect_to_login
 from django.shortcuts import redirect
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
-from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 
 from connections.audit import log
@@ -46,8 +46,7 @@ class LatchkeyAdminSite(AdminSite):
         if request.user.is_authenticated:
             return redirect("admin:index")
         next_url = request.GET.get(REDIRECT_FIELD_NAME) or reverse("admin:index")
-        query = urlencode({REDIRECT_FIELD_NAME: next_url})
-        return redirect(f"{reverse('account_login')}?{query}")
+        return redirect_to_login(next_url, "account_login")
 
     def logout(self, request, extra_context=None):
         return redirect("account_logout", preserve_request=True)

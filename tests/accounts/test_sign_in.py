@@ -23,7 +23,7 @@ def sign_in(client, password="password", name="admin"):
 
 def test_anonymous_users_are_redirected_to_the_login_and_back(client, admin_user):
     led = client.get(INSIDE, follow=True)
-    assert led.redirect_chain[-1][0] == f"{LOGIN}?next=%2Fadmin%2Fbin%2F"
+    assert led.redirect_chain[-1][0] == f"{LOGIN}?next=/admin/bin/"
     assert b'name="next" value="/admin/bin/"' in led.content
     assert sign_in(client).url == INSIDE
     assert client.get(INSIDE).status_code == 200

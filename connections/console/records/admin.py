@@ -130,7 +130,7 @@ class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
             return exports.export_page(request, query=request.GET.urlencode())
         ids = [str(pk) for pk in queryset.values_list("pk", flat=True)]
         if ids:
-            return exports.export_page(request, ids=ids)
+            return exports.export_page(request, ids=",".join(ids))
         # An export without ids would be one of everything.
         messages.warning(request, _("What you chose is not there any more."))
 
