@@ -7,7 +7,7 @@ import sys
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import ManagementUtility
 
-from connections.encryption import ring, stored_keys
+from connections.encryption import keyring
 
 
 class CommandLine(ManagementUtility):
@@ -17,8 +17,8 @@ class CommandLine(ManagementUtility):
         command = super().fetch_command(subcommand)
         # A LatchkeyCommand checks the keys itself, and ends with an exit status of its own.
         checks_keys = getattr(command, "checks_keys", False)
-        if not (checks_keys or stored_keys.may_run_without_keys(self.argv)):
-            stored_keys.require_keys()
+        if not (checks_keys or keyring.may_run_without_keys(self.argv)):
+            keyring.require_keys()
         return command
 
 
@@ -26,6 +26,6 @@ if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
     try:
         CommandLine(sys.argv).execute()
-    except (ImproperlyConfigured, ring.KeyringError) as error:
+    except (ImproperlyConfigured, keyring.KeyringError) as error:
         print(error, file=sys.stderr)
         sys.exit(3 if sys.argv[1:2] == ["check_expiry"] else 2)  # its 2 means "some are broken"

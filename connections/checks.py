@@ -7,18 +7,18 @@ from django.conf import settings
 from django.core.checks import Error, Tags, Warning, register
 from django.db import OperationalError, ProgrammingError, transaction
 
-from connections.encryption import ring, stored_keys
+from connections.encryption import keyring
 from connections.models import ConnectionAuth
 
 
 @register(Tags.security)
 def check_keys(app_configs, **kwargs):
     """connections.E001: FERNET_KEYS is missing, weak, or does not open what is stored."""
-    if stored_keys.may_run_without_keys(sys.argv):
+    if keyring.may_run_without_keys(sys.argv):
         return []
     try:
-        stored_keys.require_keys()
-    except ring.KeyringError as error:
+        keyring.require_keys()
+    except keyring.KeyringError as error:
         hint = f"{error.remedy[0].upper()}{error.remedy[1:]}."
         return [Error(f"{error.problem}.", hint=hint, id="connections.E001")]
     return []
@@ -27,9 +27,9 @@ def check_keys(app_configs, **kwargs):
 @register(Tags.security)
 def check_key_order(app_configs, **kwargs):
     """connections.W001: most connections are sealed under another key than the first."""
-    if check_keys(app_configs) or stored_keys.may_run_without_keys(sys.argv):
+    if check_keys(app_configs) or keyring.may_run_without_keys(sys.argv):
         return []
-    names = ring.key_ids()
+    names = keyring.key_ids()
     if len(names) == 1:
         return []
     try:

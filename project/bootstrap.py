@@ -19,7 +19,7 @@ from django.db import OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils.crypto import get_random_string
 
-from connections.encryption import ring, stored_keys
+from connections.encryption import keyring
 
 
 def write_env(path):
@@ -30,7 +30,7 @@ def write_env(path):
         return
     lines = [
         "# Written by `make run`. Losing FERNET_KEYS means losing every sealed value.",
-        *(f"{key}={ring.generate_key()}" for key in missing),
+        *(f"{key}={keyring.generate_key()}" for key in missing),
         "# For http://localhost only. Anywhere else: HTTPS=on (see docs/operations.md).",
         "HTTPS=off",
     ]
@@ -92,12 +92,12 @@ def main():
     write_env(Path(__file__).resolve().parent.parent / ".env")
     try:
         django.setup()
-        stored_keys.require_keys()
+        keyring.require_keys()
         migrate()
-        stored_keys.require_keys()  # stores the proof of these keys in the new table
+        keyring.require_keys()  # stores the proof of these keys in the new table
         collect_static()
         create_first_superuser()
-    except (ImproperlyConfigured, ring.KeyringError, OperationalError) as error:
+    except (ImproperlyConfigured, keyring.KeyringError, OperationalError) as error:
         print(error, file=sys.stderr)
         sys.exit(2)
 

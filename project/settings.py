@@ -57,7 +57,7 @@ def env_switch(name, default):
     return given.strip().lower() not in ("off", "false", "no", "0")
 
 
-# Keys. Nothing is checked here: stored_keys.require_keys() does that, with a sentence.
+# Keys. Nothing is checked here: keyring.require_keys() does that, with a sentence.
 SECRET_KEY = env.ENVIRON.get("SECRET_KEY", "")  # not env(): a key may begin with "$"
 # A blank between two commas is not left out, but refused as any other bad key.
 FERNET_KEYS = [key.strip() for key in env.ENVIRON.get("FERNET_KEYS", "").split(",")]

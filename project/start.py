@@ -7,7 +7,7 @@ from functools import cache
 import django
 from django.core.exceptions import ImproperlyConfigured
 
-from connections.encryption import ring, stored_keys
+from connections.encryption import keyring
 
 
 @cache  # the server and its Celery application both ask for it
@@ -16,8 +16,8 @@ def start():
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
     try:
         django.setup(set_prefix=False)
-        stored_keys.require_keys()
-    except (ImproperlyConfigured, ring.KeyringError) as error:
+        keyring.require_keys()
+    except (ImproperlyConfigured, keyring.KeyringError) as error:
         print(error, file=sys.stderr)
         sys.exit(2)
     from connections import checks  # models can't be imported before setup()

@@ -11,7 +11,7 @@ from django.db import connection
 from hypothesis import HealthCheck, settings
 from playwright.sync_api import expect
 
-from connections.encryption import keyring, stored_keys
+from connections.encryption import keyring
 from connections.jobs import import_job, runs
 from tests.support.browser import sign_in
 from tests.support.change_runs import many, three  # noqa: F401 (fixtures)
@@ -50,7 +50,7 @@ def django_db_setup(django_db_setup, django_db_blocker):
     The audit log may be emptied, too.
     """
     with django_db_blocker.unblock():
-        stored_keys.require_keys()
+        keyring.require_keys()
         # Tests that commit are followed by emptying every table.
         with connection.cursor() as cursor:
             cursor.execute(UNPROTECT[connection.vendor])

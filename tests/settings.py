@@ -2,11 +2,11 @@
 
 import os
 
-from connections.encryption import ring
+from connections.encryption import keyring
 
 for name, value in {
     "SECRET_KEY": "tests only: " + "x1y2z3" * 10,
-    "FERNET_KEYS": ring.generate_key(),
+    "FERNET_KEYS": keyring.generate_key(),
     "DATABASE_URL": os.environ.get("TEST_DATABASE_URL", "sqlite://:memory:"),
     "DEBUG": "off",
     "ALLOWED_HOSTS": "localhost,testserver",

@@ -6,7 +6,7 @@ from django.contrib.auth.models import User
 from django.utils.translation import gettext_lazy as _
 
 from connections.encryption import keyring
-from connections.encryption.ring import SealError
+from connections.encryption.keyring import SealError
 
 # The key in the `data` of an Authenticator that holds its sealed secret. A passkey has none: only
 # its public key is stored. The binding can't name the row: allauth seals before there is one.

@@ -18,7 +18,7 @@ from django.db.models import Model
 from django.http import HttpRequest
 from django.utils import timezone
 
-from connections.encryption import stored_keys
+from connections.encryption import keyring
 from connections.lib.database import AUDIT_LOCK, take_lock
 from connections.lib.text import in_one_line, printable
 from connections.models import AccessEvent, scope_of
@@ -63,7 +63,7 @@ def log_event(
         **_record_columns(record),
     )
     with transaction.atomic():
-        key = stored_keys.audit_key()
+        key = keyring.audit_key()
         take_lock(AUDIT_LOCK)  # one transaction at a time appends
         last = AccessEvent.objects.order_by("-id").values_list("id", "mac").first()
         entry.id, entry.previous = (last[0] + 1, last[1]) if last else (1, "")
@@ -80,7 +80,7 @@ def log_event(
 
 
 def compute_mac(entry: AccessEvent, key: bytes) -> str:
-    """What the `mac` of an entry has to be (hex), under stored_keys.audit_key()."""
+    """What the `mac` of an entry has to be (hex), under keyring.audit_key()."""
     return hmac.digest(key, entry.mac_content(), "sha256").hex()
 
 

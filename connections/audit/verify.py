@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from connections.audit.log import compute_mac
-from connections.encryption import ring, stored_keys
+from connections.encryption import keyring
 from connections.lib.database import tolerate_invalid_utf8
 from connections.models import AccessEvent, StoredKey
 
@@ -77,9 +77,9 @@ def _fault(code, entry, until=None):
 def _verification_key():
     """The key of the log; None if there is neither a key nor an entry."""
     if StoredKey.objects.filter(name="audit").exists():
-        return stored_keys.audit_key()
+        return keyring.audit_key()
     if AccessEvent.objects.exists():
-        raise ring.KeyringError(
+        raise keyring.KeyringError(
             "The key of the audit log is gone from the database, so nothing can be verified",
             "bring back the row `audit` of connections_storedkey from a backup",
         )

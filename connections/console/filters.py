@@ -17,7 +17,7 @@ from connections.console import wording
 from connections.console.labels import STATUS_LABELS
 from connections.console.list_url import parse_breaks_param
 from connections.console.mixins import MAX_SEARCH_WORDS, clean_list_query
-from connections.encryption import ring
+from connections.encryption import keyring
 from connections.expiry import deadlines
 from connections.models import PRODUCTION, ConnectionAuth, Integration, scope_of
 from connections.records.counts import NO_INTEGRATION, ConnectionFilter
@@ -190,20 +190,20 @@ class OldKeyFilter(ListFilter):
 
     def lookups(self, request, model_admin):
         choices = list(self.value_labels.items())
-        named = [(name, _("Key %s") % name) for name in ring.key_ids() if name == self.value()]
+        named = [(name, _("Key %s") % name) for name in keyring.key_ids() if name == self.value()]
         visible = ConnectionAuth.objects.visible_to(request.user)
         if self.value() == "missing" or visible.under_missing_key().exists():
             return choices + named
-        is_shown = self.value() is not None or len(ring.key_ids()) > 1
+        is_shown = self.value() is not None or len(keyring.key_ids()) > 1
         return choices[:2] + named if is_shown else []
 
     @classmethod
     def apply(cls, queryset, value):
         if value == "0":
-            return queryset.filter(sealed_under=ring.key_ids()[0])
+            return queryset.filter(sealed_under=keyring.key_ids()[0])
         if value == "1":
             return queryset.under_old_key()
-        if value in ring.key_ids():
+        if value in keyring.key_ids():
             return queryset.filter(sealed_under=value)
         return queryset.under_missing_key() if value == "missing" else queryset
 

@@ -19,7 +19,6 @@ from django.db.models.query_utils import DeferredAttribute
 from fernet_fields import EncryptedTextField
 
 from connections.encryption import keyring
-from connections.encryption.ring import SealError
 
 RecordId = uuid.UUID | str
 # Bytes of a token beside its plaintext, padded by 8 on average: version, time, IV, HMAC
@@ -48,12 +47,12 @@ class Sealed:
     def reveal(self) -> Any:
         """Open the value. Raises SealError if it does not open."""
         if self.record is None:
-            raise SealError("This value is not bound to a record; call bound_to(id) first.")
+            raise keyring.SealError("This value is bound to no record; call bound_to(id) first.")
         try:
             text = keyring.unseal(self.token, self.binding)
             return json.loads(text) if self.is_json else text
         except ValueError:  # its `object` or `doc` is the secret: do not chain it
-            raise SealError("What was sealed here is not what this field holds.") from None
+            raise keyring.SealError("What was sealed here is not what this field holds.") from None
 
     reveal.alters_data = True  # type: ignore[attr-defined]  # a template must never open it
 
@@ -135,7 +134,7 @@ class SealedTextField(EncryptedTextField):  # type: ignore[misc]  # the package 
     def encode(self, value: Any) -> str:
         """The text that is sealed for `value`. Raises SealError if it is not a text."""
         if not isinstance(value, str):
-            raise SealError(f"{self.name} takes text, not {type(value).__name__}.")
+            raise keyring.SealError(f"{self.name} takes text, not {type(value).__name__}.")
         return value
 
     def seal_for(self, record: RecordId, value: Any) -> Any:
@@ -145,7 +144,7 @@ class SealedTextField(EncryptedTextField):  # type: ignore[misc]  # the package 
         record = canonical_id(record)
         if isinstance(value, Sealed):
             if value.field != self.name or value.record not in (None, record):
-                raise SealError(f"{self.name}: a sealed value stays where it was sealed.")
+                raise keyring.SealError(f"{self.name}: a sealed value stays where it was sealed.")
             return value.bound_to(record)
         token = keyring.seal(self.encode(value), f"{record}/{self.name}")
         return Sealed(token, self.name, record, self.is_json)
@@ -206,7 +205,7 @@ class SealedJSONField(SealedTextField):
         try:
             return _encode_json(value)
         except (TypeError, ValueError):
-            raise SealError(f"{self.name} takes JSON values only.") from None
+            raise keyring.SealError(f"{self.name} takes JSON values only.") from None
 
 
 class IsToken(Func):

@@ -14,7 +14,7 @@ from django.http import HttpRequest
 
 from connections.audit import log
 from connections.encryption.fields import IsToken, Sealed
-from connections.encryption.ring import SealError
+from connections.encryption.keyring import SealError
 from connections.import_export import rows
 from connections.json_format import schema, serialize
 from connections.json_format.issues import MESSAGES

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from django.db.models import F
 from django.db.models.lookups import IsNull
 
-from connections.encryption import ring, stored_keys
+from connections.encryption import keyring
 from connections.encryption.digests import content_digest, fingerprints_of, identity_digest
 from connections.expiry import deadlines
 from connections.expiry.deadlines import derived_columns
@@ -100,9 +100,9 @@ class Judge:
         self, scanned: list[ScannedSource], options: ImportOptions, now: datetime
     ) -> None:
         self.scanned, self.options, self.now = scanned, options, now
-        self.digest_key = stored_keys.digest_key()
-        self.fingerprint_key = stored_keys.fingerprint_key()
-        self.newest_key, self.seal = ring.key_ids()[0], stored_keys.verified_ring().seal
+        self.digest_key = keyring.digest_key()
+        self.fingerprint_key = keyring.fingerprint_key()
+        self.newest_key, self.seal = keyring.key_ids()[0], keyring.require_keys().seal
         dates = dict.fromkeys(("created_at", "updated_at", "received_at"), now)
         self.row_maker = rows.RowMaker({"made_by_run": options.run_id, **dates})
 

@@ -20,7 +20,7 @@ from django.utils.translation import gettext_lazy as _
 
 from connections.accounts import permissions
 from connections.audit import log
-from connections.encryption import stored_keys
+from connections.encryption import keyring
 from connections.encryption.digests import identity_digest
 from connections.jobs import chunks, runs
 from connections.models import (
@@ -298,7 +298,7 @@ def _update_identity(record, column, value):
     if column not in PLACE_COLUMNS or not has_identity:
         return True
     place = place_after(record, column, value)
-    digest = identity_digest(record.content_digest, *place, stored_keys.digest_key())
+    digest = identity_digest(record.content_digest, *place, keyring.digest_key())
     try:
         with transaction.atomic():
             ConnectionAuth.objects.filter(pk=record.pk).update(identity_digest=digest)

@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 
 from django.db import OperationalError
 
-from connections.encryption import stored_keys
+from connections.encryption import keyring
 from connections.encryption.digests import (
     content_digest,
     fingerprints_of,
     identity_digest,
     token_url_digest,
 )
-from connections.encryption.ring import KeyringError, MisplacedError, SealError
+from connections.encryption.keyring import KeyringError, MisplacedError, SealError
 from connections.lib import database
 from connections.lib import processes as lib_processes
 from connections.lib.database import tolerate_invalid_utf8
@@ -87,7 +87,7 @@ class DigestKeys(NamedTuple):
 def load_digest_keys() -> DigestKeys:
     """The keys of this store. Raises KeyringError where they do not open."""
     try:
-        return DigestKeys(stored_keys.digest_key(), stored_keys.fingerprint_key())
+        return DigestKeys(keyring.digest_key(), keyring.fingerprint_key())
     except SealError:
         raise KeyringError(
             "The key of the digests or that of the fingerprints does not open",
@@ -169,7 +169,7 @@ def _former_version_fault(former):
 
 def integration_faults(integration: Integration, digest_key: bytes | None = None) -> Faults:
     """The faults of an integration: its token URL has a digest too."""
-    digest_key = digest_key or stored_keys.digest_key()
+    digest_key = digest_key or keyring.digest_key()
     digest = token_url_digest(integration.type, integration.token_url, digest_key)
     if integration.token_url_digest == digest:
         return []

@@ -16,7 +16,7 @@ from django.db.models import Model
 
 from connections.accounts import mfa
 from connections.audit import log
-from connections.encryption import keyring, ring, stored_keys
+from connections.encryption import keyring
 from connections.encryption.fields import SealedTextField, canonical_id
 from connections.lib import database
 from connections.lib import processes as lib_processes
@@ -98,7 +98,7 @@ def rotate(jobs: int = 1, dry_run: bool = False, on_progress: OnProgress = None)
     # The stored keys come last: what they protect is under the newest key by then. All of them
     # and the audit entry are one transaction, so that a kill leaves all of them under one key.
     with transaction.atomic():
-        _, unreadable_keys = stored_keys.reseal_stored_keys(dry_run)
+        _, unreadable_keys = keyring.reseal_stored_keys(dry_run)
         for name in unreadable_keys:
             result.add_unreadable(StoredKey, name, ["token"])
         if not dry_run and "audit" not in unreadable_keys:
@@ -113,7 +113,7 @@ def old_key_usage(jobs: int = 1) -> OldKeyUsage:
     _rotate_rows(rows, jobs, dry_run=True)
     _rotate_second_factors(rows, dry_run=True)
     _rotate_chunks(chunks, dry_run=True)
-    old_keys, unreadable_keys = stored_keys.reseal_stored_keys(dry_run=True)
+    old_keys, unreadable_keys = keyring.reseal_stored_keys(dry_run=True)
     return OldKeyUsage(
         rows=rows.under_old_key,
         stored_keys=len(old_keys),
@@ -149,7 +149,7 @@ def _count_row(result, model, row):
 def _rotate_chunks(result, dry_run, on_progress=None):
     """Reseal the chunks of uploads that wait, one at a time: each is 1.4 MB."""
     chunks = ImportChunk.objects
-    newest = ring.key_ids()[0]
+    newest = keyring.key_ids()[0]
     for pk in list(chunks.order_by("pk").values_list("pk", flat=True)):
         if on_progress:
             on_progress(1)
@@ -162,7 +162,7 @@ def _rotate_chunks(result, dry_run, on_progress=None):
         binding = chunk_binding(chunk.run, chunk.position)
         try:
             token = keyring.seal_bytes(keyring.unseal_bytes(chunk.token, binding), binding)
-        except ring.SealError:
+        except keyring.SealError:
             result.add_unreadable(ImportChunk, pk, ["token"])
             continue
         result.add_rotated()
@@ -172,22 +172,21 @@ def _rotate_chunks(result, dry_run, on_progress=None):
 
 def _rotate_second_factors(result, dry_run):
     """Reseal second factors: allauth's rows, whose secret is in JSON and no sealed field."""
-    newest = ring.key_ids()[0]
+    reseal = keyring.Resealer()
     with_secret = Authenticator.objects.filter(type__in=mfa.SECRET_DATA_KEYS).order_by("pk")
     with transaction.atomic():
         for row in with_secret.select_for_update():
             name = mfa.SECRET_DATA_KEYS[row.type]
-            if keyring.key_id_for(row.data[name]) == newest:
-                result.current += 1
-                continue
-            try:
-                row.data[name] = keyring.reseal(row.data[name], mfa.BINDING)
-            except ring.SealError:
+            _, token = reseal(row.data[name], mfa.BINDING)
+            if token is None:
                 result.add_unreadable(type(row), row.pk, [name])
-                continue
-            result.add_rotated()
-            if not dry_run:
-                row.save(update_fields=["data"])
+            elif token == row.data[name]:
+                result.current += 1
+            else:
+                result.add_rotated()
+                if not dry_run:
+                    row.data[name] = token
+                    row.save(update_fields=["data"])
 
 
 class _Row(NamedTuple):
@@ -210,7 +209,7 @@ class RowResealer:
 
     def __init__(self, model: type[Model], field_names: list[str]):
         self.model, self.field_names = model, field_names
-        self.newest_key, self.reseal = ring.key_ids()[0], keyring.Resealer()
+        self.newest_key, self.reseal = keyring.key_ids()[0], keyring.Resealer()
         self.has_sealed_under = any(f.name == "sealed_under" for f in model._meta.concrete_fields)
         # A former version holds, inside, the tokens that did not open when it was replaced.
         self.is_former_version = model is FormerVersion
@@ -251,7 +250,7 @@ class RowResealer:
             else:
                 new_tokens[number] = resealed
                 keys.add(self.newest_key)
-        sealed_under = self.newest_key if keys == {self.newest_key} else ring.oldest_key_id(keys)
+        sealed_under = keyring.oldest_key_id(keys)
         is_key_recorded = not self.has_sealed_under or extra == sealed_under
         return _Row(pk, tokens, tuple(new_tokens), unreadable, sealed_under, is_key_recorded)
 
@@ -265,7 +264,9 @@ class RowResealer:
         if token is None:
             return key, None, []
         text = keyring.unseal(token, binding)
-        new_text, unreadable = former_version.reseal_unreadable(text, canonical_id(record))
+        new_text, unreadable = former_version.reseal_unreadable(
+            text, canonical_id(record), self.reseal
+        )
         return key, token if new_text == text else keyring.seal(new_text, binding), unreadable
 
     def store(self, rows: list[_Row]) -> Collection[_Row]:

@@ -17,7 +17,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from connections.audit import log
-from connections.encryption.ring import SealError
+from connections.encryption.keyring import SealError
 from connections.jobs import bulk_change
 from connections.jobs.runs import abandon
 from connections.models import (

@@ -10,7 +10,7 @@ from django.db import OperationalError, ProgrammingError
 from tqdm import tqdm
 
 from connections.audit import log
-from connections.encryption import ring, stored_keys
+from connections.encryption import keyring
 from connections.lib import processes
 from connections.lib.text import printable
 
@@ -62,9 +62,9 @@ class LatchkeyCommand(BaseCommand):
 
     def execute(self, *args, **options):
         try:
-            stored_keys.require_keys()
+            keyring.require_keys()
             return super().execute(*args, **options)
-        except ring.KeyringError as error:
+        except keyring.KeyringError as error:
             raise CommandError(str(error), returncode=self.failure_returncode) from None
         except (OperationalError, ProgrammingError) as error:
             first_line = printable(str(error).partition("\n")[0])

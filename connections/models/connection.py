@@ -12,10 +12,9 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 from uuid_utils.compat import uuid7
 
-from connections.encryption import keyring, ring, stored_keys
+from connections.encryption import keyring
 from connections.encryption.digests import content_digest, identity_digest
 from connections.encryption.fields import Sealed, SealedJSONField, SealedTextField
-from connections.encryption.ring import SealError
 from connections.expiry import deadlines
 from connections.expiry.deadlines import derived_columns
 from connections.json_format import schema, serialize
@@ -121,8 +120,8 @@ class ConnectionAuth(models.Model):
     identity_digest = models.CharField(max_length=64, null=True, unique=True, editable=False)
 
     # Bookkeeping.
-    # The id of the oldest key that a value of this record is sealed under (see encryption.ring);
-    # null where nothing is sealed, "" where a value is sealed under none of our keys.
+    # The id of the oldest key that a value of this record is sealed under; null where nothing is
+    # sealed, "" where a value is sealed under none of our keys.
     sealed_under = models.CharField(max_length=8, null=True, editable=False)
     version = models.PositiveIntegerField(default=1, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -231,7 +230,7 @@ class ConnectionAuth(models.Model):
             if isinstance(value, Sealed):
                 try:
                     value = value.reveal()
-                except SealError:
+                except keyring.SealError:
                     unreadable.append(name)
             elif schema.AUTH_FIELDS.get(name) == "number":
                 value = serialize.normalize_number(value)
@@ -260,7 +259,7 @@ class ConnectionAuth(models.Model):
             return True
         if self.content_digest is None:
             return bool(self.unreadable_fields)
-        return self.content_digest == content_digest(auth, digest_key or stored_keys.digest_key())
+        return self.content_digest == content_digest(auth, digest_key or keyring.digest_key())
 
     def derive(
         self,
@@ -285,11 +284,11 @@ class ConnectionAuth(models.Model):
         self.unreadable_fields = list(unreadable) or None
         values = [getattr(self, name) for name in SEALED_COLUMNS]
         keys = {keyring.key_id_for(value.token) for value in values if isinstance(value, Sealed)}
-        self.sealed_under = ring.oldest_key_id(keys) if keys else None
+        self.sealed_under = keyring.oldest_key_id(keys) if keys else None
         stored, self.content_digest = self.content_digest, None
         self.identity_digest = None
         if not unreadable:
-            digest_key = digest_key or stored_keys.digest_key()
+            digest_key = digest_key or keyring.digest_key()
             self.content_digest = stored if keep_digest else content_digest(auth, digest_key)
             if self.connection_id is None and self.content_digest:
                 self.identity_digest = identity_digest(
@@ -344,7 +343,7 @@ class ConnectionAuth(models.Model):
         return stored is not None and not stored.matches_digest(stored.open_auth()[0])
 
     def _replace_fingerprints(self, opened):
-        self.fingerprints.model.objects.replace({self.pk: opened}, stored_keys.fingerprint_key())
+        self.fingerprints.model.objects.replace({self.pk: opened}, keyring.fingerprint_key())
 
 
 SEALED_COLUMNS = sealed_columns(ConnectionAuth)

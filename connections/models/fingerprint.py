@@ -7,7 +7,7 @@ from uuid import UUID
 from django.db import models, transaction
 
 from connections.encryption.digests import fingerprints_of
-from connections.encryption.stored_keys import fingerprint_key
+from connections.encryption.keyring import fingerprint_key
 from connections.lib import database
 from connections.models.connection import ConnectionAuth
 

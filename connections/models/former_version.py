@@ -11,7 +11,7 @@ from django.db import models
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
-from connections.encryption import keyring, ring
+from connections.encryption import keyring
 from connections.encryption.fields import Sealed, SealedJSONField
 from connections.json_format import schema
 from connections.models.connection import CREDENTIAL_DATES, ConnectionAuth
@@ -67,7 +67,7 @@ class FormerVersion(models.Model):
         """The content, opened. Raises SealError, also where it is that of another record."""
         content = self.content.reveal()
         if content.get("record") != str(self.record_id):
-            raise ring.MisplacedError("This former version is of another record.")
+            raise keyring.MisplacedError("This former version is of another record.")
         return content
 
 
@@ -107,24 +107,20 @@ def build_former_version(
     )
 
 
-def reseal_unreadable(text: str, record: str) -> tuple[str, list[str]]:
+def reseal_unreadable(text: str, record: str, reseal: keyring.Resealer) -> tuple[str, list[str]]:
     """Reseal, within the JSON text of a `content`, the tokens that did not open then and do now.
 
     `record` is the id of the record. Returns the text, changed or not, and the names of the
     fields whose tokens still do not open.
     """
     content = json.loads(text)
-    newest, new, closed = ring.key_ids()[0], {}, []
-    for name, token in content.get("closed", {}).items():
-        try:
-            if keyring.key_id_for(token) != newest:
-                new[name] = keyring.reseal(token, f"{record}/{name}")
-        except ring.SealError:
-            closed.append(name)
-    if new:
-        content["closed"] |= new
+    closed = content.get("closed", {})
+    resealed = {name: reseal(token, f"{record}/{name}")[1] for name, token in closed.items()}
+    opened = {name: token for name, token in resealed.items() if token is not None}
+    if closed != closed | opened:
+        content["closed"] = closed | opened
         text = FormerVersion._meta.get_field("content").encode(content)
-    return text, closed
+    return text, [name for name in closed if name not in opened]
 
 
 def _includes_auth(names):

@@ -7,7 +7,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 
-from connections.encryption import stored_keys
+from connections.encryption import keyring
 from connections.encryption.digests import token_url_digest
 from connections.lib.text import in_one_line
 from connections.models.user_scope import scope_of
@@ -75,7 +75,7 @@ class Integration(models.Model):
         names = kwargs.get("update_fields")
         if (names is None or "token_url" in names) and self.token_url != self._stored_token_url():
             self.token_url_digest = token_url_digest(
-                self.type, self.token_url, stored_keys.digest_key()
+                self.type, self.token_url, keyring.digest_key()
             )
             if names is not None:
                 kwargs["update_fields"] = {*names, "token_url_digest"}

@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import Count, Lookup, Q
 from django.utils import timezone
 
-from connections.encryption import ring
+from connections.encryption import keyring
 from connections.encryption.fields import SealedTextField
 from connections.expiry import deadlines
 from connections.models.user_scope import in_environments, scope_of
@@ -62,11 +62,11 @@ class ConnectionAuthQuerySet(models.QuerySet):
 
     def under_old_key(self) -> Self:
         """Those with a value under one of the keys but the newest."""
-        return self.filter(sealed_under__in=ring.key_ids()[1:])
+        return self.filter(sealed_under__in=keyring.key_ids()[1:])
 
     def under_missing_key(self) -> Self:
         """Those with a value under none of the keys, as ranges, for which an index serves."""
-        names = sorted(ring.key_ids())
+        names = sorted(keyring.key_ids())
         condition = Q(sealed_under__lt=names[0]) | Q(sealed_under__gt=names[-1])
         for name, following in pairwise(names):
             condition |= Q(sealed_under__gt=name, sealed_under__lt=following)

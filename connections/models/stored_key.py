@@ -2,11 +2,11 @@
 
 from django.db import models
 
-from connections.encryption import stored_keys
+from connections.encryption import keyring
 
 
 class StoredKey(models.Model):
-    """A key of our own, or the proof, sealed under FERNET_KEYS (see encryption.stored_keys)."""
+    """A key of our own, or the proof, sealed under FERNET_KEYS (see encryption.keyring)."""
 
     name = models.CharField(max_length=32, primary_key=True)
     token = models.TextField()
@@ -15,4 +15,4 @@ class StoredKey(models.Model):
         default_permissions = ()
 
 
-stored_keys.use_table(StoredKey)
+keyring.use_table(StoredKey)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from django.db.models import Case, Count, IntegerField, Q, Value, When
 from django.db.models.functions import Coalesce
 
-from connections.encryption import ring
+from connections.encryption import keyring
 from connections.expiry import deadlines
 from connections.models import PRODUCTION, ConnectionAuthQuerySet, stale_at
 
@@ -107,7 +107,7 @@ def _pack(edges, now):
     One number instead of five columns: SQLite sorts by what it groups by, which is most of the
     work.
     """
-    newest, *old = ring.key_ids()
+    newest, *old = keyring.key_ids()
     no_end = len(edges) + 1
     return (
         Case(When(breaks_at=None, then=no_end), default=_edge_index(edges)) * FACT_COMBINATIONS

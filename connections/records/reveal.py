@@ -6,7 +6,7 @@ from django.db import DatabaseError, transaction
 from django.http import HttpRequest
 
 from connections.audit import log
-from connections.encryption.ring import KeyringError, SealError
+from connections.encryption.keyring import KeyringError, SealError
 from connections.models import ConnectionAuth
 
 

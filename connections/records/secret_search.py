@@ -12,9 +12,9 @@ from django.contrib.auth.models import User
 from django.db.models import Exists, OuterRef, QuerySet
 
 from connections.audit import log
-from connections.encryption import stored_keys
+from connections.encryption import keyring
 from connections.encryption.digests import fingerprint, fingerprints_of
-from connections.encryption.ring import SealError
+from connections.encryption.keyring import SealError
 from connections.json_format import schema
 from connections.json_format.values import MAX_TEXT
 from connections.lib import database, processes
@@ -101,7 +101,7 @@ def search(
 
 def find_holders(secret: str, user: User | None = None) -> list[Holder]:
     """The holders of exactly this text, in the order of the records. Opens and audits nothing."""
-    number = fingerprint(secret, stored_keys.fingerprint_key())
+    number = fingerprint(secret, keyring.fingerprint_key())
     found = SecretFingerprint.objects.filter(number=number).values_list("record", "field")
     return holders_of(found, user)
 
@@ -141,7 +141,7 @@ def _line_ending_variants(secret):
 
 
 def _search_former_versions(texts, user, result, jobs):
-    key = stored_keys.fingerprint_key()
+    key = keyring.fingerprint_key()
     searcher = _FormerVersionSearcher(
         searchable_former_versions(user), {fingerprint(text, key) for text in texts}, key
     )

@@ -15,7 +15,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from connections.accounts import mfa
-from connections.encryption import keyring, ring
+from connections.encryption import keyring
 from connections.jobs import key_rotation
 from connections.models import AccessEvent
 from tests.support.helpers import latest_event
@@ -247,7 +247,7 @@ def test_with_a_second_step_the_console_opens(required, proved):
 
 def test_a_key_rotation_includes_second_steps(client, protected, settings):
     RecoveryCodes.activate(protected)
-    settings.FERNET_KEYS = [ring.generate_key(), *settings.FERNET_KEYS]
+    settings.FERNET_KEYS = [keyring.generate_key(), *settings.FERNET_KEYS]
     assert key_rotation.old_key_usage().rows == 2
     assert key_rotation.rotate().rotated == 2
     assert key_rotation.old_key_usage().rows == 0

@@ -12,7 +12,7 @@ from django.db import DatabaseError, connection, transaction
 from django.test import RequestFactory
 
 from connections.audit import log
-from connections.encryption import stored_keys
+from connections.encryption import keyring
 from connections.models import AccessEvent, AppendOnlyError, ConnectionAuth
 
 pytestmark = pytest.mark.django_db
@@ -66,7 +66,7 @@ def test_each_entry_is_bound_to_the_one_before():
     first, second = log.log_event("export"), log.log_event("import")
     assert (first.previous, second.previous) == ("", first.mac)
     for entry in AccessEvent.objects.all():
-        assert entry.mac == log.compute_mac(entry, stored_keys.audit_key())
+        assert entry.mac == log.compute_mac(entry, keyring.audit_key())
 
 
 def test_unknown_actions_and_results_are_refused():

@@ -8,12 +8,12 @@ import uuid
 import pytest
 from django.core.management import CommandError, call_command, load_command_class
 
-from connections.encryption import ring
+from connections.encryption import keyring
 from tests.docs.test_commands import OURS
 from tests.support.installation import Installation
 from tests.support.stores import write
 
-GOOD, OTHER = ring.generate_key(), ring.generate_key()
+GOOD, OTHER = keyring.generate_key(), keyring.generate_key()
 SECRET_KEY = "synth-secret-key-" + "x1y2z3" * 8
 HASHED = base64.urlsafe_b64encode(hashlib.sha256(SECRET_KEY.encode()).digest()).decode()
 SPELT = GOOD.translate(str.maketrans("-_", "+/")).rstrip("=")

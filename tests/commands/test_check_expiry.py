@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from connections.encryption import ring, stored_keys
+from connections.encryption import keyring
 from connections.management.commands.check_expiry import Command
 from connections.models import SEALED_COLUMNS
 from tests.support.helpers import NOW, SECRET, cast, make
@@ -112,9 +112,9 @@ def test_help_exits_with_0_and_explains_the_exit_codes(capsys):
     assert "3 could not tell" in re.sub(r"\s+", " ", capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("keys", [[], ["nonsense"], [ring.generate_key()]])
+@pytest.mark.parametrize("keys", [[], ["nonsense"], [keyring.generate_key()]])
 def test_exit_3_where_the_keys_are_bad(settings, keys):
-    stored_keys.require_keys()
+    keyring.require_keys()
     settings.FERNET_KEYS = keys
     with pytest.raises(CommandError, match="FERNET_KEYS") as failure:
         check()
@@ -130,7 +130,7 @@ def test_exit_3_where_the_keys_are_bad(settings, keys):
 )
 def test_exit_3_without_a_migrated_database(tmp_path, database, said):
     project = Installation(tmp_path / "project")
-    keys = {"SECRET_KEY": ring.generate_key(), "FERNET_KEYS": ring.generate_key()}
+    keys = {"SECRET_KEY": keyring.generate_key(), "FERNET_KEYS": keyring.generate_key()}
     done = project.run("manage.py", "check_expiry", **database, **keys)
     assert (done.returncode, done.stdout) == (3, "")
     assert said in done.stderr and "synth-password" not in done.stderr

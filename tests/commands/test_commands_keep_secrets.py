@@ -15,7 +15,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from benchmarks.harness import TABLE, Store, wait, wait_for
-from connections.encryption import ring
+from connections.encryption import keyring
 from tests.docs.test_commands import OURS
 from tests.support.leaks import AUTH, BEGIN, END, FILES, TEXTS, VALUES, leaks, secret
 from tests.support.stores import VENDORS, write
@@ -100,7 +100,7 @@ class Place:
         put = f"UPDATE {TABLE} SET {{}} WHERE connection_id = '{{}}'"
         store.execute(put.format("refresh_token = token", "closed"))
         store.execute(put.format(f"meta = '{self.ids['odd']}', facts = NULL", "no-json"))
-        store.keys = f"{ring.generate_key()},{store.keys}"
+        store.keys = f"{keyring.generate_key()},{store.keys}"
 
     def file(self, name):
         """A file of connections whose secrets differ from file to file."""

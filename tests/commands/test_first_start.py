@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from connections.encryption import ring
+from connections.encryption import keyring
 from project import bootstrap
 from tests.support.installation import BASE_DIR, PASSWORD, SERVE, Installation, free_port
 
@@ -95,7 +95,7 @@ def test_static_files_are_collected_again_when_one_changed(started):
 
 
 def test_an_existing_env_is_left_alone(fresh):
-    key = ring.generate_key()
+    key = keyring.generate_key()
     text = f"SECRET_KEY={'long and odd ' * 5}\nFERNET_KEYS={key}\n"
     (fresh.path / ".env").write_text(text)
     assert fresh.bootstrap().returncode == 0
@@ -131,13 +131,13 @@ def test_a_crash_while_writing_leaves_no_half_env(tmp_path, monkeypatch):
 
 
 def test_keys_of_the_environment_are_used_and_not_written_down(fresh):
-    keys = {"SECRET_KEY": ring.generate_key(), "FERNET_KEYS": ring.generate_key()}
+    keys = {"SECRET_KEY": keyring.generate_key(), "FERNET_KEYS": keyring.generate_key()}
     assert fresh.bootstrap(**keys).returncode == 0
     assert not (fresh.path / ".env").exists()
 
 
 def test_a_key_in_a_file_counts_as_given(fresh):
-    (fresh.path / "key").write_text(ring.generate_key())
+    (fresh.path / "key").write_text(keyring.generate_key())
     assert fresh.bootstrap(FERNET_KEYS_FILE="key").returncode == 0
     assert set(fresh.dotenv()) == {"SECRET_KEY", "HTTPS"}
 
@@ -151,7 +151,7 @@ def assert_refused(process, part):
 
 def test_the_first_migrate_needs_no_keys_and_a_later_one_does(fresh):
     none = {"SECRET_KEY": "", "FERNET_KEYS": ""}
-    keys = {"SECRET_KEY": ring.generate_key(), "FERNET_KEYS": ring.generate_key()}
+    keys = {"SECRET_KEY": keyring.generate_key(), "FERNET_KEYS": keyring.generate_key()}
     assert fresh.run("manage.py", "migrate", **none).returncode == 0
     assert fresh.run("manage.py", "migrate", **none).returncode == 0
     assert fresh.run("manage.py", "check", **keys).returncode == 0

@@ -9,7 +9,7 @@ import pytest
 from cryptography.fernet import Fernet
 from django.core.management import call_command
 
-from connections.encryption.ring import current_ring
+from connections.encryption.keyring import current_ring
 
 
 def generate(*arguments):

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management.utils import get_random_secret_key
 
 from connections.checks import check_proxies
-from connections.encryption import ring
+from connections.encryption import keyring
 from project.middleware import is_trusted_proxy
 from project.settings import BASE_DIR, ENV_SETTINGS
 from tests.support.installation import Installation
@@ -156,7 +156,7 @@ def test_production_settings_pass_the_deployment_check(installation):
     checked = installation.run(
         *("manage.py", "check", "--deploy", "--fail-level", "WARNING"),
         SECRET_KEY=get_random_secret_key(),
-        FERNET_KEYS=ring.generate_key(),
+        FERNET_KEYS=keyring.generate_key(),
         ALLOWED_HOSTS="latchkey.example.com",
     )
     assert checked.returncode == 0, checked.stderr

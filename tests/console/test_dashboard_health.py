@@ -7,7 +7,7 @@ from django.contrib.auth.models import Group, Permission, User
 from django.test import override_settings
 
 from connections.audit import log
-from connections.encryption import ring
+from connections.encryption import keyring
 from connections.jobs import key_rotation
 from connections.models import ImportRun, UserScope
 from tests.support.helpers import SECRET, import_text, make
@@ -132,7 +132,7 @@ def test_a_new_key_waits_for_the_rotation_that_brings_it_in(client, settings):
     make(name="Ada", token=SECRET, environment="Stage")
     import_text([{"id": "b", "auth": {"token": SECRET}}])
     who = user("Custodian")
-    with override_settings(FERNET_KEYS=[ring.generate_key(), *settings.FERNET_KEYS]):
+    with override_settings(FERNET_KEYS=[keyring.generate_key(), *settings.FERNET_KEYS]):
         shown, page = board(client, who)
         assert (shown.keys.since, shown.keys.old.count) == (None, 2)
         assert "The newest waits for a rotation" in page

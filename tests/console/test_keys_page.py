@@ -9,14 +9,14 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from connections.encryption import keyring, ring
+from connections.encryption import keyring
 from connections.encryption.fields import Sealed
 from connections.models import AccessEvent, StoredKey, UserScope
 from tests.support.helpers import SECRET, make, member_of
 
 PAGE = reverse("admin:connections_keys")
 LIST = reverse("admin:connections_connectionauth_changelist")
-OLDEST, OLD, NEW = (ring.generate_key() for _ in range(3))
+OLDEST, OLD, NEW = (keyring.generate_key() for _ in range(3))
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def rotate():
 
 def test_each_key_has_a_row_with_a_count(keys, custodian):
     usage, text = see(custodian)
-    assert [key.name for key in usage.keys] == ring.key_ids()
+    assert [key.name for key in usage.keys] == keyring.key_ids()
     assert [key.count for key in usage.keys] == [0, 2, 1]
     assert "3 connections are still under an old key" in text
     assert "Run <code>manage.py rotate_keys</code>" in text
@@ -61,7 +61,7 @@ def test_every_number_is_a_link_to_the_list_that_it_counts(keys, admin_client):
         listed = admin_client.get(LIST + number.query).context["cl"]
         assert listed.result_count == number.count
     assert f'<a href="{LIST}{usage.keys[1].query}">2</a>' in text
-    assert f"Key {ring.key_ids()[1]}" in (
+    assert f"Key {keyring.key_ids()[1]}" in (
         admin_client.get(LIST + usage.keys[1].query).content.decode()
     )
 
@@ -89,7 +89,7 @@ def test_after_a_rotation_all_is_under_the_newest(keys, admin_client):
 
 
 def test_a_key_that_was_removed_too_early_is_named_with_the_next_step(keys, custodian):
-    _, old, oldest = ring.key_ids()
+    _, old, oldest = keyring.key_ids()
     StoredKey.objects.all().delete()
     keys.FERNET_KEYS = [NEW]
     usage, text = see(custodian)

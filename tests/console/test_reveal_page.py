@@ -17,7 +17,7 @@ from django.utils import timezone
 from connections.audit import log
 from connections.console.pages.reveal import FORM_SESSION_KEY
 from connections.encryption.fields import Sealed
-from connections.encryption.ring import KeyringError, SealError
+from connections.encryption.keyring import KeyringError, SealError
 from connections.models import SEALED_COLUMNS, AccessEvent, ConnectionAuth
 from connections.records import reveal as records_reveal
 from tests.support.helpers import (

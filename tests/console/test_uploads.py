@@ -15,7 +15,7 @@ from django.urls import reverse
 
 from connections.console import fields, uploads
 from connections.console.pages import imports
-from connections.encryption import keyring, ring
+from connections.encryption import keyring
 from connections.jobs import chunks
 from connections.json_format.stream.sources import CHUNK_SIZE, SpooledSource
 from connections.models import ConnectionAuth, ImportChunk, ImportRun
@@ -80,7 +80,7 @@ def test_of_many_files_in_a_request_the_first_is_kept(client, spooled):
 def test_chunks_open_at_their_own_place_only(client):
     upload(client, [FULL_AUTH])
     chunk = ImportChunk.objects.get()
-    with pytest.raises(ring.SealError):
+    with pytest.raises(keyring.SealError):
         keyring.unseal_bytes(chunk.token, chunk_binding(chunk.run, chunk.position + 1))
 
 

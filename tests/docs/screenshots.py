@@ -21,7 +21,7 @@ from django.urls import reverse
 from PIL import Image
 
 from connections.audit import log
-from connections.encryption import ring, stored_keys
+from connections.encryption import keyring
 from connections.import_export import importer
 from connections.jobs import runs
 from connections.json_format.issues import Issue
@@ -121,10 +121,10 @@ def clock():
 @pytest.fixture
 def store(clock, at_once, settings):
     """A console that has been in use for six weeks."""
-    settings.FERNET_KEYS = [ring.generate_key()]
+    settings.FERNET_KEYS = [keyring.generate_key()]
     StoredKey.objects.all().delete()
     clock.move_to(NOW - 41.5 * DAY)
-    stored_keys.require_keys()
+    keyring.require_keys()
     mara = create_user("mara", "Mara Okafor", is_superuser=True)
     for name, full_name, group in (
         ("jonas", "Jonas Lindqvist", "Custodian"),

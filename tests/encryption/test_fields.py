@@ -14,7 +14,7 @@ from django.db import connection as database
 from django.template import Context, Template
 
 from connections.encryption.fields import Sealed
-from connections.encryption.ring import SealError
+from connections.encryption.keyring import SealError
 from connections.json_format import schema
 from connections.models import SEALED_COLUMNS, ConnectionAuth
 from tests.support.helpers import FULL_AUTH, SECRET, import_text

@@ -7,7 +7,7 @@ from django.db.models import Case, F, Value, When
 from django.db.models.functions import Concat, Length, Lower
 
 from connections.encryption.fields import SealedJSONField, SealedTextField
-from connections.encryption.ring import SealError
+from connections.encryption.keyring import SealError
 from connections.models import SEALED_COLUMNS, ConnectionAuth
 from tests.support.helpers import SECRET
 from tests.support.sealed_columns import load, raw, stored

@@ -7,13 +7,13 @@ from django.core.management import call_command
 from django.db import connection
 
 from connections.checks import check_key_order
-from connections.encryption import ring
+from connections.encryption import keyring
 from connections.encryption.fields import Sealed
 from connections.models import ConnectionAuth, StoredKey
 from tests.support.helpers import FULL_AUTH, SECRET, import_text, make
 from tests.support.record_form import LIST
 
-OLD, NEW = ring.generate_key(), ring.generate_key()
+OLD, NEW = keyring.generate_key(), keyring.generate_key()
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def keys(settings, db):
 
 
 def test_a_record_stores_the_id_of_its_key(keys):
-    new, old = ring.key_ids()
+    new, old = keyring.key_ids()
     under = dict(ConnectionAuth.objects.values_list("name", "sealed_under"))
     assert under == {FULL_AUTH["name"]: old, "nothing sealed": None}
     record = ConnectionAuth.objects.get(connection_id="conn-0")
@@ -80,14 +80,14 @@ def test_a_change_of_plain_fields_keeps_the_key_id_that_a_rotation_stored(keys):
     call_command("rotate_keys", stdout=io.StringIO())
     record.api_url = "https://api.hubspot.example/v2"
     record.save_version(["api_url"])
-    assert ConnectionAuth.objects.get(pk=record.pk).sealed_under == ring.key_ids()[0]
+    assert ConnectionAuth.objects.get(pk=record.pk).sealed_under == keyring.key_ids()[0]
 
 
 def test_demo_records_store_the_id_of_their_key(keys):
     ConnectionAuth.all_objects.all().delete()
     call_command("seed_demo", "--count", "30", stdout=io.StringIO(), stderr=io.StringIO())
     sealed = ConnectionAuth.objects.exclude(sealed_under=None)
-    assert {*sealed.values_list("sealed_under", flat=True)} == {ring.key_ids()[0]}
+    assert {*sealed.values_list("sealed_under", flat=True)} == {keyring.key_ids()[0]}
     assert sealed.count() > 20
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 import time_machine
 
-from connections.encryption.ring import SealError
+from connections.encryption.keyring import SealError
 from connections.import_export import importer
 from connections.json_format import schema
 from connections.models import ConnectionAuth

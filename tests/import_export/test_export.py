@@ -262,7 +262,7 @@ def test_a_real_terminal_is_recognised():
     ours, theirs = pty.openpty()
     code = (
         "import django; django.setup();"
-        "from connections.encryption import stored_keys; stored_keys.require_keys = lambda: None;"
+        "from connections.encryption import keyring; keyring.require_keys = lambda: None;"
         "from django.core.management import execute_from_command_line as run;"
         "run(['manage.py', 'export_connections'])"
     )

@@ -10,7 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
-from connections.encryption import keyring, ring
+from connections.encryption import keyring
 from connections.jobs import integrity
 from connections.json_format import schema
 from connections.json_format.schema import AUTH_FIELDS, ENDPOINT_FIELDS, PLAIN_FIELDS
@@ -218,7 +218,7 @@ def test_a_former_version_is_checked_too(records):
     assert found() == {(str(records[0].pk), "former version 1", "misplaced")}
     FormerVersion.objects.filter(pk=other.pk).update(record=records[2])
     assert (str(records[2].pk), "former version 1", "misplaced") in found()
-    with pytest.raises(ring.SealError):
+    with pytest.raises(keyring.SealError):
         other.refresh_from_db()
         versions.restore_locked(records[2], other, user=None)
 
@@ -388,5 +388,5 @@ def test_every_code_is_documented():
 
 
 def test_an_import_verifies_after_a_change_of_the_first_key(records, settings):
-    settings.FERNET_KEYS = [ring.generate_key(), *settings.FERNET_KEYS]
+    settings.FERNET_KEYS = [keyring.generate_key(), *settings.FERNET_KEYS]
     assert not found()

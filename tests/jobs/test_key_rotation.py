@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 from django.db import connection, models, transaction
 
 from benchmarks.harness import family, members, wait
-from connections.encryption import keyring, ring, stored_keys
+from connections.encryption import keyring
 from connections.encryption.fields import SealedTextField
 from connections.jobs import chunks, integrity, key_rotation
 from connections.json_format.stream.sources import CHUNK_SIZE, SpooledSource
@@ -33,7 +33,7 @@ from tests.support.helpers import FULL_AUTH, SECRET, export_text, import_text, m
 from tests.support.stores import VENDORS, write
 from tests.support.thorough import is_thorough
 
-OLD, NEW = ring.generate_key(), ring.generate_key()
+OLD, NEW = keyring.generate_key(), keyring.generate_key()
 TABLE = ConnectionAuth._meta.db_table
 BROKEN = "gAAAAA" + "x" * 114
 
@@ -65,7 +65,7 @@ def test_everything_is_under_the_new_key(keys):
     before = export_text(shape="connection")
     assert counts() == (0, {"total": 3, "rotated": 3, "current": 0, "unreadable": 0})
     keys.FERNET_KEYS = [NEW]
-    stored_keys.require_keys()
+    keyring.require_keys()
     assert export_text(shape="connection") == before
     assert integrity.verify().faults == []
     for record in ConnectionAuth.objects.exclude(connection_id=None):
@@ -117,7 +117,7 @@ def test_an_unreadable_value_is_named_and_the_rest_is_rotated(keys):
     assert f"{record.pk}: token does not open." in err and SECRET not in out + err
     assert record.unreadable_fields == ["token"]
     assert (
-        keyring.key_id_for(record.key.token) == ring.key_ids()[0]
+        keyring.key_id_for(record.key.token) == keyring.key_ids()[0]
     )  # its other values are rotated
 
 
@@ -166,7 +166,7 @@ def test_an_edit_between_reading_and_writing_is_not_lost(keys, monkeypatch):
         run()
     record = ConnectionAuth.objects.get(connection_id="conn-1")
     assert record.token.reveal() == "synth-edited"
-    assert keyring.key_id_for(record.token.token) == ring.key_ids()[0]
+    assert keyring.key_id_for(record.token.token) == keyring.key_ids()[0]
 
 
 def test_a_value_that_is_added_meanwhile_is_rotated_too(keys, monkeypatch):
@@ -174,7 +174,7 @@ def test_a_value_that_is_added_meanwhile_is_rotated_too(keys, monkeypatch):
     with meanwhile(monkeypatch, "conn-1", edit(keys, dev_api_key="synth-added")):
         run()
     record = ConnectionAuth.objects.get(connection_id="conn-1")
-    newest = ring.key_ids()[0]
+    newest = keyring.key_ids()[0]
     assert (keyring.key_id_for(record.dev_api_key.token), record.sealed_under) == (newest, newest)
 
 
@@ -211,7 +211,7 @@ def test_an_unreadable_stored_key_is_named_and_the_rest_is_rotated(keys):
     StoredKey.objects.filter(name="fingerprint").update(token=BROKEN)
     code, _out, err = run()
     assert code == 1 and err.startswith("connections.StoredKey fingerprint: token does not open.")
-    newest = ring.key_ids()[0]
+    newest = keyring.key_ids()[0]
     others = StoredKey.objects.exclude(name="fingerprint")
     assert {keyring.key_id_for(key.token) for key in others} == {newest}
 
@@ -276,7 +276,7 @@ def former(keys):
     return FormerVersion.objects.get()
 
 
-MISSING_KEY = ring.generate_key()
+MISSING_KEY = keyring.generate_key()
 MISSING = Fernet(MISSING_KEY)
 
 
@@ -291,7 +291,7 @@ def test_an_unreadable_value_inside_a_former_version_is_named_and_kept(former):
     assert code == 1 and json.loads(out)["unreadable"] == 1
     assert err == f"connections.FormerVersion {former.pk}: content.token does not open.\n"
     former.refresh_from_db()
-    assert keyring.key_id_for(former.content.token) == ring.key_ids()[0]
+    assert keyring.key_id_for(former.content.token) == keyring.key_ids()[0]
     assert former.content.reveal()["closed"] == closed
     code, out, _err = run("--verify", "--json")
     assert code == 1 and json.loads(out)["unreadable"] == 1 and not json.loads(out)["needs_old"]

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connections.encryption import stored_keys
+from connections.encryption import keyring
 from connections.encryption.digests import SECRET_FIELDS, fingerprint
 from connections.encryption.fields import Sealed
 from connections.models import (
@@ -113,8 +113,8 @@ def test_the_database_alone_tells_nothing(settings):
     """Fingerprints are made under a key of their own, and not one that the database holds."""
     make(token=SECRET)
     (number,) = SecretFingerprint.objects.values_list("number", flat=True)
-    assert number == fingerprint(SECRET, stored_keys.fingerprint_key())
-    assert number != fingerprint(SECRET, stored_keys.digest_key())
+    assert number == fingerprint(SECRET, keyring.fingerprint_key())
+    assert number != fingerprint(SECRET, keyring.digest_key())
     assert number not in {fingerprint(SECRET, b""), fingerprint(SECRET, b"fingerprint")}
 
 

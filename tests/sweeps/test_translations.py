@@ -19,7 +19,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import translation
 
-from connections.encryption import ring
+from connections.encryption import keyring
 from tests.support.installation import BASE_DIR, Installation
 
 CATALOGUES = sorted((BASE_DIR / "locale").glob("*/LC_MESSAGES/django.po"))
@@ -59,7 +59,7 @@ def test_the_catalogue_has_the_texts_of_the_source_and_no_other(
 ):
     copy = Installation(tmp_path / "copy")
     shutil.copy(BASE_DIR / "Makefile", copy.path)
-    keys = {"SECRET_KEY": "tests only" * 6, "FERNET_KEYS": ring.generate_key()}
+    keys = {"SECRET_KEY": "tests only" * 6, "FERNET_KEYS": keyring.generate_key()}
     subprocess.run(
         ["make", "-o", ".venv/dev.stamp", f"venv={sys.executable}", "messages"],
         cwd=copy.path,

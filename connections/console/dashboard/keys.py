@@ -5,7 +5,7 @@ from datetime import datetime
 
 from connections.audit import log
 from connections.console.list_url import LinkedCount, linked_count, query_string
-from connections.encryption import ring, stored_keys
+from connections.encryption import keyring
 from connections.models import AccessEvent, ConnectionAuth
 from connections.records.counts import UNFILTERED
 
@@ -53,7 +53,7 @@ def get_health(user, groups, connection_filter):
     old = sum(group.count for group in groups if group.is_under_old_key)
     missing = sum(group.count for group in groups if group.is_under_missing_key)
     return KeyHealth(
-        since=stored_keys.newest_key_since(),
+        since=keyring.newest_key_since(),
         old=linked_count(connection_filter, old, old_key=1),
         missing=linked_count(connection_filter, missing, old_key="missing"),
     )
@@ -63,11 +63,11 @@ def get_usage(user):
     """The KeyUsage that a user may see."""
     counts = ConnectionAuth.objects.visible_to(user).counts_by_key()
     counts.pop(None, None)  # connections without a sealed value
-    keys = [_counted_key(counts.pop(name, 0), name, name) for name in ring.key_ids()]
+    keys = [_counted_key(counts.pop(name, 0), name, name) for name in keyring.key_ids()]
     rotations = AccessEvent.objects.filter(action="rotate").order_by("-id")
     return KeyUsage(
         keys=keys,
-        since=stored_keys.newest_key_since(),
+        since=keyring.newest_key_since(),
         old=_counted_key(sum(key.count for key in keys[1:]), "1"),
         missing=_counted_key(sum(counts.values()), "missing"),
         missing_names=sorted(filter(None, counts)),

@@ -18,7 +18,7 @@ from connections.accounts.reauthentication import reauthentication_required
 from connections.console import wording
 from connections.console.labels import field_label
 from connections.console.pages import page_response
-from connections.encryption.ring import SealError
+from connections.encryption.keyring import SealError
 from connections.lib.text import printable
 from connections.models import SEALED_COLUMNS, ConnectionAuth
 from connections.records import reveal as records_reveal

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from connections.console import wording
 from connections.console.pages import page_response
-from connections.encryption.ring import SealError
+from connections.encryption.keyring import SealError
 from connections.json_format.schema import json_name
 from connections.models import ConnectionAuth, FormerVersion, VersionConflict, former_version
 from connections.records import versions as records_versions

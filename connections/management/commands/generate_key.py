@@ -4,7 +4,7 @@ import json
 
 from django.core.management.base import BaseCommand
 
-from connections.encryption import ring
+from connections.encryption import keyring
 
 
 class Command(BaseCommand):
@@ -18,5 +18,5 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help='Print {"key": "…"} instead.')
 
     def handle(self, **options):
-        key = ring.generate_key()
+        key = keyring.generate_key()
         self.stdout.write(json.dumps({"key": key}) if options["json"] else key)
