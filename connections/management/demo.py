@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from random import Random
 
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from django.db import transaction
 
 from connections.audit import log
@@ -24,7 +24,6 @@ from connections.json_format.stream.sources import SpooledSource
 from connections.models import ConnectionAuth, Integration
 
 ID_PREFIX = "demo_"
-ENTRIES_PER_CHUNK = 200
 
 # Per cent of the connections in each bucket, and the part of the renewable that is stale.
 BUCKET_WEIGHTS = {"broken": 1.5, "day": 1, "week": 4, "month": 14, "later": 47, "no_end": 32.5}
@@ -37,7 +36,7 @@ class StoreInUse(Exception):
 
 @dataclass(frozen=True)
 class DemoIntegration:
-    """An integration of the demo; `style` is a key of AUTH_BUILDERS."""
+    """An integration of the demo; `style` is a method of AuthBuilder."""
 
     type: str
     name: str
@@ -68,8 +67,6 @@ DEMO_INTEGRATIONS = (
     ),
     DemoIntegration("github", "GitHub", "repo", "token", 4, "token"),
 )
-STYLES_WITHOUT_END = {"client_credentials"}
-STYLES_WITH_END = {"certificate"}
 
 COMPANY_PLACES = (
     "Bramblewood Fernhollow Lockhart Ninth-Street Corvid Alder Saltmarsh Quillfeather Mossgate "
@@ -84,8 +81,6 @@ INTERNATIONAL_NAMES = (
     "Bäckerei Größenwahn|Piekarnia Słoneczna|Пекарня «Ромашка»|Ζαχαροπλαστείο Ήλιος|"
     "株式会社あおぞら印刷|한빛 정밀|晨星物流有限公司|شركة الندى للتجارة|מאפיית השקד|गंगा वस्त्रालय"
 ).split("|")
-ACCESS_EXPIRY_FIELDS = ("expiry_date", "expires_in")
-REFRESH_EXPIRY_FIELDS = ("refresh_token_expires_date", "refresh_token_expires_in")
 
 ENVIRONMENTS = (None, "Sandbox", "Production", "Staging", "EU Production")
 ENVIRONMENT_WEIGHTS = (70, 15, 6, 5, 4)
@@ -129,12 +124,8 @@ def clear() -> tuple[int, int]:
 def source(count: int, now: datetime) -> SpooledSource:
     """The demo connections as a file for an import."""
     file = SpooledSource("demo", keyring.seal_bytes, keyring.unseal_bytes)
-    file.write(b"[")
-    for start in range(0, count, ENTRIES_PER_CHUNK):
-        numbers = range(start, min(start + ENTRIES_PER_CHUNK, count))
-        text = ",".join(json.dumps(entry(number, now)) for number in numbers)
-        file.write((("," if start else "") + text).encode())
-    file.write(b"]")
+    for number in range(count):
+        file.write(json.dumps(entry(number, now)).encode() + b"\n")
     return file
 
 
@@ -160,9 +151,10 @@ def entry(number: int, now: datetime) -> dict:
         "environment": random.choices(ENVIRONMENTS, ENVIRONMENT_WEIGHTS)[0],
         **_health(random, now, expires_at if bucket == "broken" else None),
     }
-    builder = _AuthBuilder(random, now, integration, changed_at, expires_at, is_stale)
+    builder = AuthBuilder(random, now, integration, changed_at, expires_at, is_stale)
+    credentials = getattr(builder, integration.style)()
     connection["auth"] = _without_none(
-        {"name": company, **AUTH_BUILDERS[integration.style](builder), **_optional_fields(random)}
+        {"name": company, **credentials, **_optional_fields(random)}
     )
     return _without_none(connection)
 
@@ -174,8 +166,9 @@ def _choose_integration(number, random):
     if number == len(DEMO_INTEGRATIONS):
         return DEMO_INTEGRATIONS[0], "no_end", True
     bucket = random.choices(list(BUCKET_WEIGHTS), list(BUCKET_WEIGHTS.values()))[0]
-    unfit = STYLES_WITH_END if bucket == "no_end" else STYLES_WITHOUT_END
-    fitting = [one for one in DEMO_INTEGRATIONS if one.style not in unfit]
+    # Every certificate has an end, and client credentials have none.
+    unfit = "certificate" if bucket == "no_end" else "client_credentials"
+    fitting = [one for one in DEMO_INTEGRATIONS if one.style != unfit]
     integration = random.choices(fitting, [one.weight for one in fitting])[0]
     return integration, bucket, bucket != "broken" and random.random() < STALE_PROBABILITY
 
@@ -183,16 +176,16 @@ def _choose_integration(number, random):
 def _choose_expiry(random, now, bucket):
     """A moment in the bucket, to the second; None if it does not expire."""
     hour, day = 3600, 24 * 3600
-    return {
-        "broken": lambda: now - timedelta(seconds=60 + random.expovariate(1 / (5 * day)) // 1),
-        "day": lambda: now + timedelta(seconds=random.randrange(hour, day)),
-        "week": lambda: now + timedelta(seconds=random.randrange(day + hour, 7 * day)),
-        "month": lambda: now + timedelta(seconds=random.randrange(7 * day + hour, 30 * day)),
-        "later": lambda: (
-            now + timedelta(seconds=31 * day + min(random.expovariate(1 / (140 * day)), 1e8) // 1)
-        ),
-        "no_end": lambda: None,
-    }[bucket]()
+    if bucket == "no_end":
+        return None
+    if bucket == "broken":
+        seconds = -60 - random.expovariate(1 / (5 * day))
+    elif bucket == "later":
+        seconds = 31 * day + random.expovariate(1 / (140 * day))
+    else:
+        begin, end = {"day": (0, 1), "week": (1, 7), "month": (7, 30)}[bucket]
+        seconds = random.randrange(begin * day + hour, end * day)
+    return now + timedelta(seconds=seconds // 1)
 
 
 def _choose_changed_at(random, now, expires_at):
@@ -234,8 +227,8 @@ def _without_none(values):
 
 
 @dataclass(frozen=True)
-class _AuthBuilder:
-    """Makes the parts of an auth object, for the functions in AUTH_BUILDERS."""
+class AuthBuilder:
+    """The credentials of one connection: a method for each style, after those for their parts."""
 
     random: Random
     now: datetime
@@ -250,27 +243,14 @@ class _AuthBuilder:
     def url(self, host, path):
         return f"https://{host}.{self.integration.type}.example{path}"
 
-    def client_fields(self, *, is_code_flow=True):
-        return {
-            "client_id": f"client-{self.random.randrange(1000, 9999)}",
-            "client_secret": self.secret("client-secret"),
-            "authorize_url": self.url("login", "/oauth/authorize") if is_code_flow else None,
-            "token_url": self.url("login", "/oauth/token"),
-            "api_url": self.url("api", "/v1"),
-        }
-
-    def access_fields(self):
-        """An access token of a renewable connection, which expires before the connection."""
-        if self.is_stale:
-            left = self.now - self.changed_at
-            end = self.changed_at + left * self.random.uniform(0.1, 0.9)
-        else:
-            works = self.expires_at is None or self.expires_at > self.now
-            first = self.now if works else self.changed_at
-            last = self.expires_at or self.now + timedelta(days=60)
-            end = first + (last - first) * self.random.uniform(0.3, 1)
-        token = self.jwt(end) if self.integration.has_jwt else self.secret("access")
-        return {"access_token": token, **self.expiry_fields(ACCESS_EXPIRY_FIELDS, end)}
+    def expiry_fields(self, end, as_date="expiry_date", as_seconds="expires_in"):
+        """The expiry as a date, or as seconds since the change: the API has both."""
+        if end is None:
+            return {}
+        end = end.replace(microsecond=0)
+        if self.random.random() < 0.5:
+            return {as_date: iso(end)}
+        return {as_seconds: int((end - self.changed_at).total_seconds())}
 
     def jwt(self, end):
         """A JSON Web Token; its signature is JSON that says it is synthetic."""
@@ -284,110 +264,84 @@ class _AuthBuilder:
         }
         header = {"alg": "RS256", "typ": "JWT", "kid": "demo-2"}
         signature = {"synth": f"{self.random.getrandbits(1024):0256x}"}
-        return ".".join(map(_base64_json, (header, claims, signature)))
+        parts = (json.dumps(part).encode() for part in (header, claims, signature))
+        return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
 
-    def expiry_fields(self, fields, end):
-        """The expiry as a date, or as seconds since the change: the API has both."""
-        if end is None:
-            return {}
-        as_date, as_seconds = fields
-        end = end.replace(microsecond=0)
-        if self.random.random() < 0.5:
-            return {as_date: iso(end)}
-        return {as_seconds: int((end - self.changed_at).total_seconds())}
+    def client_credentials(self):
+        """An access token that is renewed, and ends before the connection does."""
+        is_broken = self.expires_at is not None and self.expires_at <= self.now
+        begin = self.changed_at if self.is_stale or is_broken else self.now
+        last = self.now if self.is_stale else self.expires_at or self.now + timedelta(days=60)
+        end = begin + (last - begin) * self.random.uniform(0.3, 1)
+        return {
+            "client_id": f"client-{self.random.randrange(1000, 9999)}",
+            "client_secret": self.secret("client-secret"),
+            "token_url": self.url("login", "/oauth/token"),
+            "api_url": self.url("api", "/v1"),
+            "access_token": self.jwt(end) if self.integration.has_jwt else self.secret("access"),
+            **self.expiry_fields(end),
+        }
 
+    def refreshed(self):
+        return {
+            **self.client_credentials(),
+            "authorize_url": self.url("login", "/oauth/authorize"),
+            "refresh_token": self.secret("refresh"),
+            **self.expiry_fields(
+                self.expires_at, "refresh_token_expires_date", "refresh_token_expires_in"
+            ),
+        }
 
-def _refreshed(builder):
-    refresh = builder.expiry_fields(REFRESH_EXPIRY_FIELDS, builder.expires_at)
-    token = {"refresh_token": builder.secret("refresh"), **refresh}
-    return {**builder.client_fields(), **builder.access_fields(), **token}
+    def access_only(self):
+        return {
+            "access_token": self.secret("access"),
+            "api_url": self.url("api", "/v2"),
+            "authorize_url": self.url("login", "/oauth/authorize"),
+            **self.expiry_fields(self.expires_at),
+        }
 
+    def oauth1(self):
+        return {
+            "app_id": f"app-{self.random.randrange(1000, 9999)}",
+            "consumer_key": self.secret("consumer-key"),
+            "consumer_secret": self.secret("consumer-secret"),
+            "access_token": self.secret("access"),
+            **self.expiry_fields(self.expires_at),
+        }
 
-def _client_credentials(builder):
-    return {**builder.client_fields(is_code_flow=False), **builder.access_fields()}
+    def api_key(self):
+        return {
+            "key": self.secret("key"),
+            "api_url": self.url("api", "/v1"),
+            **self.expiry_fields(self.expires_at),
+        }
 
+    def token(self):
+        """An opaque token, or a JWT with its expiry in `exp`."""
+        return {"token": self.jwt(self.expires_at) if self.expires_at else self.secret("token")}
 
-def _access_only(builder):
-    return {
-        "access_token": builder.secret("access"),
-        "api_url": builder.url("api", "/v2"),
-        "authorize_url": builder.url("login", "/oauth/authorize"),
-        **builder.expiry_fields(ACCESS_EXPIRY_FIELDS, builder.expires_at),
-    }
+    def certificate(self):
+        """A self-signed certificate under an Ed25519 key, whose signatures are deterministic."""
+        key = Ed25519PrivateKey.from_private_bytes(self.random.randbytes(32))
+        name = x509.Name.from_rfc4514_string("CN=synthetic.demo.example")
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name)
+            .public_key(key.public_key())
+            .serial_number(self.random.getrandbits(64) + 1)
+            .not_valid_before(min(self.changed_at, self.expires_at) - timedelta(days=365))
+            .not_valid_after(self.expires_at)
+            .sign(key, algorithm=None)
+        )
+        private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        return {
+            "pem": certificate.public_bytes(Encoding.PEM).decode(),
+            "key": private.decode(),
+            "api_url": self.url("mtls", "/v1"),
+        }
 
-
-def _oauth1(builder):
-    return {
-        "app_id": f"app-{builder.random.randrange(1000, 9999)}",
-        "consumer_key": builder.secret("consumer-key"),
-        "consumer_secret": builder.secret("consumer-secret"),
-        "access_token": builder.secret("access"),
-        **_expiry_date(builder),
-    }
-
-
-def _api_key(builder):
-    return {
-        "key": builder.secret("key"),
-        "api_url": builder.url("api", "/v1"),
-        **_expiry_date(builder),
-    }
-
-
-def _token(builder):
-    """An opaque token, or a JWT with its expiry in `exp`."""
-    if builder.expires_at is None:
-        return {"token": builder.secret("token")}
-    claims = {"sub": "demo", "exp": int(builder.expires_at.timestamp())}
-    parts = ({"alg": "none"}, claims, {"synth": builder.random.getrandbits(64)})
-    return {"token": ".".join(map(_base64_json, parts))}
-
-
-def _base64_json(value):
-    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
-
-
-def _certificate(builder):
-    """A self-signed certificate under an Ed25519 key, whose signatures are deterministic."""
-    key = Ed25519PrivateKey.from_private_bytes(builder.random.randbytes(32))
-    name = x509.Name.from_rfc4514_string("CN=synthetic.demo.example")
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(builder.random.getrandbits(64) + 1)
-        .not_valid_before(min(builder.changed_at, builder.expires_at) - timedelta(days=365))
-        .not_valid_after(builder.expires_at)
-        .sign(key, algorithm=None)
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return {
-        "pem": certificate.public_bytes(serialization.Encoding.PEM).decode(),
-        "key": private.decode(),
-        "api_url": builder.url("mtls", "/v1"),
-    }
-
-
-def _other(builder):
-    names = [name.lower().replace(" ", "-") for name in builder.integration.token_names]
-    values = [builder.secret(name) for name in names]
-    return {"other_auth_info": values, **_expiry_date(builder)}
-
-
-def _expiry_date(builder):
-    return {"expiry_date": iso(builder.expires_at)} if builder.expires_at else {}
-
-
-AUTH_BUILDERS = {
-    "refreshed": _refreshed,
-    "client_credentials": _client_credentials,
-    "access_only": _access_only,
-    "oauth1": _oauth1,
-    "api_key": _api_key,
-    "token": _token,
-    "certificate": _certificate,
-    "other": _other,
-}
+    def other(self):
+        names = [name.lower().replace(" ", "-") for name in self.integration.token_names]
+        values = [self.secret(name) for name in names]
+        return {"other_auth_info": values, **self.expiry_fields(self.expires_at)}
