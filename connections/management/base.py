@@ -5,7 +5,7 @@ import os
 import sys
 from argparse import ArgumentTypeError
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management import base
 from django.db import OperationalError, ProgrammingError
 from tqdm import tqdm
 
@@ -44,11 +44,15 @@ def add_jobs_argument(parser, work):
     )
 
 
-class LatchkeyCommand(BaseCommand):
-    """Refuses to run without good keys.
+class CommandError(base.CommandError):
+    """A command can't do its work; one sentence says why."""
 
-    A command that can't do its work raises CommandError with one sentence and `returncode=2`.
-    """
+    def __init__(self, sentence, returncode=2):
+        super().__init__(sentence, returncode=returncode)
+
+
+class LatchkeyCommand(base.BaseCommand):
+    """Refuses to run without good keys."""
 
     checks_keys = True  # manage.py does it for other commands
     requires_system_checks = []  # require_keys() says in one sentence what is wrong

@@ -21,6 +21,7 @@ from connections.import_export import importer
 from connections.import_export.results import ImportResult
 from connections.json_format.dates import iso
 from connections.json_format.stream.sources import SpooledSource
+from connections.management.base import CommandError
 from connections.models import ConnectionAuth, Integration
 
 ID_PREFIX = "demo_"
@@ -28,10 +29,6 @@ ID_PREFIX = "demo_"
 # Per cent of the connections in each bucket, and the part of the renewable that is stale.
 BUCKET_WEIGHTS = {"broken": 1.5, "day": 1, "week": 4, "month": 14, "later": 47, "no_end": 32.5}
 STALE_PROBABILITY = 0.05
-
-
-class StoreInUse(Exception):
-    """The store holds other connections."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +84,11 @@ ENVIRONMENT_WEIGHTS = (70, 15, 6, 5, 4)
 
 
 def seed(count: int, now: datetime, on_progress=None) -> ImportResult:
-    """Store `count` demo connections, as of the moment `now`. Raises StoreInUse."""
+    """Store `count` demo connections, as of the moment `now`. CommandError where others are."""
     if ConnectionAuth.all_objects.exclude(connection_id__startswith=ID_PREFIX).exists():
-        raise StoreInUse
+        raise CommandError(
+            "The store holds other connections; the demo goes into an empty store only."
+        )
     Integration.objects.bulk_create(
         [
             Integration(

@@ -3,10 +3,8 @@
 import sys
 import uuid
 
-from django.core.management.base import CommandError
-
 from connections.jobs import bulk_change
-from connections.management.base import LatchkeyCommand
+from connections.management.base import CommandError, LatchkeyCommand
 
 
 class Command(LatchkeyCommand):
@@ -24,7 +22,7 @@ class Command(LatchkeyCommand):
         is_background = self.is_background(verbosity)
         result = bulk_change.execute(run)
         if result is None:
-            raise CommandError("No confirmed change of that id waits.", returncode=2)
+            raise CommandError("No confirmed change of that id waits.")
         if not is_background:
             self.print_result(
                 options["json"],

@@ -2,13 +2,12 @@
 
 import sys
 
-from django.core.management import CommandError
 from tqdm import tqdm
 
 from connections.expiry import deadlines
 from connections.import_export import exporter
 from connections.lib.text import printable
-from connections.management.base import LatchkeyCommand, add_jobs_argument, utf8_text
+from connections.management.base import CommandError, LatchkeyCommand, add_jobs_argument, utf8_text
 from connections.models import ConnectionAuth
 
 
@@ -65,16 +64,13 @@ class Command(LatchkeyCommand):
     def handle(self, *, output, overwrite, **options):
         to_stdout = output == "-"
         if to_stdout and options["json"]:
-            raise CommandError(
-                "--json needs -o FILE, since the export itself is on stdout.", returncode=2
-            )
+            raise CommandError("--json needs -o FILE, since the export itself is on stdout.")
         is_terminal = to_stdout and self.stdout.isatty()
         if to_stdout and hasattr(self.stdout, "reconfigure"):
             self.stdout.reconfigure(encoding="utf-8")  # in any locale
         if is_terminal and options["secrets"] == "include":
             raise CommandError(
-                "Secrets are not printed to a terminal: use -o FILE, or --secrets mask.",
-                returncode=2,
+                "Secrets are not printed to a terminal: use -o FILE, or --secrets mask."
             )
         queryset = ConnectionAuth.objects.all()
         if options["integration"] is not None:
@@ -100,13 +96,11 @@ class Command(LatchkeyCommand):
                         file.write(piece)
                         bar.update(tally.exported - bar.n)
         except FileExistsError:
-            raise CommandError(
-                f"{printable(output)} exists; --overwrite replaces it.", returncode=2
-            ) from None
+            raise CommandError(f"{printable(output)} exists; --overwrite replaces it.") from None
         except BrokenPipeError:
             raise  # LatchkeyCommand handles it
         except OSError as error:
-            raise CommandError(f"{printable(output)}: {error.strerror}.", returncode=2) from None
+            raise CommandError(f"{printable(output)}: {error.strerror}.") from None
         self.report(tally, options["json"], to_stdout, output)
 
     def report(self, tally, as_json, to_stdout, output):

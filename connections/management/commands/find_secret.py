@@ -4,13 +4,12 @@ import getpass
 import json
 import sys
 
-from django.core.management import CommandError
 from tqdm import tqdm
 
 from connections.encryption.digests import SECRET_FIELDS
 from connections.lib import processes
 from connections.lib.text import printable
-from connections.management.base import LatchkeyCommand
+from connections.management.base import CommandError, LatchkeyCommand
 from connections.models import ConnectionAuth, SecretFingerprint
 from connections.records import secret_search, shared_secrets
 
@@ -48,7 +47,7 @@ class Command(LatchkeyCommand):
 
     def handle(self, *, shared, rebuild, former, field, json, **options):
         if field and not shared:
-            raise CommandError("--field goes with --shared.", returncode=2)
+            raise CommandError("--field goes with --shared.")
         if rebuild:
             self.rebuild(json)
         elif shared:
@@ -107,7 +106,7 @@ def read_secret():
     else:
         secret = sys.stdin.buffer.read(secret_search.MAX_SECRET_BYTES + 1).decode(errors="replace")
     if not secret.strip():
-        raise CommandError("Give the secret on standard input.", returncode=2)
+        raise CommandError("Give the secret on standard input.")
     return secret
 
 

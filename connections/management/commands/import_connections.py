@@ -7,7 +7,6 @@ import sys
 import uuid
 from contextlib import ExitStack, closing, contextmanager
 
-from django.core.management import CommandError
 from tqdm import tqdm
 
 from connections.encryption import keyring
@@ -19,7 +18,7 @@ from connections.json_format.issues import FileRefused
 from connections.json_format.stream.sources import open_source
 from connections.json_format.values import READERS
 from connections.lib.text import printable
-from connections.management.base import LatchkeyCommand, add_jobs_argument
+from connections.management.base import CommandError, LatchkeyCommand, add_jobs_argument
 
 MAX_SHOWN_ERRORS = 20  # refusals on the terminal; --report has them all
 
@@ -69,7 +68,7 @@ class Command(LatchkeyCommand):
 
     def handle(self, *, paths, report, run, **options):
         if bool(paths) == bool(run):
-            raise CommandError("Name files to import, or --run ID, not both.", returncode=2)
+            raise CommandError("Name files to import, or --run ID, not both.")
         self.shown_errors, self.report_file = 0, None
         if run:
             self.execute_run(run, options)
@@ -87,7 +86,7 @@ class Command(LatchkeyCommand):
         is_background = self.is_background(options["verbosity"])
         result = import_job.execute(pk, jobs=options["jobs"])
         if result is None:
-            raise CommandError("No confirmed import of that id waits.", returncode=2)
+            raise CommandError("No confirmed import of that id waits.")
         if not is_background:
             self.finish(result, None, options["json"])
 
@@ -121,11 +120,11 @@ class Command(LatchkeyCommand):
 
     def check_arguments(self, paths, report, options):
         if paths.count("-") > 1:
-            raise CommandError("Standard input can be read once only.", returncode=2)
+            raise CommandError("Standard input can be read once only.")
         if report == "-":
-            raise CommandError("--report takes the name of a file.", returncode=2)
+            raise CommandError("--report takes the name of a file.")
         if report and any(_is_same_file(path, report) for path in paths):
-            raise CommandError("--report would overwrite a file to import.", returncode=2)
+            raise CommandError("--report would overwrite a file to import.")
         for name in ("integration", "environment"):
             _check_default(name, options[name])
 
@@ -185,7 +184,7 @@ def _check_default(name, value):
     if value is not None:
         READERS["short"](entry, value, name)
     if entry.issues:
-        raise CommandError(f"--{name}: {entry.issues[0].message}", returncode=2)
+        raise CommandError(f"--{name}: {entry.issues[0].message}")
 
 
 def _is_same_file(one, other):
@@ -200,7 +199,7 @@ class _ReportFile:
         try:
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         except OSError as error:
-            raise CommandError(f"--report: {error.strerror}.", returncode=2) from None
+            raise CommandError(f"--report: {error.strerror}.") from None
         self._file = open(handle, "w", encoding="utf-8")
 
     def write(self, issue):

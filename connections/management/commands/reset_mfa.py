@@ -1,12 +1,11 @@
 """`manage.py reset_mfa`: for a user who has lost their second factors and recovery codes."""
 
 from django.contrib.auth.models import User
-from django.core.management import CommandError
 from django.db import transaction
 
 from connections.accounts import mfa
 from connections.audit import log
-from connections.management.base import LatchkeyCommand
+from connections.management.base import CommandError, LatchkeyCommand
 
 
 class Command(LatchkeyCommand):
@@ -22,7 +21,7 @@ class Command(LatchkeyCommand):
     def handle(self, *, user, **options):
         account = User.objects.filter(username=user).first()
         if account is None:
-            raise CommandError("There is no user of that name.", returncode=2)
+            raise CommandError("There is no user of that name.")
         with transaction.atomic():
             removed = mfa.reset(account)
             if removed:

@@ -5,12 +5,11 @@ import sys
 import time
 from dataclasses import asdict
 
-from django.core.management import CommandError
 from tqdm import tqdm
 
 from connections.jobs import key_rotation
 from connections.lib import processes
-from connections.management.base import LatchkeyCommand, add_jobs_argument
+from connections.management.base import CommandError, LatchkeyCommand, add_jobs_argument
 
 
 class Command(LatchkeyCommand):
@@ -42,7 +41,7 @@ class Command(LatchkeyCommand):
             with tqdm(total=key_rotation.count_rows(), unit=" rows", disable=None) as bar:
                 result = key_rotation.rotate(jobs, dry_run, bar.update)
         except processes.ProcessDied:
-            raise CommandError("A process was killed: run it again.", returncode=2) from None
+            raise CommandError("A process was killed: run it again.") from None
         counts = {
             name: getattr(result, name) for name in ("total", "rotated", "current", "unreadable")
         }

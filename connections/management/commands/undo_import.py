@@ -4,11 +4,9 @@ import json
 import sys
 import uuid
 
-from django.core.management import CommandError
-
 from connections.jobs import undo
 from connections.lib.text import printable
-from connections.management.base import LatchkeyCommand
+from connections.management.base import CommandError, LatchkeyCommand
 
 MAX_LISTED_IMPORTS = 20
 
@@ -31,8 +29,7 @@ class Command(LatchkeyCommand):
         result = undo.undo_import(run)
         if result is None:
             raise CommandError(
-                "No import of that id has ended in the last seven days and stored something.",
-                returncode=2,
+                "No import of that id has ended in the last seven days and stored something."
             )
         self.print_result(
             options["json"],

@@ -4,12 +4,11 @@ import sys
 import time
 from json import dumps, loads
 
-from django.core.management import CommandError
 from tqdm import tqdm
 
 from connections.audit import verify
 from connections.lib.text import printable
-from connections.management.base import LatchkeyCommand
+from connections.management.base import CommandError, LatchkeyCommand
 from connections.models import AccessEvent
 
 MAX_NAMED_FAULTS = 1000  # more are counted
@@ -75,7 +74,7 @@ def _read_anchor(path):
         if anchor["entry"] >= 0 and isinstance(anchor["mac"], str):
             return anchor
     except OSError as error:
-        raise CommandError(f"{printable(path)}: {error.strerror}.", returncode=2) from None
+        raise CommandError(f"{printable(path)}: {error.strerror}.") from None
     except (ValueError, TypeError, KeyError):
         pass
-    raise CommandError(f"{printable(path)} is nothing that --head printed.", returncode=2)
+    raise CommandError(f"{printable(path)} is nothing that --head printed.")
