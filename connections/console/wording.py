@@ -1,4 +1,4 @@
-"""Datetimes, durations, sizes and issues in words.
+"""Datetimes, durations, sizes, percentages and issues in words.
 
 Every datetime that can be stored is formatted, those in the years 1 and 9999 too.
 """
@@ -63,6 +63,11 @@ def issue_location(issue):
 def format_number(count, digits=0):
     """`1,234`: with the separators of the language."""
     return number_format(count, digits, use_l10n=True, force_grouping=True)
+
+
+def percent(number):
+    """`3.333%`: a position or width in an SVG without a viewBox."""
+    return f"{number:.3f}".rstrip("0").rstrip(".") + "%"
 
 
 def mid_sentence(text):

@@ -93,7 +93,7 @@ def test_the_last_export_is_for_readers_of_the_audit_log(client):
     log.log_event("export", count=4190, reason="connection, camel, json, secrets: include")
     log.log_event("export", count=7, result="failed", reason="auth, camel, json, secrets: mask")
     shown, page = board(client, user("Auditor"))
-    assert (shown.last_export.count, shown.last_export.has_secrets) == (4190, True)
+    assert shown.last_export.count == 4190
     assert "4,190 connections, with secrets" in page
     assert 'href="/admin/audit/?action=export"' in page
 

@@ -1,6 +1,6 @@
 """The charts of the dashboard: what their bars count and say, and their geometry. No queries.
 
-Heights and y are pixels; x and width are percentages (see svg.py).
+Heights and y are pixels; x and width are percentages of the width.
 """
 
 from bisect import bisect_left
@@ -14,7 +14,6 @@ from django.utils.translation import ngettext
 
 from connections.console import wording
 from connections.console.list_url import LinkedCount, breaks_param, linked_count, list_url
-from connections.console.svg import BucketSpan, Tick, percent
 from connections.expiry import deadlines
 from connections.records.counts import sum_by
 
@@ -45,6 +44,22 @@ class Bar(LinkedCount):
     person_height: int
     machine_height: int
     is_peak: bool  # its figure is shown even where room is scarce
+
+
+@dataclass(frozen=True, kw_only=True)
+class BucketSpan:
+    """The part of the axis that lies in one bucket."""
+
+    bucket: str
+    x: str
+    width: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tick:
+    x: str
+    anchor: str  # of the text: start, middle or end
+    text: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,8 +145,8 @@ def _bars(groups, now, connection_filter, ends, name_format, format_span):
                 name=wording.format_datetime(end, name_format),
                 person=linked_count(connection_filter, person, breaks=breaks, renewable=0),
                 machine=linked_count(connection_filter, machine, breaks=breaks, renewable=1),
-                x=percent(position * 100 / len(ends)),
-                width=percent(100 / len(ends)),
+                x=wording.percent(position * 100 / len(ends)),
+                width=wording.percent(100 / len(ends)),
                 y=CHART_HEIGHT - person_height - machine_height,
                 person_y=CHART_HEIGHT - person_height,
                 person_height=person_height,
@@ -185,7 +200,7 @@ def _bucket_spans(bars):
     step, position, spans = 100 / len(bars), 0, []
     for bucket, run in groupby(bar.bucket for bar in bars):
         length = len(list(run))
-        x, width = percent(position * step), percent(length * step)
+        x, width = wording.percent(position * step), wording.percent(length * step)
         spans.append(BucketSpan(bucket=bucket, x=x, width=width))
         position += length
     return spans
@@ -198,7 +213,7 @@ def _day_ticks(bars):
         label = _("%s d") % days
         ticks.append(
             Tick(
-                x=percent(days * 100 / len(bars)),
+                x=wording.percent(days * 100 / len(bars)),
                 anchor="end" if days == len(bars) else "middle",
                 text=f"{label} · {bars[days - 1].name}",
             )
@@ -210,6 +225,6 @@ def _month_ticks(bars):
     """A mark under each bar."""
     step = 100 / len(bars)
     return [
-        Tick(x=percent((position + 0.5) * step), anchor="middle", text=bar.name)
+        Tick(x=wording.percent((position + 0.5) * step), anchor="middle", text=bar.name)
         for position, bar in enumerate(bars)
     ]

@@ -47,24 +47,6 @@ class Filters:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Headline:
-    """The parts of the sentence at the top."""
-
-    broken: LinkedCount
-    day: LinkedCount  # those that break within 24 hours, without the broken ones
-    until: datetime  # 24 hours from now
-    person: LinkedCount  # those that need a person within 7 days, with the broken ones
-    top_integrations: list[str]  # names of up to two that have most of `person`
-
-
-@dataclass(frozen=True, kw_only=True)
-class LastExport:
-    at: datetime
-    count: int
-    has_secrets: bool
-
-
-@dataclass(frozen=True, kw_only=True)
 class Dashboard:
     """Everything that the dashboard shows. Moments are aware datetimes in UTC.
 
@@ -72,21 +54,21 @@ class Dashboard:
     count, and to the integration and environment that the dashboard is narrowed to.
     """
 
-    now: datetime
     total: int
     broken_total: int  # all that the user may see, in any integration and environment
     filters: Filters
     buckets: list[Tile]  # in the order of deadlines.BUCKETS
     stale: Tile  # renewable, access has ended, not broken
     unreadable: LinkedCount  # those with a value that is known not to open
-    headline: Headline
+    person: LinkedCount  # those that need a person within 7 days, with the broken ones
+    top_integrations: list[str]  # names of up to two that have most of `person`
     days: charts.Chart
     months: charts.Chart
     integrations: tables.HeatTable
     needing_person: list[tables.NeedingPersonRow]
     running_import: ImportRun | None
     last_import: ImportRun | None  # finished; with `created`, `updated` and `rejected`
-    last_export: LastExport | None  # for readers of the audit log
+    last_export: AccessEvent | None  # for readers of the audit log
     keys: keys.KeyHealth | None  # for those who may view the page about keys
 
 
@@ -116,17 +98,23 @@ def get_context(user, now, connection_filter=UNFILTERED):
             change=None if yesterday is None else count - yesterday[name],
         )
 
+    needing = sum_by(
+        (group for group in groups if group.needs_person), lambda group: group.integration
+    )
+    by_size = sorted(
+        set(needing) - {None}, key=lambda type_: (-needing[type_], names.get(type_, type_))
+    )
     running_import, last_import = _imports(user)
     unreadable = sum(group.count for group in groups if group.is_unreadable)
     return Dashboard(
-        now=now,
         total=counts.total(),
         broken_total=sum(group.count for group in all_groups if group.bucket == "broken"),
         filters=_filters(all_groups, names, connection_filter),
         buckets=[tile(name, counts[name]) for name in deadlines.BUCKETS],
         stale=tile("stale", sum(group.count for group in groups if group.is_stale)),
         unreadable=linked_count(connection_filter, unreadable, unreadable=1),
-        headline=_headline(groups, counts, edges, names, connection_filter),
+        person=linked_count(connection_filter, needing.total(), needs="person"),
+        top_integrations=[names.get(type_, type_) for type_ in by_size[:2]],
         days=charts.daily_chart(groups, now, connection_filter),
         months=charts.monthly_chart(groups, now, connection_filter),
         integrations=tables.heat_table(groups, counts, names, connection_filter),
@@ -178,23 +166,6 @@ def _filter_choices(connection_filter, field, options):
     ]
 
 
-def _headline(groups, counts, edges, integration_names, connection_filter):
-    needing = sum_by(
-        (group for group in groups if group.needs_person), lambda group: group.integration
-    )
-    by_size = sorted(
-        set(needing) - {None},
-        key=lambda type_: (-needing[type_], integration_names.get(type_, type_)),
-    )
-    return Headline(
-        broken=linked_count(connection_filter, counts["broken"], bucket="broken"),
-        day=linked_count(connection_filter, counts["day"], bucket="day"),
-        until=edges["day"],
-        person=linked_count(connection_filter, needing.total(), needs="person"),
-        top_integrations=[integration_names.get(type_, type_) for type_ in by_size[:2]],
-    )
-
-
 def _imports(user):
     """The running import and the last finished one, or None for each."""
     visible = ImportRun.objects.visible_to(user)
@@ -212,7 +183,4 @@ def _imports(user):
 def _last_export(user):
     if not log.may_read(user):
         return None
-    event = AccessEvent.objects.filter(action="export", result="done").order_by("-id").first()
-    return event and LastExport(
-        at=event.at, count=event.count, has_secrets=event.reason.endswith("secrets: include")
-    )
+    return AccessEvent.objects.filter(action="export", result="done").order_by("-id").first()

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from connections.audit import log
-from connections.console.list_url import LinkedCount, linked_count, query_string
+from connections.console.list_url import LinkedCount, linked_count
 from connections.encryption import keyring
 from connections.models import AccessEvent, ConnectionAuth
 from connections.records.counts import UNFILTERED
@@ -20,23 +20,14 @@ class KeyHealth:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CountedKey:
-    """A count of connections, and the query string of the list of them."""
-
-    name: str = ""  # 8 hex digits of the key's hash
-    count: int
-    query: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class KeyUsage:
     """What the page about keys says, of the connections in use that the user may see."""
 
-    # Those of FERNET_KEYS, newest first. A connection counts for the oldest key that it needs.
-    keys: list[CountedKey]
+    # The names of FERNET_KEYS, newest first, and the connections whose oldest key it is.
+    keys: list[tuple[str, LinkedCount]]
     since: datetime | None
-    old: CountedKey
-    missing: CountedKey
+    old: LinkedCount
+    missing: LinkedCount
     missing_names: list[str]  # as far as they are known
     rotation: AccessEvent | None  # the last one; for readers of the audit log
 
@@ -63,17 +54,16 @@ def get_usage(user):
     """The KeyUsage that a user may see."""
     counts = ConnectionAuth.objects.visible_to(user).counts_by_key()
     counts.pop(None, None)  # connections without a sealed value
-    keys = [_counted_key(counts.pop(name, 0), name, name) for name in keyring.key_ids()]
+    keys = [
+        (name, linked_count(UNFILTERED, counts.pop(name, 0), old_key=name))
+        for name in keyring.key_ids()
+    ]
     rotations = AccessEvent.objects.filter(action="rotate").order_by("-id")
     return KeyUsage(
         keys=keys,
         since=keyring.newest_key_since(),
-        old=_counted_key(sum(key.count for key in keys[1:]), "1"),
-        missing=_counted_key(sum(counts.values()), "missing"),
+        old=linked_count(UNFILTERED, sum(key.count for _name, key in keys[1:]), old_key=1),
+        missing=linked_count(UNFILTERED, sum(counts.values()), old_key="missing"),
         missing_names=sorted(filter(None, counts)),
         rotation=rotations.first() if log.may_read(user) else None,
     )
-
-
-def _counted_key(count, old_key, name=""):
-    return CountedKey(name=name, count=count, query=query_string(UNFILTERED, old_key=old_key))

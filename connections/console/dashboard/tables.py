@@ -8,8 +8,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from connections.console import wording
-from connections.console.labels import NEXT_STEPS, STATUS_LABELS
+from connections.console.labels import NEXT_STEPS
 from connections.console.list_url import LinkedCount, linked_count, list_url, other_than_param
 from connections.expiry import deadlines
 from connections.models import ConnectionAuth
@@ -25,7 +24,6 @@ NEEDING_PERSON_FIELDS = ("name", "connection_id", "integration_id", "breaks_at",
 class HeatCell(LinkedCount):
     """The connections of an integration in one bucket."""
 
-    bucket: str
     heat: int  # 0 to HEAT_LEVELS, relative to the largest integration in the bucket
 
 
@@ -50,9 +48,6 @@ class NeedingPersonRow:
 
     record: ConnectionAuth
     bucket: str
-    label: str | Promise
-    breaks_at_text: str  # in the current time zone, safe for the years 1 and 9999
-    when: str  # the same in words, such as "in 2 hours"
     integration: str  # its name, or ""
     next_step: str | Promise
 
@@ -80,7 +75,6 @@ def heat_table(groups, counts, integration_names, connection_filter):
                 HeatCell(
                     count=sizes[bucket],
                     url=list_url(connection_filter, **params, bucket=bucket),
-                    bucket=bucket,
                     heat=_heat(sizes[bucket], largest[bucket]),
                 )
                 for bucket in deadlines.BUCKETS
@@ -135,9 +129,6 @@ def needing_person(queryset, now, integration_names):
         NeedingPersonRow(
             record=record,
             bucket=record.bucket(now),
-            label=STATUS_LABELS[record.bucket(now)],
-            breaks_at_text=wording.format_datetime(record.breaks_at),
-            when=wording.relative_time(record.breaks_at, now),
             integration=integration_names.get(record.integration_id, ""),
             next_step=NEXT_STEPS[record.auth_kind],
         )

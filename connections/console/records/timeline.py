@@ -1,6 +1,6 @@
 """The time line of a connection: its access, its renewal, now, and when it breaks. No queries.
 
-Positions and widths are percentages (see svg.py), y and heights are pixels.
+Positions and widths are percentages of the width, y and heights are pixels.
 """
 
 import math
@@ -10,7 +10,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from connections.console import wording
-from connections.console.svg import percent
 from connections.expiry import token_facts
 
 # The scale is linear near now and logarithmic beyond, so that hours and a year fit on one line.
@@ -60,11 +59,11 @@ def build_timeline(record, now):
         "clocks": clocks,  # one or two
         "renewal_window": _renewal_window(record, now),
         "break_mark": break_mark,
-        "now_x": percent(NOW_X),
+        "now_x": wording.percent(NOW_X),
         "now_label": _("Now, %s") % wording.format_datetime(now, "H:i"),
         "ticks": [
             {
-                "x": percent(_x_position(offset)),
+                "x": wording.percent(_x_position(offset)),
                 "text": text,
                 "anchor": "end" if offset == MAX_OFFSET else "middle",
                 "is_wide": offset not in NARROW_SCREEN_TICKS,  # shown on a wide screen only
@@ -144,7 +143,7 @@ def _renewal_window(record, now):
     label_left = max(left, NOW_X)  # the label does not cross the line of now
     return {
         **_x_span(left, right),
-        "middle": percent((label_left + right) / 2),
+        "middle": wording.percent((label_left + right) / 2),
         "has_room": right - label_left >= MIN_LABEL_WIDTH,  # for the label
     }
 
@@ -163,7 +162,7 @@ def _break_mark(record, now):
     if record.renewable:
         consequence = _("after that only the customer can help")
     return {
-        "x": percent(x),
+        "x": wording.percent(x),
         "y": FIRST_BAR_Y + ROW_HEIGHT * is_refresh + 7,
         "anchor": anchor,
         "dx": {"start": 12, "end": -12}.get(anchor, 0),  # pixels from the mark to the label
@@ -173,7 +172,7 @@ def _break_mark(record, now):
         "has_room": not label_left < NOW_X < label_left + BREAK_LABEL_WIDTH,  # for it
         # On a narrow screen, where the label is in the middle of its side of now:
         "short_label": text % wording.format_datetime(record.breaks_at, "j M Y"),
-        "middle": percent(NOW_X / 2 if x < NOW_X else (NOW_X + 100) / 2),
+        "middle": wording.percent(NOW_X / 2 if x < NOW_X else (NOW_X + 100) / 2),
     }
 
 
@@ -184,4 +183,4 @@ def _x_position(offset):
 
 
 def _x_span(left, right):
-    return {"x": percent(left), "width": percent(max(right - left, MIN_BAR_WIDTH))}
+    return {"x": wording.percent(left), "width": wording.percent(max(right - left, MIN_BAR_WIDTH))}
