@@ -73,9 +73,12 @@ class UploadForm(forms.Form):
 
 
 class LinesField(forms.CharField):
-    """An array of texts, one a line."""
+    """An array of texts, one a line; it may be empty."""
 
     widget = forms.Textarea(attrs={"rows": 4})
+
+    def __init__(self, **kwargs):
+        super().__init__(required=False, **kwargs)
 
     def prepare_value(self, value):
         return "\n".join(map(str, value)) if isinstance(value, list) else value

@@ -21,14 +21,13 @@ MAX_NAMED_CONNECTIONS = 20
 
 class IntegrationForm(forms.ModelForm):
     token_names = LinesField(
-        required=False,
         label=_("Token names"),
         help_text=_("Labels of the credentials in otherAuthInfo, one a line."),
     )
     token_instructions = LinesField(
-        required=False, label=_("Token instructions"), help_text=_("How to get them, one a line.")
+        label=_("Token instructions"), help_text=_("How to get them, one a line.")
     )
-    categories = LinesField(required=False, label=_("Categories"), help_text=_("One a line."))
+    categories = LinesField(label=_("Categories"), help_text=_("One a line."))
     token_url = forms.CharField(
         required=False,
         strip=False,
@@ -69,6 +68,7 @@ class IntegrationForm(forms.ModelForm):
 
 class IntegrationAdmin(AllowedLookupsMixin, AuditedAdmin):
     form = IntegrationForm
+    fields = IntegrationForm.Meta.fields  # in this order: Django moves read-only ones to the end
     allowed_lookups = ("auth_type__exact",)
     list_display = ("title", "type", "auth_type", "token_names_text", "count")
     list_display_links = ("title",)
@@ -94,10 +94,6 @@ class IntegrationAdmin(AllowedLookupsMixin, AuditedAdmin):
     def has_delete_permission(self, request, obj=None):
         is_allowed = super().has_delete_permission(request, obj)
         return is_allowed and not scope_of(request.user).is_limited
-
-    def get_fields(self, request, obj=None):
-        """In this order: Django moves read-only fields to the end."""
-        return IntegrationForm.Meta.fields
 
     def get_readonly_fields(self, request, obj=None):
         readonly = ["type"] if obj else []  # connections refer to it

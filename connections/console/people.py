@@ -93,14 +93,10 @@ class UserForm(UserChangeForm):
         label=_("Password"), widget=HiddenHashWidget, help_text=_("Only a hash of it is stored.")
     )
     scope_environments = LinesField(
-        required=False,
-        label=_("Environments"),
-        help_text=_("One a line, such as Production. Blank: any."),
+        label=_("Environments"), help_text=_("One a line, such as Production. Blank: any.")
     )
     scope_integrations = LinesField(
-        required=False,
-        label=_("Integrations"),
-        help_text=_("Types such as hubspot, one a line. Blank: any."),
+        label=_("Integrations"), help_text=_("Types such as hubspot, one a line. Blank: any.")
     )
 
     class Meta(UserChangeForm.Meta):

@@ -17,9 +17,6 @@ class SealedUpload(UploadedFile):
         super().__init__(file=None, **kwargs)
         self.source = source
 
-    def chunks(self, chunk_size=None):
-        yield from self.source.chunks()
-
     def close(self):
         self.source.close()
 

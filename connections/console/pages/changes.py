@@ -8,7 +8,6 @@ from django.http import JsonResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from connections.accounts.sessions import does_not_extend_session
 from connections.console import wording
@@ -19,15 +18,21 @@ from connections.models import ChangeRun, ConnectionAuth, Integration
 Status = ChangeRun.Status
 
 
-class EnvironmentForm(forms.Form):
-    value = forms.CharField(max_length=255, label=gettext_lazy("Environment"))
+class ValueForm(forms.Form):
+    """Asks for the value of an action that needs one."""
 
-
-class IntegrationForm(forms.Form):
-    value = forms.ModelChoiceField(None, to_field_name="type", label=gettext_lazy("Integration"))
+    def __init__(self, run, user, data=None):
+        super().__init__(data, initial={"value": run.options["value"]})
+        if run.options["action"] == "environment":
+            field = forms.CharField(max_length=255, label=_("Environment"))
+        else:
+            visible = Integration.objects.visible_to(user)
+            field = forms.ModelChoiceField(visible, to_field_name="type", label=_("Integration"))
+        self.fields["value"] = field
 
     def clean_value(self):
-        return self.cleaned_data["value"].type
+        value = self.cleaned_data["value"]
+        return value.type if isinstance(value, Integration) else value
 
 
 def prepare(request, action, records):
@@ -74,17 +79,12 @@ def _handle_post(request, run):
         runs.resume(run)
     elif run.status == Status.UPLOADED:
         if "value" in request.POST and run.action.needs_value:
-            return _set_value(request, run, run_redirect)
-        if "confirm" in request.POST and run.result:
+            form = ValueForm(run, request.user, request.POST)
+            if not form.is_valid():
+                return _check_page(request, run, form)
+            bulk_change.preview(run, form.cleaned_data["value"])
+        elif "confirm" in request.POST and run.result:
             _start(request, run)
-    return run_redirect
-
-
-def _set_value(request, run, run_redirect):
-    form = _value_form(request, run, request.POST)
-    if not form.is_valid():
-        return _check_page(request, run, form)
-    bulk_change.preview(run, form.cleaned_data["value"])
     return run_redirect
 
 
@@ -99,20 +99,9 @@ def _start(request, run):
         messages.error(request, _("It could not be started. Nothing is changed; try again."))
 
 
-def _value_form(request, run, data=None):
-    """The form that asks for the value of an action, or None."""
-    initial = {"value": run.options["value"]}
-    if run.options["action"] == "environment":
-        return EnvironmentForm(data, initial=initial)
-    if run.options["action"] == "integration":
-        form = IntegrationForm(data, initial=initial)
-        form.fields["value"].queryset = Integration.objects.visible_to(request.user)
-        return form
-    return None
-
-
 def _check_page(request, run, form=None):
-    form = form or _value_form(request, run)
+    if run.action.needs_value:
+        form = form or ValueForm(run, request.user)
     first = run.result["first"] if run.result else []
     records = ConnectionAuth.objects.visible_to(request.user).filter(pk__in=first)
     is_small = run.total <= bulk_change.MAX_IN_REQUEST

@@ -25,8 +25,9 @@ class ViewForm(forms.ModelForm):
         fields = ("name", "is_shared")
         labels = {"name": gettext_lazy("Name"), "is_shared": gettext_lazy("Show it to everybody")}
 
-    def __init__(self, data=None, *, user, **kwargs):
-        super().__init__(data, **kwargs)
+    def __init__(self, data=None, *, user, instance=None):
+        prefix = str(instance.pk) if instance and instance.pk else None
+        super().__init__(data, instance=instance, prefix=prefix)
         if not user.has_perm(SHARE_PERMISSION):
             del self.fields["is_shared"]
 
@@ -58,36 +59,27 @@ def saved_views_page(request):
 
     POST saves a view, or renames or deletes the one whose key is in `view`.
     """
-    form = None
-    if request.method == "POST":
-        response, form = _handle_post(request)
-        if response:
-            return response
-    return _views_page(request, form)
+    return _handle_post(request) if request.method == "POST" else _views_page(request)
 
 
 @transaction.atomic
 def _handle_post(request):
-    """A response and the form; the response is None where the form is not valid."""
-    if "view" not in request.POST:
+    if "view" in request.POST:
+        view = _get_editable_view(request, request.POST["view"])
+    else:
         view = SavedView(user=request.user, query=_get_list_query(request))
-        form = ViewForm(request.POST, user=request.user, instance=view)
-        return _save(request, form, "add"), form
-    view = _get_editable_view(request, request.POST["view"])
-    if "delete" in request.POST:
+    is_new = view.pk is None
+    if "delete" in request.POST and not is_new:
         log.log_event("delete", request=request, record=view)
         view.delete()
         messages.success(request, format_html(_("<b>Deleted the view {}.</b>"), str(view)))
-        return redirect("admin:connections_views"), None
-    form = ViewForm(request.POST, user=request.user, instance=view, prefix=str(view.pk))
-    return _save(request, form, "change"), form
-
-
-def _save(request, form, action):
+        return redirect("admin:connections_views")
+    form = ViewForm(request.POST, user=request.user, instance=view)
     if not form.is_valid():
-        return None
-    view = form.save()
-    if form.changed_data or action == "add":
+        return _views_page(request, form)
+    form.save()
+    if is_new or form.changed_data:
+        action = "add" if is_new else "change"
         log.log_event(action, request=request, record=view, fields=form.changed_data)
     messages.success(request, format_html(_("<b>Saved the view {}.</b>"), str(view)))
     response = redirect("admin:connections_connectionauth_changelist")
@@ -110,24 +102,21 @@ def _get_list_query(request):
     return query.urlencode()
 
 
-def _views_page(request, form):
+def _views_page(request, posted_form=None):
     query = _get_list_query(request)
-    new_form = ViewForm(user=request.user) if form is None or form.instance.pk else form
-    rows = []
-    for view in SavedView.objects.available_to(request.user):
-        is_posted = form is not None and form.instance.pk == view.pk
-        view_form = None
-        if is_posted:
-            view_form = form
-        elif view.is_editable_by(request.user):
-            view_form = ViewForm(user=request.user, instance=view, prefix=str(view.pk))
-        rows.append((view, describe_query(view.query), view_form))
+    forms_by_pk = {None: ViewForm(user=request.user)}
+    views = SavedView.objects.available_to(request.user)
+    for view in views:
+        if view.is_editable_by(request.user):
+            forms_by_pk[view.pk] = ViewForm(user=request.user, instance=view)
+    if posted_form:
+        forms_by_pk[posted_form.instance.pk] = posted_form
     return page_response(
         request,
         "saved_views/saved_views",
         _("Views"),
-        form=new_form,
+        form=forms_by_pk[None],
         query=query,
         filter_labels=describe_query(query),
-        rows=rows,
+        rows=[(view, describe_query(view.query), forms_by_pk.get(view.pk)) for view in views],
     )

@@ -2,6 +2,7 @@
 
 from django import forms
 from django.contrib import admin, messages
+from django.core.paginator import Paginator
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.http import HttpResponseRedirect
@@ -21,7 +22,7 @@ from connections.console.filters import (
 from connections.console.labels import STATUS_LABELS
 from connections.console.mixins import PRESERVED_FILTERS_VAR, AllowedLookupsMixin, AuditedAdmin
 from connections.console.pages import changes as change_pages
-from connections.console.pages import exports, history
+from connections.console.pages import exports, page_response
 from connections.console.records import fieldsets, header, neighbours
 from connections.console.records import page as record_page
 from connections.console.records.changelist import ConnectionChangeList
@@ -37,7 +38,9 @@ from connections.models import (
     former_version,
     scope_of,
 )
-from connections.records import recycle_bin
+from connections.records import history, recycle_bin
+
+HISTORY_PAGE_SIZE = 25
 
 
 def badge(name, text):
@@ -252,7 +255,16 @@ class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
         return super().render_change_form(request, context, add, change, form_url, obj)
 
     def get_history_response(self, request, obj):
-        return history.history_page(request, obj)
+        pages = Paginator(history.queryset(obj), HISTORY_PAGE_SIZE)
+        page = pages.get_page(request.GET.get("page"))
+        return page_response(
+            request,
+            "records/history",
+            _("History"),
+            record=obj,
+            page=page,
+            entries=history.entries(page.object_list),
+        )
 
     def get_conflicting_change(self, form, obj):
         """The FormerVersion that a person replaced meanwhile, where the form met a conflict.
