@@ -1,15 +1,16 @@
-"""Searching a leaked secret: which records hold it, and which held it lately.
+"""Searching a leaked secret, and secrets that several records share. No value is shown.
 
-No value is shown, and each search is in the audit log before there is an answer.
+Each search is in the audit log before there is an answer.
 """
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Count, Exists, OuterRef, QuerySet
 
 from connections.audit import log
 from connections.encryption import keyring
@@ -22,37 +23,32 @@ from connections.models import ConnectionAuth, FormerVersion, SecretFingerprint
 
 MAX_SECRET_BYTES = MAX_TEXT  # no stored text is longer
 CHUNK_SIZE = 500  # former versions that are opened at a time
+MAX_RECORDS_PER_SECRET = 5  # that a SharedSecret names
 
 
 @dataclass(frozen=True)
 class Holder:
-    """A record that holds a secret, and in which field (as the API spells it)."""
+    """A record that holds a secret, and in which field (as the API spells it).
+
+    One that held it in a former version has the number of that, and when it was replaced.
+    """
 
     record: ConnectionAuth
     field: str
+    version: int | None = None
+    replaced_at: datetime | None = None
 
     def as_json(self) -> dict[str, Any]:
+        former = {}
+        if self.replaced_at:
+            former = {"version": self.version, "replaced_at": self.replaced_at.isoformat()}
         return {
             "id": str(self.record.pk),
             "connection_id": self.record.connection_id,
             "name": self.record.name,
             "integration": self.record.integration_id,
             "field": self.field,
-        }
-
-
-@dataclass(frozen=True)
-class FormerHolder(Holder):
-    """A record that held a secret in a former version."""
-
-    version: int
-    replaced_at: datetime
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            **super().as_json(),
-            "version": self.version,
-            "replaced_at": self.replaced_at.isoformat(),
+            **former,
         }
 
 
@@ -61,7 +57,7 @@ class SearchResult:
     """Where a secret is; `former` (newest first) where former versions were searched as well."""
 
     holders: list[Holder]
-    former: list[FormerHolder] = field(default_factory=list)
+    former: list[Holder] = field(default_factory=list)
     unopened: int = 0  # former versions with a value that does not open
 
     def __len__(self) -> int:
@@ -72,6 +68,19 @@ class SearchResult:
         return len({holder.record.pk for holder in (*self.holders, *self.former)})
 
 
+@dataclass(frozen=True)
+class SharedSecret:
+    """A secret that several records hold: how many, in which fields, and some of the records."""
+
+    count: int
+    fields: list[str]  # as the API spells them
+    records: list[ConnectionAuth]
+
+    @property
+    def others(self) -> int:
+        return self.count - len(self.records)
+
+
 def search(
     secret: str, *, user: User | None = None, former: bool = False, jobs: int = 1
 ) -> SearchResult:
@@ -79,15 +88,14 @@ def search(
 
     Opens nothing, unless `former` asks for former versions: `jobs` processes open those.
     """
-    texts = _line_ending_variants(secret)
-    holders = {
-        (holder.record.pk, holder.field): holder
-        for text in texts
-        for holder in find_holders(text, user)
-    }
-    result = SearchResult([holders[place] for place in sorted(holders)])
+    # A secret of several lines may come with other line endings than it is stored with.
+    lines = secret.replace("\r\n", "\n")
+    key = keyring.fingerprint_key()
+    numbers = {fingerprint(text, key) for text in (secret, lines, lines.replace("\n", "\r\n"))}
+    found = SecretFingerprint.objects.filter(number__in=numbers).values_list("record", "field")
+    result = SearchResult(_holders(sorted({*found}), user))
     if former:
-        _search_former_versions(texts, user, result, jobs)
+        _search_former_versions(numbers, key, user, result, jobs)
     names = {holder.field for holder in (*result.holders, *result.former)}
     log.log_event(
         "find",
@@ -99,63 +107,107 @@ def search(
     return result
 
 
-def find_holders(secret: str, user: User | None = None) -> list[Holder]:
-    """The holders of exactly this text, in the order of the records. Opens and audits nothing."""
-    number = fingerprint(secret, keyring.fingerprint_key())
-    found = SecretFingerprint.objects.filter(number=number).values_list("record", "field")
-    return holders_of(found, user)
+def searchable_former_versions(user: User | None = None) -> QuerySet:
+    """The former versions that search() looks through for a user (None: all)."""
+    return _of_visible_records(FormerVersion.objects.unexpired(), user)
 
 
-def holders_of(found: Iterable[tuple[Any, str]], user: User | None = None) -> list[Holder]:
-    """Pairs of the id of a record and the name of a field as Holders, without what the user may
-    not see.
+def shared_numbers(user: User | None = None, field: str | None = None) -> QuerySet:
+    """The fingerprints that several records have, among those that a user may see (None: all).
+
+    Dicts of `number` and `records` (how many have it), those with most records first. `field`
+    (wire name) looks at one field alone.
     """
-    found = sorted(found)
-    records = visible_records(user).defer_sealed().in_bulk([pk for pk, _name in found])
-    return [Holder(records[pk], schema.to_camel_case(name)) for pk, name in found if pk in records]
+    # The index alone tells which numbers occur again; few of them need a look at their records.
+    repeated = (
+        SecretFingerprint.objects.values("number")
+        .annotate(times=Count("*"))
+        .filter(times__gt=1)
+        .values("number")
+    )
+    return (
+        _visible_fingerprints(user, field)
+        .filter(number__in=repeated)
+        .values("number")
+        .annotate(records=Count("record", distinct=True))
+        .filter(records__gt=1)
+        .order_by("-records", "number")
+    )
 
 
-def visible_records(user: User | None) -> QuerySet:
+def shared_secrets(
+    rows: Iterable[dict[str, Any]], user: User | None = None, field: str | None = None
+) -> list[SharedSecret]:
+    """Some rows of shared_numbers() as SharedSecrets, in their order."""
+    records, fields = defaultdict(dict), defaultdict(set)
+    numbers = [row["number"] for row in rows]
+    fingerprints = _visible_fingerprints(user, field).filter(number__in=numbers).order_by("record")
+    for number, pk, name in fingerprints.values_list("number", "record", "field"):
+        records[number][pk] = None
+        fields[number].add(schema.to_camel_case(name))
+    named = {number: list(pks)[:MAX_RECORDS_PER_SECRET] for number, pks in records.items()}
+    by_id = _records_by_id({pk for pks in named.values() for pk in pks}, user)
+    return [
+        SharedSecret(
+            row["records"],
+            sorted(fields[row["number"]]),
+            [by_id[pk] for pk in named[row["number"]]],
+        )
+        for row in rows
+    ]
+
+
+def iter_shared_holders(field: str | None = None) -> Iterator[list[Holder]]:
+    """The holders of each secret that several records share, those with most records first."""
+    fingerprints = _visible_fingerprints(None, field)
+    for number in shared_numbers(field=field).values_list("number", flat=True).iterator():
+        found = fingerprints.filter(number=number).values_list("record", "field")
+        yield _holders(sorted(found), None)
+
+
+def _visible_records(user):
     """The records in use that a user may see (None: all)."""
     records = ConnectionAuth.objects.all()
     return records.visible_to(user) if user else records
 
 
-def of_visible_records(rows: QuerySet, user: User | None) -> QuerySet:
+def _of_visible_records(rows, user):
     """The rows of a queryset whose `record` a user may see.
 
     For a join, or an IN, SQLite would begin with all records.
     """
-    return rows.filter(Exists(visible_records(user).filter(pk=OuterRef("record_id"))))
+    return rows.filter(Exists(_visible_records(user).filter(pk=OuterRef("record_id"))))
 
 
-def searchable_former_versions(user: User | None = None) -> QuerySet:
-    """The former versions that search() looks through for a user (None: all)."""
-    return of_visible_records(FormerVersion.objects.unexpired(), user)
+def _visible_fingerprints(user, field):
+    fingerprints = _of_visible_records(SecretFingerprint.objects.all(), user)
+    return fingerprints.filter(field=field) if field else fingerprints
 
 
-def _line_ending_variants(secret):
-    """A secret of several lines may come with other line endings than it is stored with."""
-    lines = secret.replace("\r\n", "\n")
-    return {secret, lines, lines.replace("\n", "\r\n")}
+def _records_by_id(ids, user):
+    return _visible_records(user).defer_sealed().in_bulk(ids)
 
 
-def _search_former_versions(texts, user, result, jobs):
-    key = keyring.fingerprint_key()
-    searcher = _FormerVersionSearcher(
-        searchable_former_versions(user), {fingerprint(text, key) for text in texts}, key
-    )
+def _holders(found, user):
+    """Tuples of the id of a record, the name of a field, and perhaps the version and when it was
+    replaced, as Holders, without what the user may not see.
+    """
+    records = _records_by_id([pk for pk, *_ in found], user)
+    return [
+        Holder(records[pk], schema.to_camel_case(name), *former)
+        for pk, name, *former in found
+        if pk in records
+    ]
+
+
+def _search_former_versions(numbers, key, user, result, jobs):
+    searcher = _FormerVersionSearcher(searchable_former_versions(user), numbers, key)
     rows, found = searcher.former_versions, []
     with processes.workers(searcher, processes.worker_count(jobs, rows.count())) as in_order:
         for some, unopened in in_order(database.id_ranges(rows, CHUNK_SIZE)):
             found += some
             result.unopened += unopened
-    records = visible_records(user).defer_sealed().in_bulk([pk for pk, *_ in found])
-    result.former = [
-        FormerHolder(records[pk], schema.to_camel_case(name), version, replaced_at)
-        for pk, name, version, replaced_at in reversed(found)
-        if pk in records
-    ]
+    result.former = _holders(found[::-1], user)
 
 
 class _FormerVersionSearcher:

@@ -11,7 +11,7 @@ from connections.console.fields import WriteOnlyTextarea
 from connections.console.pages import page_response
 from connections.encryption.digests import SECRET_FIELDS
 from connections.json_format import schema
-from connections.records import secret_search, shared_secrets
+from connections.records import secret_search
 
 MAX_HOLDERS_SHOWN = 200  # now, and as many in former versions
 MAX_FORMER_OPENED = 10_000  # former versions, in the time that a user waits
@@ -76,7 +76,7 @@ def shared_secrets_page(request):
     """The secrets that several connections have: how many, and in which fields."""
     form = FieldForm(request.GET)
     field = form.cleaned_data["field"] if form.is_valid() else ""
-    numbers = shared_secrets.shared_numbers(request.user, field)
+    numbers = secret_search.shared_numbers(request.user, field)
     page = Paginator(numbers, PAGE_SIZE).get_page(request.GET.get("page"))
     return page_response(
         request,
@@ -85,5 +85,5 @@ def shared_secrets_page(request):
         form=form,
         field=field,
         page=page,
-        groups=shared_secrets.shared_secrets(page.object_list, request.user, field),
+        groups=secret_search.shared_secrets(page.object_list, request.user, field),
     )

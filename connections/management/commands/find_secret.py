@@ -11,7 +11,7 @@ from connections.lib import processes
 from connections.lib.text import printable
 from connections.management.base import CommandError, LatchkeyCommand
 from connections.models import ConnectionAuth, SecretFingerprint
-from connections.records import secret_search, shared_secrets
+from connections.records import secret_search
 
 
 class Command(LatchkeyCommand):
@@ -78,7 +78,7 @@ class Command(LatchkeyCommand):
             sys.exit(1)
 
     def list_shared(self, field, as_json):
-        groups = list(shared_secrets.iter_shared_holders(field))
+        groups = list(secret_search.iter_shared_holders(field))
         if as_json:
             shared = [[holder.as_json() for holder in group] for group in groups]
             self.stdout.write(json.dumps({"shared": shared}))
