@@ -9,7 +9,7 @@ replaced as a whole by an older one.
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.db import OperationalError
 
@@ -66,75 +66,34 @@ class IntegrityResult:
     faults: list[Fault] = field(default_factory=list)
 
 
-Faults = list[tuple[str, str]]  # the field and the code of each
+def verify(jobs: int = 1, on_progress: Callable[[int], object] | None = None) -> IntegrityResult:
+    """Check every record, also in the bin, its former versions, and every integration.
 
-
-class TamperedError(Exception):
-    """A record is not as it was stored: nothing of it may be sent anywhere."""
-
-    def __init__(self, faults: Faults):
-        self.faults = faults
-        super().__init__("; ".join(f"{name}: {FAULT_MESSAGES[code]}" for name, code in faults))
-
-
-class DigestKeys(NamedTuple):
-    """The keys that digests and fingerprints are made with."""
-
-    digest: bytes
-    fingerprint: bytes
-
-
-def load_digest_keys() -> DigestKeys:
-    """The keys of this store. Raises KeyringError where they do not open."""
+    `jobs` processes open and compare; `on_progress` is called with the number of records checked
+    so far. Raises KeyringError where the keys of the digests do not open.
+    """
     try:
-        return DigestKeys(keyring.digest_key(), keyring.fingerprint_key())
+        checker = _Checker(keyring.digest_key(), keyring.fingerprint_key())
     except SealError:
         raise KeyringError(
             "The key of the digests or that of the fingerprints does not open",
             "bring back the rows of connections_storedkey from a backup",
         ) from None
-
-
-def require_intact(record: ConnectionAuth) -> None:
-    """Raise TamperedError unless a record is as it was stored.
-
-    Call it before anything of the record is sent to one of its endpoints.
-    """
-    if faults := record_faults(
-        record, stored_fingerprints(record=record)[record.pk], load_digest_keys()
-    ):
-        raise TamperedError(faults)
-    if record.integration and (faults := integration_faults(record.integration)):
-        raise TamperedError(faults)
-
-
-def record_faults(
-    record: ConnectionAuth, fingerprints: set[tuple[str, int]], keys: DigestKeys
-) -> Faults:
-    """The faults of a record, whose values are all opened.
-
-    `fingerprints` are the stored ones, pairs of a field and a number.
-    """
-    auth, unreadable = record.open_auth()
-    if unreadable:
-        return [(name, _unreadable_code(getattr(record, name))) for name in unreadable]
-    values = {name: getattr(record, name) for name in SEALED_COLUMNS}
-    if altered := [name for name, value in values.items() if value and not value.is_canonical]:
-        return [(name, "altered") for name in altered]
-    if record.content_digest is None:
-        return [("content_digest", "no_digest")]
-    others = fingerprints ^ fingerprints_of(auth, keys.fingerprint)
-    names = sorted({name for name, _ in others})
-    if record.content_digest != content_digest(auth, keys.digest):
-        changed = [(name, "value_changed") for name in names]
-        return changed or [("content_digest", "content_changed")]
-    if names:
-        return [(name, "fingerprint_changed") for name in names]
-    identity = None
-    if record.connection_id is None:
-        place = (record.integration_id, record.environment)
-        identity = identity_digest(record.content_digest, *place, keys.digest)
-    return [] if record.identity_digest == identity else [("identity_digest", "identity_changed")]
+    result = IntegrityResult()
+    with tolerate_invalid_utf8():
+        integrations = list(Integration.objects.order_by("pk"))
+    for integration in integrations:
+        if code := _integration_fault(integration, checker.digest_key):
+            result.faults.append(Fault(str(integration.pk), integration.type, "token_url", code))
+    records = ConnectionAuth.all_objects.order_by("id")
+    processes = lib_processes.worker_count(jobs, records.count())
+    with lib_processes.workers(checker, processes) as in_order:
+        for count, faults in in_order(database.id_ranges(records, CHUNK_SIZE)):
+            result.checked += count
+            result.faults += faults
+            if on_progress:
+                on_progress(result.checked)
+    return result
 
 
 def stored_fingerprints(**filters: Any) -> dict[Any, set[tuple[str, int]]]:
@@ -146,66 +105,30 @@ def stored_fingerprints(**filters: Any) -> dict[Any, set[tuple[str, int]]]:
     return fingerprints
 
 
-def _unreadable_code(sealed):
-    try:
-        sealed.reveal()
-    except MisplacedError:
-        return "misplaced"
-    except SealError:
-        pass
-    return "does_not_open"
+def _integration_fault(integration, digest_key):
+    """The code of what is wrong with the token URL of an integration, or None."""
+    digest = token_url_digest(integration.type, integration.token_url, digest_key)
+    if integration.token_url_digest == digest:
+        return None
+    return "no_digest" if integration.token_url_digest is None else "token_url_changed"
 
 
-def _former_version_fault(former):
-    """The code of what is wrong with a FormerVersion, or None."""
+def _opening_fault(open_value):
+    """The code of why a call opens nothing, or None."""
     try:
-        former.open_content()
+        open_value()
     except MisplacedError:
         return "misplaced"
     except SealError:
         return "does_not_open"
-    return None if former.content.is_canonical else "altered"
-
-
-def integration_faults(integration: Integration, digest_key: bytes | None = None) -> Faults:
-    """The faults of an integration: its token URL has a digest too."""
-    digest_key = digest_key or keyring.digest_key()
-    digest = token_url_digest(integration.type, integration.token_url, digest_key)
-    if integration.token_url_digest == digest:
-        return []
-    has_none = integration.token_url_digest is None
-    return [("token_url", "no_digest" if has_none else "token_url_changed")]
-
-
-def verify(jobs: int = 1, on_progress: Callable[[int], object] | None = None) -> IntegrityResult:
-    """Check every record, also in the bin, its former versions, and every integration.
-
-    `jobs` processes open and compare; `on_progress` is called with the number of records checked
-    so far. Raises KeyringError where the keys of the digests do not open.
-    """
-    keys = load_digest_keys()
-    result = IntegrityResult()
-    with tolerate_invalid_utf8():
-        integrations = list(Integration.objects.order_by("pk"))
-    for integration in integrations:
-        for name, code in integration_faults(integration, keys.digest):
-            result.faults.append(Fault(str(integration.pk), integration.type, name, code))
-    records = ConnectionAuth.all_objects.order_by("id")
-    processes = lib_processes.worker_count(jobs, records.count())
-    with lib_processes.workers(_Checker(keys), processes) as in_order:
-        for count, faults in in_order(database.id_ranges(records, CHUNK_SIZE)):
-            result.checked += count
-            result.faults += faults
-            if on_progress:
-                on_progress(result.checked)
-    return result
+    return None
 
 
 class _Checker:
     """Checks the records of a range of ids: returns how many they are, and their Faults."""
 
-    def __init__(self, keys):
-        self.keys = keys
+    def __init__(self, digest_key, fingerprint_key):
+        self.digest_key, self.fingerprint_key = digest_key, fingerprint_key
 
     def __call__(self, id_range):
         try:
@@ -224,14 +147,13 @@ class _Checker:
             former_versions[former.record_id].append(former)
         all_faults = []
         for record in records:
-            faults = record_faults(record, fingerprints[record.pk], self.keys)
+            faults = self._record_faults(record, fingerprints[record.pk])
             if faults:  # or it was saved between the reading of it and of its fingerprints
                 faults = self._recheck(record.pk)
-            faults += [
-                (f"former version {former.version}", code)
-                for former in former_versions[record.pk]
-                if (code := _former_version_fault(former))
-            ]
+            for former in former_versions[record.pk]:
+                code = _opening_fault(former.open_content)
+                if code or not former.content.is_canonical:
+                    faults.append((f"former version {former.version}", code or "altered"))
             all_faults += [Fault(str(record.pk), record.connection_id, *fault) for fault in faults]
         return len(records), all_faults
 
@@ -241,5 +163,31 @@ class _Checker:
         while record := records.first():
             fingerprints = stored_fingerprints(record=pk)[pk]
             if records.filter(version=record.version).exists():
-                return record_faults(record, fingerprints, self.keys)
+                return self._record_faults(record, fingerprints)
+        return []
+
+    def _record_faults(self, record, fingerprints):
+        """The field and the code of each fault of a record, whose values are all opened."""
+        auth, unreadable = record.open_auth()
+        if unreadable:
+            codes = {name: _opening_fault(getattr(record, name).reveal) for name in unreadable}
+            return [(name, code or "does_not_open") for name, code in codes.items()]
+        values = {name: getattr(record, name) for name in SEALED_COLUMNS}
+        if altered := [name for name, value in values.items() if value and not value.is_canonical]:
+            return [(name, "altered") for name in altered]
+        if record.content_digest is None:
+            return [("content_digest", "no_digest")]
+        others = fingerprints ^ fingerprints_of(auth, self.fingerprint_key)
+        names = sorted({name for name, _ in others})
+        if record.content_digest != content_digest(auth, self.digest_key):
+            changed = [(name, "value_changed") for name in names]
+            return changed or [("content_digest", "content_changed")]
+        if names:
+            return [(name, "fingerprint_changed") for name in names]
+        identity = None
+        if record.connection_id is None:
+            place = (record.integration_id, record.environment)
+            identity = identity_digest(record.content_digest, *place, self.digest_key)
+        if record.identity_digest != identity:
+            return [("identity_digest", "identity_changed")]
         return []

@@ -98,7 +98,7 @@ def test_the_token_address_is_a_custodians_to_change(group, is_changed):
     integration.refresh_from_db()
     assert integration.name == "Renamed"
     assert (integration.token_url == data["token_url"]) is is_changed
-    assert integrity.integration_faults(integration) == []
+    assert integrity.verify().faults == []
 
 
 def test_an_operator_adds_an_integration_without_a_token_address():

@@ -149,8 +149,6 @@ def test_an_older_row_is_found_by_its_fingerprints(records):
     for name, value in before.items():
         put(records[1], name, value.token if name == "access_token" else value)
     assert found() == {(str(records[1].pk), "access_token", "fingerprint_changed")}
-    with pytest.raises(integrity.TamperedError):
-        integrity.require_intact(ConnectionAuth.objects.get(pk=records[1].pk))
 
 
 def test_changed_or_removed_fingerprints_are_found(records):
@@ -258,17 +256,10 @@ def test_the_bin_is_checked_too(records):
     assert len(found()) == 1
 
 
-def test_require_intact_finds_a_changed_endpoint(records):
-    for name in ENDPOINT_FIELDS:
-        record = ConnectionAuth.objects.get(connection_id="conn-2")
-        integrity.require_intact(record)
-        former = getattr(record, name)
-        put(record, name, "https://evil.example/")
-        record.refresh_from_db()
-        with pytest.raises(integrity.TamperedError) as caught:
-            integrity.require_intact(record)
-        assert SECRET not in str(caught.value)
-        put(record, name, former)
+@pytest.mark.parametrize("name", ENDPOINT_FIELDS)
+def test_a_changed_endpoint_is_found(records, name):
+    put(records[2], name, "https://evil.example/")
+    assert found() == {(str(records[2].pk), "content_digest", "content_changed")}
 
 
 def flip(chance, record, name):
@@ -334,15 +325,10 @@ def test_the_token_address_of_an_integration_is_covered(records):
     integration = Integration.objects.get(type="hubspot")
     integration.token_url = "https://api.hubapi.com/oauth/v1/token"
     integration.save()
-    record = ConnectionAuth.objects.get(connection_id="conn-0")
-    integrity.require_intact(record)
     assert not found()
     for url in ("https://evil.example/", ""):
         Integration.objects.filter(pk=integration.pk).update(token_url=url)
         assert found() == {(str(integration.pk), "token_url", "token_url_changed")}
-        record = ConnectionAuth.objects.get(connection_id="conn-0")
-        with pytest.raises(integrity.TamperedError):
-            integrity.require_intact(record)
 
 
 def test_clean_records_raise_no_alarm():
