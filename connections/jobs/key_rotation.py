@@ -21,7 +21,13 @@ from connections.encryption.fields import SealedTextField, canonical_id
 from connections.lib import database
 from connections.lib import processes as lib_processes
 from connections.lib.database import enlarge_page_cache, fetch_raw
-from connections.models import FormerVersion, ImportChunk, StoredKey, former_version
+from connections.models import (
+    ConnectionAuth,
+    FormerVersion,
+    ImportChunk,
+    StoredKey,
+    former_version,
+)
 from connections.models.runs import chunk_binding
 
 CHUNK_SIZE = 1000  # rows that are read and resealed at a time
@@ -45,17 +51,18 @@ class RotationResult:
     def total(self) -> int:
         return self.rotated + self.current + self.unreadable
 
-    def add_rotated(self) -> None:
-        self.rotated += 1
-        self.under_old_key += 1
-
-    def add_unreadable(
-        self, model: type[Model], pk: Any, names: Iterable[str], under_old_key: bool = False
+    def add_row(
+        self, model: type[Model], pk: Any, unreadable: Iterable[str], under_old_key: bool
     ) -> None:
-        """Count a row where the fields of these names do not open."""
-        self.unreadable += 1
+        """Count a row, of which the fields named `unreadable` do not open."""
         self.under_old_key += under_old_key
-        self.unreadable_values += [(model._meta.label, pk, name) for name in names]
+        if unreadable:
+            self.unreadable += 1
+        elif under_old_key:
+            self.rotated += 1
+        else:
+            self.current += 1
+        self.unreadable_values += [(model._meta.label, pk, name) for name in unreadable]
         self.unnamed_count += len(self.unreadable_values[MAX_NAMED_VALUES:])
         del self.unreadable_values[MAX_NAMED_VALUES:]
 
@@ -100,7 +107,7 @@ def rotate(jobs: int = 1, dry_run: bool = False, on_progress: OnProgress = None)
     with transaction.atomic():
         _, unreadable_keys = keyring.reseal_stored_keys(dry_run)
         for name in unreadable_keys:
-            result.add_unreadable(StoredKey, name, ["token"])
+            result.add_row(StoredKey, name, ["token"], under_old_key=False)
         if not dry_run and "audit" not in unreadable_keys:
             outcome = "failed" if result.unreadable else "done"
             log.log_event("rotate", count=result.under_old_key, result=outcome)
@@ -131,62 +138,45 @@ def _rotate_rows(result, jobs, dry_run, on_progress=None):
             enlarge_page_cache()  # for the rows that are compared when they are written
             for count, resealed in in_order(database.id_ranges(rows, CHUNK_SIZE)):
                 for row in resealed if dry_run else resealer.store(resealed):
-                    _count_row(result, model, row)
+                    pk = canonical_id(row.pk)
+                    result.add_row(model, pk, row.unreadable, row.needs_resealing)
                 if on_progress:
                     on_progress(count)
-
-
-def _count_row(result, model, row):
-    if row.unreadable:
-        pk = canonical_id(row.pk)
-        result.add_unreadable(model, pk, row.unreadable, under_old_key=row.needs_resealing)
-    elif row.needs_resealing:
-        result.add_rotated()
-    else:
-        result.current += 1
 
 
 def _rotate_chunks(result, dry_run, on_progress=None):
     """Reseal the chunks of uploads that wait, one at a time: each is 1.4 MB."""
     chunks = ImportChunk.objects
-    newest = keyring.key_ids()[0]
     for pk in list(chunks.order_by("pk").values_list("pk", flat=True)):
         if on_progress:
             on_progress(1)
         chunk = chunks.select_related("run").filter(pk=pk).first()
         if chunk is None:  # imported or deleted meanwhile
             continue
-        if keyring.key_id_for(bytes(chunk.token)) == newest:
-            result.current += 1
-            continue
         binding = chunk_binding(chunk.run, chunk.position)
-        try:
-            token = keyring.seal_bytes(keyring.unseal_bytes(chunk.token, binding), binding)
-        except keyring.SealError:
-            result.add_unreadable(ImportChunk, pk, ["token"])
-            continue
-        result.add_rotated()
-        if not dry_run:
-            chunks.filter(pk=pk).update(token=token)  # nothing else ever changes a chunk
+        token = _reseal_value(result, chunk, "token", bytes(chunk.token), binding)
+        if token and not dry_run:  # nothing else ever changes a chunk
+            chunks.filter(pk=pk).update(token=token.encode())
 
 
 def _rotate_second_factors(result, dry_run):
     """Reseal second factors: allauth's rows, whose secret is in JSON and no sealed field."""
-    reseal = keyring.Resealer()
     with_secret = Authenticator.objects.filter(type__in=mfa.SECRET_DATA_KEYS).order_by("pk")
     with transaction.atomic():
         for row in with_secret.select_for_update():
             name = mfa.SECRET_DATA_KEYS[row.type]
-            _, token = reseal(row.data[name], mfa.BINDING)
-            if token is None:
-                result.add_unreadable(type(row), row.pk, [name])
-            elif token == row.data[name]:
-                result.current += 1
-            else:
-                result.add_rotated()
-                if not dry_run:
-                    row.data[name] = token
-                    row.save(update_fields=["data"])
+            token = _reseal_value(result, row, name, row.data[name], mfa.BINDING)
+            if token and not dry_run:
+                row.data[name] = token
+                row.save(update_fields=["data"])
+
+
+def _reseal_value(result, row, name, token, binding):
+    """Count a row with one value. Returns the new token, or None where it is to stay as it is."""
+    _, resealed = keyring.Resealer()(token, binding)
+    is_new = resealed not in (None, token)
+    result.add_row(type(row), row.pk, [name] if resealed is None else [], under_old_key=is_new)
+    return resealed if is_new else None
 
 
 class _Row(NamedTuple):
@@ -210,14 +200,11 @@ class RowResealer:
     def __init__(self, model: type[Model], field_names: list[str]):
         self.model, self.field_names = model, field_names
         self.newest_key, self.reseal = keyring.key_ids()[0], keyring.Resealer()
-        self.has_sealed_under = any(f.name == "sealed_under" for f in model._meta.concrete_fields)
+        self.has_sealed_under = model is ConnectionAuth
         # A former version holds, inside, the tokens that did not open when it was replaced.
         self.is_former_version = model is FormerVersion
-        self.extra_columns = []
-        if self.has_sealed_under:
-            self.extra_columns.append("sealed_under")
-        if self.is_former_version:
-            self.extra_columns.append("record_id")
+        extra_columns = {ConnectionAuth: ["sealed_under"], FormerVersion: ["record_id"]}
+        self.columns = ["pk", *field_names, *extra_columns.get(model, [])]
 
     def __call__(self, id_range: tuple[Any, Any]) -> tuple[int, list[_Row]]:
         """For a range of ids: how many rows it has, and those with sealed values."""
@@ -225,8 +212,7 @@ class RowResealer:
 
     def _read(self, queryset):
         count, rows = 0, []
-        columns = ("pk", *self.field_names, *self.extra_columns)
-        for pk, *values in fetch_raw(queryset.values_list(*columns)):
+        for pk, *values in fetch_raw(queryset.values_list(*self.columns)):
             count += 1
             tokens = tuple(values[: len(self.field_names)])
             if tokens.count(None) < len(tokens):
@@ -251,7 +237,7 @@ class RowResealer:
                 new_tokens[number] = resealed
                 keys.add(self.newest_key)
         sealed_under = keyring.oldest_key_id(keys)
-        is_key_recorded = not self.has_sealed_under or extra == sealed_under
+        is_key_recorded = extra == sealed_under
         return _Row(pk, tokens, tuple(new_tokens), unreadable, sealed_under, is_key_recorded)
 
     def _reseal_former_version(self, token, binding, record):
@@ -300,7 +286,7 @@ class RowResealer:
         if unchanged:
             self._update(unchanged)
         for row in unchanged:
-            if row.unreadable and hasattr(self.model, "mark_unreadable"):
+            if row.unreadable and self.has_sealed_under:
                 # The row is locked until the transaction ends: nobody has repaired it meanwhile.
                 self.model._base_manager.get(pk=row.pk).mark_unreadable(row.unreadable)
         return [row.pk for row in due if current.get(row.pk) != row.stored_tokens]

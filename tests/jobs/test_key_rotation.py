@@ -252,13 +252,13 @@ def test_an_unreadable_chunk_is_named_and_the_rest_is_rotated(keys):
 
 def test_a_chunk_that_is_deleted_meanwhile_is_skipped(keys, monkeypatch):
     waiting = upload(keys, b"end")
-    seal = keyring.seal_bytes
+    binding = key_rotation.chunk_binding
 
-    def throw_away_first(data, place):
+    def throw_away_first(*place):
         waiting.delete()
-        return seal(data, place)
+        return binding(*place)
 
-    monkeypatch.setattr(keyring, "seal_bytes", throw_away_first)
+    monkeypatch.setattr(key_rotation, "chunk_binding", throw_away_first)
     assert run()[0] == 0
     assert not ImportChunk.objects.exists()
 
