@@ -142,11 +142,9 @@ class _ChangeJudge:
             return "already"
         if record.version != version:
             return "newer"
-        return "changed" if self._stays_in_scope(record) else "outside"
-
-    def _stays_in_scope(self, record):
         place = place_after(record, self.action.column, self.value)
-        return self.target_exists and self.scope.includes(*place)
+        stays_in_scope = self.target_exists and self.scope.includes(*place)
+        return "changed" if stays_in_scope else "outside"
 
 
 # Doing it
@@ -190,7 +188,9 @@ def execute(pk: UUID | str) -> dict[str, Any] | None:
                 status = ChangeRun.Status.CANCELLED
                 break
             execute_batch(run, position)
-        _finish(run, status)
+        with transaction.atomic():
+            if runs.finish(run, runs.owned_row(run), status, result=run.result):
+                _log_run(run, "done", run.result["changed"], status)
     return run.result
 
 
@@ -203,7 +203,8 @@ def execute_batch(run: ChangeRun, position: int) -> None:
     started_at = time.monotonic()
     permissions.reload_user(run)  # they may have changed since the batch before
     versions = _decode(chunks.ChunkSource(run).read_chunk(position))
-    judge, counts, changed = _ChangeJudge(run), Counter(), []
+    judge, result, changed = _ChangeJudge(run), run.result, []
+    counts = Counter(result["refused"], changed=result["changed"], already=result["already"])
     locked = _visible_records(run, versions).select_for_update(of=("self",)).defer_sealed()
     for record, verdict in judge.verdicts(versions, locked):
         counts[verdict] += 1
@@ -212,22 +213,14 @@ def execute_batch(run: ChangeRun, position: int) -> None:
     if changed:
         taken = _apply(run, judge, changed)
         counts.update(changed=-taken, taken=taken)
-    run.result = _add_results(run.result, _result(counts), time.monotonic() - started_at)
+    seconds = result["seconds"] + time.monotonic() - started_at
+    run.result = {**_result(counts), "seconds": seconds}
     run.chunks.filter(position=position).delete()
     updated = runs.owned_row(run).update(
         done=F("done") + len(versions), heartbeat_at=timezone.now(), result=run.result
     )
     if not updated:
         raise LostOwnership
-
-
-def _add_results(result, batch, seconds):
-    return {
-        "changed": result["changed"] + batch["changed"],
-        "already": result["already"] + batch["already"],
-        "refused": dict(Counter(result["refused"]) + Counter(batch["refused"])),
-        "seconds": result["seconds"] + seconds,
-    }
 
 
 def _apply(run, judge, records):
@@ -238,18 +231,9 @@ def _apply(run, judge, records):
         log_each_record(run, "delete", records, [], run.user)
         return 0
     column = judge.action.column
-    changed, taken = set_column(column, {record: judge.value for record in records}, run.user, run)
+    changed = set_column(column, dict.fromkeys(records, judge.value), run.user, run)
     log_each_record(run, "change", changed, [model_field_name(column)], run.user)
-    return len(taken)
-
-
-def _finish(run, status):
-    with transaction.atomic():
-        if runs.owned_row(run).update(
-            status=status, finished_at=timezone.now(), result=run.result
-        ):
-            run.chunks.all().delete()
-            _log_run(run, "done", run.result["changed"], status)
+    return len(records) - len(changed)
 
 
 # Setting a column, which an undo does too
@@ -262,20 +246,18 @@ def model_field_name(column: str) -> str:
 
 def set_column(
     column: str, values: dict[ConnectionAuth, Any], user, run: ChangeRun | None = None
-) -> tuple[list[ConnectionAuth], list[ConnectionAuth]]:
+) -> list[ConnectionAuth]:
     """Set a column of locked records (record -> value), and store their former versions.
 
-    The column is no credential, so `locally_changed_at` stays. Returns the changed records, and
-    those whose new place is taken: another one without an id holds the same there.
+    The column is no credential, so `locally_changed_at` stays. Returns the changed records: all
+    but those whose new place is taken, where another one without an id holds the same.
     """
-    changed, taken, ids_by_value = [], [], defaultdict(list)
+    changed, ids_by_value = [], defaultdict(list)
     origin = {"user_id": user and user.pk, "run_id": run and run.pk}
     for record, value in values.items():
         if _update_identity(record, column, value):
             changed.append(record)
             ids_by_value[value].append(record.pk)
-        else:
-            taken.append(record)
     FormerVersion.objects.bulk_create(
         former_version.build_former_version(record, [model_field_name(column)], **origin)
         for record in changed
@@ -284,7 +266,7 @@ def set_column(
         ConnectionAuth.objects.filter(pk__in=ids).update(
             **{column: value}, updated_at=timezone.now(), version=F("version") + 1
         )
-    return changed, taken
+    return changed
 
 
 def place_after(record: ConnectionAuth, column: str, value: Any) -> list[str | None]:

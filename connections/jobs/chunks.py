@@ -1,6 +1,7 @@
 """The input of a run, stored in sealed chunks until the run has ended."""
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from django.db import transaction
 
@@ -15,7 +16,8 @@ class ChunkSource:
 
     def __init__(self, run: ImportRun):
         self.run, self.name = run, run.file_name
-        self._cached = None, b""
+        # The next read begins where the one before ended: mostly in the same chunk.
+        self._read_chunk = lru_cache(maxsize=1)(self.read_chunk)
 
     def chunks(self) -> Iterator[bytes]:
         for chunk in self.run.chunks.order_by("position").iterator(chunk_size=1):  # 1.4 MB each
@@ -25,13 +27,7 @@ class ChunkSource:
         return self._unseal(self.run.chunks.get(position=position))
 
     def read(self, offset: int, length: int) -> bytes:
-        return read_chunks(self._cached_chunk, offset, length)
-
-    def _cached_chunk(self, position):
-        # The next read begins where the one before ended: mostly in the same chunk.
-        if self._cached[0] != position:
-            self._cached = position, self.read_chunk(position)
-        return self._cached[1]
+        return read_chunks(self._read_chunk, offset, length)
 
     def _unseal(self, chunk):
         return keyring.unseal_bytes(chunk.token, chunk_binding(self.run, chunk.position))

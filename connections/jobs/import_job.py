@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from uuid import UUID
 
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, connections
 from django.utils import timezone
 
 from connections.accounts.permissions import import_permissions, reload_user
@@ -80,10 +80,13 @@ def execute(pk: UUID | str, jobs: int = 1) -> ImportResult | None:
     progress = ImportProgress(run, report)
     with runs.mark_interrupted_on_error(run):
         cleanup.delete_expired()  # an import restores the records that it finds in the bin
+        stored = {name: run.options[name] for name in STORED_OPTIONS}
+        permissions = import_permissions(run.user)  # those that the user has now
+        options = ImportOptions(**stored, **permissions, run_id=run.pk, user_id=run.user_id)
         try:
             result = importer.run_import(
                 [ChunkSource(run)],
-                _import_options(run),
+                options,
                 on_verdict=report.add,
                 on_progress=progress,
                 jobs=jobs,
@@ -122,8 +125,20 @@ def import_sources(
         on_progress=on_progress,
         jobs=jobs,
     )
-    is_stored = run and _finish_command_run(run, result, options, report.issues)
-    return result, run.pk if is_stored else None
+    if run is None:
+        return result, None
+    if not (result.created or result.updated):
+        run.delete()
+        return result, None
+    runs.finish(
+        run,
+        runs.owned_row(run),
+        ImportRun.Status.DONE,
+        done=result.read,
+        options=_stored_options(options),
+        result=result.as_stored(report.issues),
+    )
+    return result, run.pk
 
 
 def _create_command_run(file_names):
@@ -140,31 +155,8 @@ def _create_command_run(file_names):
     )
 
 
-def _finish_command_run(run, result, options, issues):
-    """Store the result of a run. One that has stored nothing is deleted, and False returned."""
-    if not (result.created or result.updated):
-        run.delete()
-        return False
-    runs.owned_row(run).update(
-        status=ImportRun.Status.DONE,
-        finished_at=timezone.now(),
-        done=result.read,
-        options=_stored_options(options),
-        result=result.as_stored(issues),
-    )
-    return True
-
-
 def _stored_options(options):
     return {name: asdict(options)[name] for name in STORED_OPTIONS}
-
-
-def _import_options(run):
-    """The ImportOptions of a run, with the permissions that its user has now."""
-    stored = {name: run.options[name] for name in STORED_OPTIONS}
-    return ImportOptions(
-        **stored, **import_permissions(run.user), run_id=run.pk, user_id=run.user_id
-    )
 
 
 class ImportProgress:
@@ -183,7 +175,10 @@ class ImportProgress:
             return
         if self.started_at is None:
             self.started_at = now
-            self._open_connection()
+            if self.run.options["atomic"]:
+                # Its own connection is in a transaction, of which nobody sees anything.
+                self.database = "progress"
+                connections[self.database] = connection.copy(self.database)
         elif done < total and now - self.reported_at < PROGRESS_INTERVAL:
             return
         self.reported_at = now
@@ -205,14 +200,6 @@ class ImportProgress:
         if import_permissions(self.run.user) != before:
             raise importer.Cancelled
 
-    def _open_connection(self):
-        """An import of all or nothing needs a second connection: its own is in a transaction, of
-        which nobody sees anything.
-        """
-        if self.run.options["atomic"]:
-            self.database = "progress"
-            connections[self.database] = connection.copy(self.database)
-
     def close(self):
         if self.database != DEFAULT_DB_ALIAS:
             connections[self.database].close()
@@ -226,12 +213,5 @@ def _finish(run, result, report):
         status = ImportRun.Status.CANCELLED
     else:
         status = ImportRun.Status.DONE
-    with transaction.atomic():
-        finished = runs.owned_row(run).update(
-            status=status,
-            finished_at=timezone.now(),
-            done=result.read,
-            result=result.as_stored(report.issues),
-        )
-        if finished:
-            run.chunks.all().delete()
+    stored = result.as_stored(report.issues)
+    runs.finish(run, runs.owned_row(run), status, done=result.read, result=stored)

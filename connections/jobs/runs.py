@@ -83,15 +83,8 @@ def abandon(run: ImportRun) -> bool:
     """End an interrupted run: what it stored stays, the upload is deleted. False if it is not."""
     if not is_interrupted(run):
         return False
-    with transaction.atomic():
-        interrupted = ImportRun.all_kinds.filter(
-            pk=run.pk, status=Status.RUNNING, heartbeat_at=run.heartbeat_at
-        )
-        stored = None if run.options.get("atomic") else run.result
-        if interrupted.update(status=Status.CANCELLED, finished_at=timezone.now(), result=stored):
-            run.chunks.all().delete()
-            return True
-    return False
+    stored = None if run.options.get("atomic") else run.result
+    return finish(run, _interrupted_row(run), Status.CANCELLED, result=stored)
 
 
 def resume(run: ImportRun) -> bool:
@@ -102,9 +95,7 @@ def resume(run: ImportRun) -> bool:
     if not is_interrupted(run):
         return False
     now = timezone.now()
-    resumed = ImportRun.all_kinds.filter(
-        pk=run.pk, status=Status.RUNNING, heartbeat_at=run.heartbeat_at
-    ).update(
+    resumed = _interrupted_row(run).update(
         process="",
         started_at=now,
         heartbeat_at=now,
@@ -121,6 +112,12 @@ def cancel(run: ImportRun) -> bool:
     """Ask a run to stop after its current batch. Returns False where it can't or has ended."""
     running = ImportRun.all_kinds.filter(pk=run.pk, status=Status.RUNNING)
     return can_report_progress(run) and bool(running.update(cancel_requested=True))
+
+
+def _interrupted_row(run):
+    """The row of an interrupted run, unless a process has taken it up or ended it since."""
+    running = ImportRun.all_kinds.filter(pk=run.pk, status=Status.RUNNING)
+    return running.filter(heartbeat_at=run.heartbeat_at)
 
 
 def discard(run: ImportRun) -> bool:
@@ -187,6 +184,15 @@ def claim(model: type[ImportRun], pk: UUID | str) -> ImportRun | None:
 def owned_row(run: ImportRun) -> QuerySet[ImportRun]:
     """The run's row, as long as it is under way and this process has claimed it."""
     return ImportRun.all_kinds.filter(pk=run.pk, status=Status.RUNNING, process=run.process)
+
+
+@transaction.atomic
+def finish(run: ImportRun, row: QuerySet[ImportRun], status: str, **columns: Any) -> bool:
+    """End a run and delete its input, if its `row` is still there. Returns whether it was."""
+    finished = row.update(status=status, finished_at=timezone.now(), **columns)
+    if finished:
+        run.chunks.all().delete()
+    return bool(finished)
 
 
 @contextmanager

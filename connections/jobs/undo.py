@@ -7,7 +7,7 @@ there. A record that was changed since the run is left as it is, and named in th
 
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID
@@ -21,7 +21,6 @@ from connections.encryption.keyring import SealError
 from connections.jobs import bulk_change
 from connections.jobs.runs import abandon
 from connections.models import (
-    ChangeRun,
     ConnectionAuth,
     FormerVersion,
     ImportRun,
@@ -49,9 +48,6 @@ class UndoResult:
         self.left += 1
         if len(self.named) < MAX_NAMED_RECORDS:
             self.named.append({"id": str(record.pk), "name": str(record)})
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def stored_counts(run: ImportRun) -> dict[str, int]:
@@ -101,7 +97,11 @@ def undo(run: ImportRun, user=None, time_limit: float | None = None) -> UndoResu
     result = UndoResult()
     before = run.undo_result or {}
     deadline = None if time_limit is None else time.monotonic() + time_limit
-    for step in STEPS[run.kind]:
+    if run.kind == ImportRun.KIND:
+        steps = (_undo_created, _undo_updated)
+    else:
+        steps = (_undo_binned,) if run.options["action"] == "bin" else (_undo_column,)
+    for step in steps:
         last_id = None
         while last_id := step(run, user, result, last_id):
             if deadline and time.monotonic() > deadline:
@@ -112,7 +112,7 @@ def undo(run: ImportRun, user=None, time_limit: float | None = None) -> UndoResu
 
 def _store_result(run, result, before):
     """Store the result, with the counts of the calls `before` this one."""
-    total = result.as_json()
+    total = asdict(result)
     for name in ("binned", "put_back"):
         total[name] += before.get(name, 0)
     run.undo_result = total
@@ -127,10 +127,8 @@ def _store_result(run, result, before):
 @transaction.atomic
 def _undo_created(run, user, result, last_id):
     """Move a batch of the records that an import created to the bin."""
-    created = _visible_records(user).filter(made_by_run=run.pk, binned_at=None).order_by("pk")
-    if last_id:
-        created = created.filter(pk__gt=last_id)
-    batch = list(created.select_for_update(of=("self",)).defer_sealed()[:BATCH_SIZE])
+    created = _visible_records(user).filter(made_by_run=run.pk, binned_at=None)
+    batch = _lock_batch(created, last_id)
     if not batch:
         return None
     former = _former_versions(run, batch)
@@ -154,12 +152,7 @@ def _undo_created(run, user, result, last_id):
 @transaction.atomic
 def _undo_updated(run, user, result, last_id):
     """Restore a batch of the records that an import changed."""
-    waiting = _unrestored_versions(run, last_id)
-    if user:
-        waiting = waiting.filter(record__in=_visible_records(user).values("pk"))
-    ids = waiting.order_by("record_id").values_list("record_id", flat=True).distinct()[:BATCH_SIZE]
-    records = ConnectionAuth.all_objects.filter(pk__in=list(ids)).order_by("pk")
-    batch = list(records.select_for_update())
+    batch = list(_changed_records(run, user, last_id, BATCH_SIZE))
     if not batch:
         return None
     former = _former_versions(run, batch)
@@ -178,71 +171,47 @@ def _undo_updated(run, user, result, last_id):
 @transaction.atomic
 def _undo_column(run, user, result, last_id):
     """Restore the column that a bulk change has set, in a batch of records."""
-    waiting = _unrestored_versions(run, last_id)
-    if user and scope_of(user).is_limited:
-        waiting = waiting.filter(record__in=_visible_records(user).values("pk"))
     # Larger batches: the rows that wait are sorted anew for each.
-    ids = list(waiting.order_by("record_id").values_list("record_id", flat=True)[: 5 * BATCH_SIZE])
-    records = ConnectionAuth.all_objects.filter(pk__in=ids).order_by("pk")
-    batch = list(records.select_for_update(of=("self",)).defer_sealed())
+    batch = list(_changed_records(run, user, last_id, 5 * BATCH_SIZE).defer_sealed())
     if not batch:
         return None
     column = run.action.column
     former, values = _former_versions(run, batch), {}
     for record in batch:
-        of_record = former[record.pk]
-        try:
-            value = of_record[0].open_content()["around"][column]
-        except SealError:
-            result.add_left(record)
-            continue
-        if _is_unchanged(record, of_record) and _may_set(user, record, column, value):
-            values[record] = value
-        else:
-            result.add_left(record)
+        with suppress(SealError):
+            value = former[record.pk][0].open_content()["around"][column]
+            place = bulk_change.place_after(record, column, value)
+            stays_in_scope = not user or scope_of(user).includes(*place)
+            if stays_in_scope and _is_unchanged(record, former[record.pk]):
+                values[record] = value
     if column == "integration_id":  # one of them may have been deleted meanwhile
         for integration in {*values.values()} - {None}:
             Integration.objects.get_or_create(
                 type=integration, defaults={"name": integration[:255]}
             )
-    restored, taken = bulk_change.set_column(column, values, user)
-    for record in taken:
-        result.add_left(record)
+    restored = bulk_change.set_column(column, values, user)
+    restored_set = {*restored}
+    for record in batch:
+        if record not in restored_set:
+            result.add_left(record)
     FormerVersion.objects.filter(run=run, record__in=restored).update(restored_at=timezone.now())
     result.put_back += len(restored)
-    fields = [bulk_change.model_field_name(column)]
-    bulk_change.log_each_record(run, "undo", restored, fields, user)
-    if restored and run.total > recycle_bin.MAX_LOGGED_BY_NAME:
-        log.log_event("undo", user=user, count=len(restored), reason=f"change {run.pk}")
+    _log_restored(run, "undo", restored, [bulk_change.model_field_name(column)], user)
     return batch[-1].pk
 
 
 @transaction.atomic
 def _undo_binned(run, user, result, last_id):
     """Restore a batch of the records that a bulk change moved to the bin."""
-    binned_at = run.options.get("binned_at")
-    if binned_at is None:
-        return None
-    binned = recycle_bin.restorable(_visible_records(user))
-    binned = binned.filter(binned_at=binned_at, binned_by=run.user_id).order_by("pk")
-    if last_id:
-        binned = binned.filter(pk__gt=last_id)
-    batch = list(binned.select_for_update(of=("self",)).defer_sealed()[:BATCH_SIZE])
+    binned = _visible_records(user).filter(binned_by=run.user_id)
+    binned = recycle_bin.restorable(binned.filter(binned_at=run.options["binned_at"]))
+    batch = _lock_batch(binned, last_id)
     if not batch:
         return None
     ids = [record.pk for record in batch]
     result.put_back += recycle_bin.mark_restored(ConnectionAuth.all_objects.filter(pk__in=ids))
-    bulk_change.log_each_record(run, "restore", batch, [], user)
-    if run.total > recycle_bin.MAX_LOGGED_BY_NAME:
-        log.log_event("restore", user=user, count=len(ids), reason=f"change {run.pk}")
+    _log_restored(run, "restore", batch, [], user)
     return batch[-1].pk
-
-
-Step = Callable[[ImportRun, Any, UndoResult, UUID | None], UUID | None]
-STEPS: dict[str, tuple[Step, ...]] = {
-    ImportRun.KIND: (_undo_created, _undo_updated),
-    ChangeRun.KIND: (_undo_column, _undo_binned),
-}
 
 
 def _visible_records(user):
@@ -251,10 +220,22 @@ def _visible_records(user):
     return records.visible_to(user) if user else records
 
 
-def _unrestored_versions(run, last_id):
-    """What a run has replaced and no undo has restored, of records after an id."""
+def _lock_batch(records, last_id):
+    if last_id:
+        records = records.filter(pk__gt=last_id)
+    return list(records.order_by("pk").select_for_update(of=("self",)).defer_sealed()[:BATCH_SIZE])
+
+
+def _changed_records(run, user, last_id, size):
+    """The next records that a run has changed and no undo has restored, to be locked."""
     waiting = FormerVersion.objects.unexpired().filter(run=run, restored_at=None)
-    return waiting.filter(record__gt=last_id) if last_id else waiting
+    if last_id:
+        waiting = waiting.filter(record__gt=last_id)
+    if user and scope_of(user).is_limited:
+        waiting = waiting.filter(record__in=_visible_records(user).values("pk"))
+    ids = waiting.order_by("record_id").values_list("record_id", flat=True).distinct()[:size]
+    records = ConnectionAuth.all_objects.filter(pk__in=list(ids)).order_by("pk")
+    return records.select_for_update(of=("self",))
 
 
 def _former_versions(run, records):
@@ -271,10 +252,10 @@ def _is_unchanged(record, former):
     return record.version == (former[-1].version + 1 if former else 1)
 
 
-def _may_set(user, record, column, value):
-    """Whether a user may see the record also where the column has that value."""
-    place = bulk_change.place_after(record, column, value)
-    return not user or scope_of(user).includes(*place)
+def _log_restored(run, action, records, fields, user):
+    bulk_change.log_each_record(run, action, records, fields, user)
+    if records and run.total > recycle_bin.MAX_LOGGED_BY_NAME:
+        log.log_event(action, user=user, count=len(records), reason=f"change {run.pk}")
 
 
 def _restore_version(former, record, user):

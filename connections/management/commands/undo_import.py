@@ -3,6 +3,7 @@
 import json
 import sys
 import uuid
+from dataclasses import asdict
 
 from connections.jobs import undo
 from connections.lib.text import printable
@@ -33,7 +34,7 @@ class Command(LatchkeyCommand):
             )
         self.print_result(
             options["json"],
-            result.as_json(),
+            asdict(result),
             f"{result.binned} moved to the bin, {result.put_back} put back, "
             f"{result.left} left as they are.",
         )
