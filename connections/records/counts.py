@@ -43,6 +43,16 @@ class ConnectionFilter(NamedTuple):
 UNFILTERED = ConnectionFilter()
 
 
+class Fact(IntFlag):
+    """What is known of a connection, as bits of the number that count_groups() groups by."""
+
+    UNDER_OLD_KEY = 1
+    UNDER_MISSING_KEY = 2
+    UNREADABLE = 4
+    STALE = 8
+    RENEWABLE = 16
+
+
 class CountGroup(NamedTuple):
     """Connections that are alike in all of this, and their `count`.
 
@@ -54,27 +64,15 @@ class CountGroup(NamedTuple):
     environment: str
     bucket: str
     until: datetime | None
-    renewable: bool
-    is_stale: bool
-    is_unreadable: bool
-    is_under_old_key: bool
-    is_under_missing_key: bool
+    facts: Fact
     count: int
 
     @property
     def needs_person(self) -> bool:
         """As ConnectionAuthQuerySet.needing_person() asks it of the database."""
-        return self.bucket == "broken" or (self.bucket in ("day", "week") and not self.renewable)
-
-
-class Fact(IntFlag):
-    """What is known of a connection, as bits of the number that count_groups() groups by."""
-
-    UNDER_OLD_KEY = 1
-    UNDER_MISSING_KEY = 2
-    UNREADABLE = 4
-    STALE = 8
-    RENEWABLE = 16
+        return self.bucket == "broken" or (
+            self.bucket in ("day", "week") and Fact.RENEWABLE not in self.facts
+        )
 
 
 FACT_COMBINATIONS = 32  # the index of the edge is multiplied by this
@@ -126,19 +124,7 @@ def _count_group(ends, packed, kind, environment, count):
     """A row of the query as a CountGroup: the reverse of _pack()."""
     edge, facts = divmod(packed, FACT_COMBINATIONS)
     until, bucket = ends[edge]
-    facts = Fact(facts)
-    return CountGroup(
-        integration=kind or None,
-        environment=environment or PRODUCTION,
-        bucket=bucket,
-        until=until,
-        renewable=Fact.RENEWABLE in facts,
-        is_stale=Fact.STALE in facts,
-        is_unreadable=Fact.UNREADABLE in facts,
-        is_under_old_key=Fact.UNDER_OLD_KEY in facts,
-        is_under_missing_key=Fact.UNDER_MISSING_KEY in facts,
-        count=count,
-    )
+    return CountGroup(kind or None, environment or PRODUCTION, bucket, until, Fact(facts), count)
 
 
 def _edge_index(edges, low=0, high=None):

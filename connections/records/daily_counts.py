@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from connections.lib.database import no_busy_timeout
 from connections.models import ConnectionAuth, DailyCount, scope_of
-from connections.records.counts import UNFILTERED, ConnectionFilter, CountGroup, count_groups
+from connections.records.counts import ConnectionFilter, CountGroup, Fact, count_groups
 
 ONE_DAY = timedelta(days=1)
 
@@ -30,7 +30,7 @@ def store_today(now: datetime, groups: Iterable[CountGroup] | None = None) -> No
     for group in count_groups(ConnectionAuth.objects.all(), now) if groups is None else groups:
         counts = by_place.setdefault((group.integration, group.environment), Counter())
         counts[group.bucket] += group.count
-        counts["stale"] += group.count * group.is_stale
+        counts["stale"] += group.count * (Fact.STALE in group.facts)
     day = today(now)
     counts = [[*place, +counts] for place, counts in by_place.items()]
     row = DailyCount(weekday=day.weekday(), day=day, taken_at=now, counts=counts)
@@ -51,7 +51,7 @@ def yesterday(
     user: User,
     now: datetime,
     groups: Iterable[CountGroup],
-    connection_filter: ConnectionFilter = UNFILTERED,
+    connection_filter: ConnectionFilter,
 ) -> Counter | None:
     """The counts of yesterday, by bucket and "stale", of what a user sees and a filter lets pass.
 

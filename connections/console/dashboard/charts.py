@@ -15,7 +15,7 @@ from django.utils.translation import ngettext
 from connections.console import wording
 from connections.console.list_url import LinkedCount, breaks_param, linked_count, list_url
 from connections.expiry import deadlines
-from connections.records.counts import sum_by
+from connections.records.counts import Fact, sum_by
 
 DAY_COUNT = 30
 MONTH_COUNT = 12
@@ -130,7 +130,7 @@ def _bars(groups, now, connection_filter, ends, name_format, format_span):
         zip(steps, [now, *ends[:-1]], ends, strict=True)
     ):
         breaks = breaks_param(start, end)
-        by_renewable = sum_by(step, lambda group: group.renewable)
+        by_renewable = sum_by(step, lambda group: Fact.RENEWABLE in group.facts)
         person, machine = by_renewable[False], by_renewable[True]
         person_height, machine_height = (
             _bar_height(count, largest) for count in (person, machine)

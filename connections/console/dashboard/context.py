@@ -15,7 +15,7 @@ from connections.expiry import deadlines
 from connections.lib import text
 from connections.models import PRODUCTION, AccessEvent, ConnectionAuth, ImportRun, Integration
 from connections.records import daily_counts
-from connections.records.counts import NO_INTEGRATION, UNFILTERED, count_groups, sum_by
+from connections.records.counts import NO_INTEGRATION, UNFILTERED, Fact, count_groups, sum_by
 
 MAX_FILTER_CHOICES = 40  # more would fill half of the page; the list has them all
 
@@ -105,13 +105,13 @@ def get_context(user, now, connection_filter=UNFILTERED):
         set(needing) - {None}, key=lambda type_: (-needing[type_], names.get(type_, type_))
     )
     running_import, last_import = _imports(user)
-    unreadable = sum(group.count for group in groups if group.is_unreadable)
+    unreadable = sum(group.count for group in groups if Fact.UNREADABLE in group.facts)
     return Dashboard(
         total=counts.total(),
         broken_total=sum(group.count for group in all_groups if group.bucket == "broken"),
         filters=_filters(all_groups, names, connection_filter),
         buckets=[tile(name, counts[name]) for name in deadlines.BUCKETS],
-        stale=tile("stale", sum(group.count for group in groups if group.is_stale)),
+        stale=tile("stale", sum(group.count for group in groups if Fact.STALE in group.facts)),
         unreadable=linked_count(connection_filter, unreadable, unreadable=1),
         person=linked_count(connection_filter, needing.total(), needs="person"),
         top_integrations=[names.get(type_, type_) for type_ in by_size[:2]],

@@ -7,7 +7,7 @@ from connections.audit import log
 from connections.console.list_url import LinkedCount, linked_count
 from connections.encryption import keyring
 from connections.models import AccessEvent, ConnectionAuth
-from connections.records.counts import UNFILTERED
+from connections.records.counts import UNFILTERED, Fact
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +41,8 @@ def get_health(user, groups, connection_filter):
     """The KeyHealth of CountGroups, or None where the user may not see it."""
     if not may_view(user):
         return None
-    old = sum(group.count for group in groups if group.is_under_old_key)
-    missing = sum(group.count for group in groups if group.is_under_missing_key)
+    old = sum(group.count for group in groups if Fact.UNDER_OLD_KEY in group.facts)
+    missing = sum(group.count for group in groups if Fact.UNDER_MISSING_KEY in group.facts)
     return KeyHealth(
         since=keyring.newest_key_since(),
         old=linked_count(connection_filter, old, old_key=1),
