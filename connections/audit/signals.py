@@ -18,15 +18,10 @@ PERMISSION_FIELDS = {"is_active", "is_staff", "is_superuser"}
 IGNORED_FIELDS = {"id", "last_login", "date_joined"}
 
 
-@receiver(user_logged_in)
-def log_login(user, **kwargs):
-    log.log_event("login", user=user)
-
-
-@receiver(user_logged_out)
-def log_logout(user, **kwargs):
+@receiver([user_logged_in, user_logged_out])
+def log_login_or_logout(signal, user, **kwargs):
     if user is not None:
-        log.log_event("logout", user=user)
+        log.log_event("login" if signal is user_logged_in else "logout", user=user)
 
 
 @receiver(user_login_failed)
@@ -44,9 +39,7 @@ def log_failed_mfa(user, **kwargs):
     log.log_event("login_failed", user=user, reason="Wrong code", result="failed")
 
 
-@receiver(mfa.authenticator_added)
-@receiver(mfa.authenticator_removed)
-@receiver(mfa.authenticator_reset)
+@receiver([mfa.authenticator_added, mfa.authenticator_removed, mfa.authenticator_reset])
 def log_mfa_change(signal, user, authenticator, **kwargs):
     verb = "Removed" if signal is mfa.authenticator_removed else "Added"
     with translation.override(settings.LANGUAGE_CODE):  # it is stored for readers of any language

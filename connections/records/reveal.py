@@ -3,7 +3,6 @@
 import json
 
 from django.db import DatabaseError, transaction
-from django.http import HttpRequest
 
 from connections.audit import log
 from connections.encryption.keyring import KeyringError, SealError
@@ -14,13 +13,13 @@ class NotAudited(Exception):
     """The entry of the audit log could not be written, so nothing is revealed."""
 
 
-def reveal(record: ConnectionAuth, name: str, *, request: HttpRequest, reason: str) -> str:
+def reveal(record: ConnectionAuth, name: str, reason: str) -> str:
     """The text of a sealed field that is set; arrays and objects as indented JSON.
 
     Raises NotAudited, and SealError where the value does not open, which is audited as well. Must
     not be called inside a transaction, whose rollback could remove the entry.
     """
-    entry = {"request": request, "record": record, "fields": [name], "reason": reason}
+    entry = {"record": record, "fields": [name], "reason": reason}
     sealed = getattr(record, name)
     _audit(entry)
     try:

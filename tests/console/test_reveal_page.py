@@ -301,12 +301,12 @@ def test_the_entry_is_committed_before_the_value_is_opened(monkeypatch, is_atomi
 
 
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
-def test_inside_a_transaction_nothing_is_revealed(monkeypatch, rf):
+def test_inside_a_transaction_nothing_is_revealed(monkeypatch):
     record = make(access_token=SECRET)
     monkeypatch.setattr(log, "log_event", lambda *args, **kwargs: pytest.fail("It was audited."))
     monkeypatch.setattr(Sealed, "reveal", lambda self: pytest.fail("It was opened."))
     with pytest.raises(RuntimeError, match="durable"), transaction.atomic():
-        records_reveal.reveal(record, "access_token", request=rf.post("/"), reason=REASON)
+        records_reveal.reveal(record, "access_token", REASON)
 
 
 # On the page of the record

@@ -74,7 +74,7 @@ def reveal_page(request, pk, field):
     if not cache.add(used_key, True, settings.SESSION_COOKIE_AGE):
         return _ask_again(request, pk, field)
     try:
-        value = records_reveal.reveal(record, field, request=request, reason=reason)
+        value = records_reveal.reveal(record, field, reason)
     except records_reveal.NotAudited:
         logger.exception("Nothing was revealed.")
         cache.delete(used_key)
