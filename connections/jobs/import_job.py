@@ -3,7 +3,7 @@
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, replace
 from uuid import UUID
 
@@ -77,13 +77,12 @@ def execute(pk: UUID | str, jobs: int = 1) -> ImportResult | None:
     if run is None:
         return None
     report = ImportReport()
-    progress = ImportProgress(run, report)
     with runs.mark_interrupted_on_error(run):
         cleanup.delete_expired()  # an import restores the records that it finds in the bin
         stored = {name: run.options[name] for name in STORED_OPTIONS}
         permissions = import_permissions(run.user)  # those that the user has now
         options = ImportOptions(**stored, **permissions, run_id=run.pk, user_id=run.user_id)
-        try:
+        with closing(ImportProgress(run, report)) as progress:
             result = importer.run_import(
                 [ChunkSource(run)],
                 options,
@@ -92,8 +91,6 @@ def execute(pk: UUID | str, jobs: int = 1) -> ImportResult | None:
                 jobs=jobs,
                 user=run.user,
             )
-        finally:
-            progress.close()
         _finish(run, result, report)
     return result
 

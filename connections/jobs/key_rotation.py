@@ -5,6 +5,7 @@ what is done. It overwrites no change of somebody else: a row is written only wh
 the tokens that were read.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -43,7 +44,8 @@ class RotationResult:
     rotated: int = 0
     current: int = 0
     unreadable: int = 0  # rows with a value that does not open
-    under_old_key: int = 0  # rows with a value that an old key opens
+    # model -> rows with a value that an old key opens
+    under_old_key: Counter[type[Model]] = field(default_factory=Counter)
     unreadable_values: list[tuple[str, Any, str]] = field(default_factory=list)  # model, id, field
     unnamed_count: int = 0  # unreadable values beyond MAX_NAMED_VALUES
 
@@ -55,7 +57,7 @@ class RotationResult:
         self, model: type[Model], pk: Any, unreadable: Iterable[str], under_old_key: bool
     ) -> None:
         """Count a row, of which the fields named `unreadable` do not open."""
-        self.under_old_key += under_old_key
+        self.under_old_key[model] += under_old_key
         if unreadable:
             self.unreadable += 1
         elif under_old_key:
@@ -65,20 +67,6 @@ class RotationResult:
         self.unreadable_values += [(model._meta.label, pk, name) for name in unreadable]
         self.unnamed_count += len(self.unreadable_values[MAX_NAMED_VALUES:])
         del self.unreadable_values[MAX_NAMED_VALUES:]
-
-
-@dataclass
-class OldKeyUsage:
-    """What still needs an old key: rows, stored keys, and chunks of uploads."""
-
-    rows: int = 0
-    stored_keys: int = 0
-    uploads: int = 0
-    unreadable: int = 0  # rows, stored keys and chunks with a value that does not open
-
-    @property
-    def needs_old(self) -> bool:
-        return bool(self.rows or self.stored_keys or self.uploads)
 
 
 def sealed_models() -> list[tuple[type[Model], list[str]]]:
@@ -105,31 +93,30 @@ def rotate(jobs: int = 1, dry_run: bool = False, on_progress: OnProgress = None)
     # The stored keys come last: what they protect is under the newest key by then. All of them
     # and the audit entry are one transaction, so that a kill leaves all of them under one key.
     with transaction.atomic():
-        _, unreadable_keys = keyring.reseal_stored_keys(dry_run)
+        old_keys, unreadable_keys = keyring.reseal_stored_keys(dry_run)
         for name in unreadable_keys:
             result.add_row(StoredKey, name, ["token"], under_old_key=False)
         if not dry_run and "audit" not in unreadable_keys:
             outcome = "failed" if result.unreadable else "done"
-            log.log_event("rotate", count=result.under_old_key, result=outcome)
+            log.log_event("rotate", count=result.under_old_key.total(), result=outcome)
+    result.under_old_key[StoredKey] = len(old_keys)
     return result
 
 
-def old_key_usage(jobs: int = 1) -> OldKeyUsage:
-    """What still needs an old key. Changes nothing; reads in `jobs` processes."""
-    rows, chunks = RotationResult(), RotationResult()
-    _rotate_rows(rows, jobs, dry_run=True)
-    _rotate_second_factors(rows, dry_run=True)
-    _rotate_chunks(chunks, dry_run=True)
-    old_keys, unreadable_keys = keyring.reseal_stored_keys(dry_run=True)
-    return OldKeyUsage(
-        rows=rows.under_old_key,
-        stored_keys=len(old_keys),
-        uploads=chunks.under_old_key,
-        unreadable=rows.unreadable + chunks.unreadable + len(unreadable_keys),
-    )
+def old_key_usage(jobs: int = 1) -> dict[str, int]:
+    """What still needs an old key. Changes nothing; reads in `jobs` processes.
+
+    Returns how many `rows`, `stored_keys` and `uploads` (chunks of them) do, and how many of all
+    are `unreadable`: hold a value that does not open.
+    """
+    result = rotate(jobs, dry_run=True)
+    keys, uploads = result.under_old_key[StoredKey], result.under_old_key[ImportChunk]
+    rows = result.under_old_key.total() - keys - uploads
+    unreadable = result.unreadable
+    return {"rows": rows, "stored_keys": keys, "uploads": uploads, "unreadable": unreadable}
 
 
-def _rotate_rows(result, jobs, dry_run, on_progress=None):
+def _rotate_rows(result, jobs, dry_run, on_progress):
     for model, names in sealed_models():
         rows = model._base_manager.all()
         resealer = RowResealer(model, names)
@@ -144,7 +131,7 @@ def _rotate_rows(result, jobs, dry_run, on_progress=None):
                     on_progress(count)
 
 
-def _rotate_chunks(result, dry_run, on_progress=None):
+def _rotate_chunks(result, dry_run, on_progress):
     """Reseal the chunks of uploads that wait, one at a time: each is 1.4 MB."""
     chunks = ImportChunk.objects
     for pk in list(chunks.order_by("pk").values_list("pk", flat=True)):

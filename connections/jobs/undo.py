@@ -103,7 +103,8 @@ def undo(run: ImportRun, user=None, time_limit: float | None = None) -> UndoResu
         steps = (_undo_binned,) if run.options["action"] == "bin" else (_undo_column,)
     for step in steps:
         last_id = None
-        while last_id := step(run, user, result, last_id):
+        while batch := step(run, user, result, last_id):
+            last_id = batch[-1].pk
             if deadline and time.monotonic() > deadline:
                 return _store_result(run, result, before)
     result.finished = True
@@ -121,7 +122,7 @@ def _store_result(run, result, before):
 
 
 # The steps. Each undoes one batch of records after `last_id` (None: from the first), adds it to
-# the result, and returns the last id of the batch, or None where there was nothing left.
+# the result, and returns the batch, which is empty where there was nothing left.
 
 
 @transaction.atomic
@@ -129,8 +130,6 @@ def _undo_created(run, user, result, last_id):
     """Move a batch of the records that an import created to the bin."""
     created = _visible_records(user).filter(made_by_run=run.pk, binned_at=None)
     batch = _lock_batch(created, last_id)
-    if not batch:
-        return None
     former = _former_versions(run, batch)
     unchanged = []
     for record in batch:
@@ -146,15 +145,13 @@ def _undo_created(run, user, result, last_id):
     if unchanged:
         reason = f"import {run.pk}, new ones"
         log.log_event("undo", user=user, count=len(unchanged), reason=reason)
-    return batch[-1].pk
+    return batch
 
 
 @transaction.atomic
 def _undo_updated(run, user, result, last_id):
     """Restore a batch of the records that an import changed."""
     batch = list(_changed_records(run, user, last_id, BATCH_SIZE))
-    if not batch:
-        return None
     former = _former_versions(run, batch)
     for record in batch:
         if record.made_by_run == run.pk:  # left by _undo_created(), and counted there
@@ -165,7 +162,7 @@ def _undo_updated(run, user, result, last_id):
             result.put_back += 1
         else:
             result.add_left(record)
-    return batch[-1].pk
+    return batch
 
 
 @transaction.atomic
@@ -173,8 +170,6 @@ def _undo_column(run, user, result, last_id):
     """Restore the column that a bulk change has set, in a batch of records."""
     # Larger batches: the rows that wait are sorted anew for each.
     batch = list(_changed_records(run, user, last_id, 5 * BATCH_SIZE).defer_sealed())
-    if not batch:
-        return None
     column = run.action.column
     former, values = _former_versions(run, batch), {}
     for record in batch:
@@ -197,7 +192,7 @@ def _undo_column(run, user, result, last_id):
     FormerVersion.objects.filter(run=run, record__in=restored).update(restored_at=timezone.now())
     result.put_back += len(restored)
     _log_restored(run, "undo", restored, [bulk_change.model_field_name(column)], user)
-    return batch[-1].pk
+    return batch
 
 
 @transaction.atomic
@@ -206,12 +201,10 @@ def _undo_binned(run, user, result, last_id):
     binned = _visible_records(user).filter(binned_by=run.user_id)
     binned = recycle_bin.restorable(binned.filter(binned_at=run.options["binned_at"]))
     batch = _lock_batch(binned, last_id)
-    if not batch:
-        return None
     ids = [record.pk for record in batch]
     result.put_back += recycle_bin.mark_restored(ConnectionAuth.all_objects.filter(pk__in=ids))
     _log_restored(run, "restore", batch, [], user)
-    return batch[-1].pk
+    return batch
 
 
 def _visible_records(user):
