@@ -54,9 +54,6 @@ class ListFilter(SimpleListFilter):
     def has_output(self):
         return self.value() is not None if self.only_in_use else super().has_output()
 
-    def queryset(self, request, queryset):
-        return self.apply(queryset, self.value()) if self.value() else queryset
-
 
 class BucketFilter(ListFilter):
     title = _("status")

@@ -136,8 +136,7 @@ class AuditLogMixin:
     def log_addition(self, request, obj, message):
         pass
 
-    def log_change(self, request, obj, message):
-        pass
+    log_change = log_addition
 
     def log_deletions(self, request, queryset):
         pass

@@ -14,15 +14,11 @@ def middleware(get_response):
     """Activate the zone of the cookie for a request; TIME_ZONE where there is no known zone."""
 
     def activate_time_zone(request):
-        with timezone.override(_zone(request.COOKIES.get(COOKIE_NAME))):
+        try:
+            zone = ZoneInfo(request.COOKIES.get(COOKIE_NAME))
+        except (TypeError, ValueError, KeyError, OSError):  # absent, a path, unknown, too long
+            zone = timezone.get_default_timezone()
+        with timezone.override(zone):
             return get_response(request)
 
     return activate_time_zone
-
-
-def _zone(name):
-    """The zone with a name, or that of the settings."""
-    try:
-        return ZoneInfo(name)
-    except (TypeError, ValueError, KeyError, OSError):  # absent, a path, unknown, too long
-        return timezone.get_default_timezone()

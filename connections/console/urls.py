@@ -19,7 +19,6 @@ from connections.console.pages import (
     find_secret,
     help,
     imports,
-    integrations,
     keys,
     reveal,
     saved_views,
@@ -31,18 +30,15 @@ READ = ("GET", "HEAD")
 FORM = ("GET", "POST")
 
 
-def has(*permissions):
-    """The test whether a user has all of these permissions."""
+def has(*permissions, unlimited=False):
+    """The test whether a user has all of these permissions and, if asked for, no limits."""
     names = [f"connections.{permission}" for permission in permissions]
-    return lambda user: user.has_perms(names)
-
-
-def may_import_integrations(user):
-    """Integrations are shared by all environments: not for users with a scope."""
-    return has("add_integration", "change_integration")(user) and not scope_of(user).is_limited
+    return lambda user: user.has_perms(names) and not (unlimited and scope_of(user).is_limited)
 
 
 IMPORT = has("import_connections")
+# All environments share the integrations.
+INTEGRATIONS = has("add_integration", "change_integration", unlimited=True)
 VIEW = has("view_connectionauth")
 REVEAL = has("view_connectionauth", "reveal_secrets")
 BIN = has("view_connectionauth", "delete_connectionauth")
@@ -71,9 +67,9 @@ urlpatterns = [
     page("import/<uuid:pk>/report/", imports.import_report, "import_report", IMPORT),
     page(
         "import/integrations/",
-        integrations.import_integrations_page,
+        imports.import_integrations,
         "import_integrations",
-        may_import_integrations,
+        INTEGRATIONS,
         FORM,
     ),
     page("export/", exports.export, "export", VIEW, FORM),

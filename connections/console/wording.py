@@ -16,29 +16,19 @@ from django.utils.translation import gettext_noop, ngettext
 from connections.json_format.issues import render
 from connections.lib.text import printable_on_page
 
-# Units in seconds, with their texts for the future and for the past.
-UNITS = (
-    (
-        365 * 24 * 3600,
-        lambda count: ngettext("in %s year", "in %s years", count),
-        lambda count: ngettext("%s year ago", "%s years ago", count),
-    ),
-    (
-        24 * 3600,
-        lambda count: ngettext("in %s day", "in %s days", count),
-        lambda count: ngettext("%s day ago", "%s days ago", count),
-    ),
-    (
-        3600,
-        lambda count: ngettext("in %s hour", "in %s hours", count),
-        lambda count: ngettext("%s hour ago", "%s hours ago", count),
-    ),
-    (
-        60,
-        lambda count: ngettext("in %s minute", "in %s minutes", count),
-        lambda count: ngettext("%s minute ago", "%s minutes ago", count),
-    ),
-)
+# The texts for the future and for the past, by the seconds of their unit.
+FUTURE_TEXTS = {
+    365 * 24 * 3600: lambda count: ngettext("in %s year", "in %s years", count),
+    24 * 3600: lambda count: ngettext("in %s day", "in %s days", count),
+    3600: lambda count: ngettext("in %s hour", "in %s hours", count),
+    60: lambda count: ngettext("in %s minute", "in %s minutes", count),
+}
+PAST_TEXTS = {
+    365 * 24 * 3600: lambda count: ngettext("%s year ago", "%s years ago", count),
+    24 * 3600: lambda count: ngettext("%s day ago", "%s days ago", count),
+    3600: lambda count: ngettext("%s hour ago", "%s hours ago", count),
+    60: lambda count: ngettext("%s minute ago", "%s minutes ago", count),
+}
 
 # Formats of Django's date filter. They are translated.
 DATETIME_FORMAT = gettext_noop("D j M Y, H:i")
@@ -100,10 +90,10 @@ def relative_time(moment, now=None):
     if moment is None:
         return ""
     seconds = (moment - (now or datetime.now(timezone.utc))).total_seconds()
-    for length, future, past in UNITS:
-        if abs(seconds) >= length:
-            count = int(abs(seconds) // length)
-            return (future if seconds > 0 else past)(count) % format_number(count)
+    for unit, text in (FUTURE_TEXTS if seconds > 0 else PAST_TEXTS).items():
+        if abs(seconds) >= unit:
+            count = int(abs(seconds) // unit)
+            return text(count) % format_number(count)
     return _("now")
 
 

@@ -1,4 +1,7 @@
-"""Imports: upload and check a file, confirm, follow the run, see its result; past imports."""
+"""Imports: upload and check a file, confirm, follow the run, see its result; past imports.
+
+And the page that imports the API's list of integrations.
+"""
 
 import json
 from itertools import chain
@@ -21,9 +24,9 @@ from connections.console.fields import UploadForm
 from connections.console.labels import CONFLICT_POLICIES
 from connections.console.pages import download, page_response
 from connections.console.uploads import MAX_UPLOAD
-from connections.import_export import importer, results
+from connections.import_export import importer, integrations, results
 from connections.jobs import chunks, import_job, runs, undo
-from connections.json_format.issues import Issue
+from connections.json_format.issues import FileRefused, Issue, render
 from connections.models import ImportRun, Integration
 
 EMPTY_RESULT = import_job.ImportReport().partial_result(0)  # of a run without a report so far
@@ -305,3 +308,17 @@ def import_report(request, pk):
         issues = _stored_issues(run)
     lines = (json.dumps(issue.as_json()) + "\n" for issue in issues)
     return download(lines, "application/x-ndjson", "import-report.ndjson")
+
+
+def import_integrations(request):
+    """GET asks for a file, POST imports it."""
+    form = UploadForm(request.POST or None, request.FILES or None)
+    result = None
+    if request.method == "POST" and form.is_valid():
+        try:
+            result = integrations.import_integrations(form.source())
+        except FileRefused as refusal:
+            form.add_error(None, render(refusal.code, refusal.params, _))
+    return page_response(
+        request, "imports/integrations", _("Import integrations"), form=form, result=result
+    )
