@@ -12,7 +12,7 @@ from django.utils import timezone as django_timezone
 
 from connections.audit import log
 from connections.console.records import timeline
-from connections.console.records.header import build_header
+from connections.console.records.page import build_header
 from connections.console.records.timeline import build_timeline
 from connections.models import AccessEvent, ConnectionAuth, ImportRun
 from connections.records import history

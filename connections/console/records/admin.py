@@ -1,7 +1,7 @@
 """The admin pages of connections: their list, and the page of one."""
 
-from django import forms
 from django.contrib import admin, messages
+from django.core.exceptions import NON_FIELD_ERRORS
 from django.core.paginator import Paginator
 from django.db import IntegrityError, transaction
 from django.db.models import Q
@@ -23,10 +23,10 @@ from connections.console.labels import STATUS_LABELS
 from connections.console.mixins import PRESERVED_FILTERS_VAR, AllowedLookupsMixin, AuditedAdmin
 from connections.console.pages import changes as change_pages
 from connections.console.pages import exports, page_response
-from connections.console.records import fieldsets, header, neighbours
+from connections.console.records import fieldsets, neighbours
 from connections.console.records import page as record_page
 from connections.console.records.changelist import ConnectionChangeList
-from connections.console.records.forms import PLAIN_FORM_FIELDS, ConnectionAuthForm
+from connections.console.records.forms import ConnectionAuthForm
 from connections.json_format.schema import json_name
 from connections.lib.text import printable_on_page
 from connections.models import (
@@ -47,8 +47,15 @@ def badge(name, text):
     return format_html('<span class="badge is-{}">{}</span>', name, text)
 
 
+def change_action(name, description, permission="change"):
+    """An action of the list that leads to the page that previews a bulk change."""
+    decorate = admin.action(description=description, permissions=[permission])
+    return decorate(lambda _admin, request, rows: change_pages.prepare(request, name, rows))
+
+
 class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
     form = ConnectionAuthForm
+    fields = ConnectionAuthForm.Meta.fields
     allowed_lookups = FILTER_PARAMS
     list_display = tuple(COLUMN_ORDERS)
     list_display_links = ("title",)
@@ -76,8 +83,18 @@ class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
         queryset = super().get_queryset(request).visible_to(request.user)
         match = request.resolver_match
         if match and match.url_name == "connections_connectionauth_change":
-            return queryset.select_related("integration")
+            queryset = queryset.select_related("integration")
+            if request.method == "POST" and transaction.get_connection().in_atomic_block:
+                # Locked until the transaction ends, so that two saves can't both see a version.
+                queryset = queryset.select_for_update(of=("self",))
+            return queryset
         return queryset.defer_sealed()
+
+    def get_paginator(self, request, *args, **kwargs):
+        """As Django's, but the tiles give the count: it needs no query of its own."""
+        paginator = super().get_paginator(request, *args, **kwargs)
+        paginator.count = request.row_count  # a cached property
+        return paginator
 
     @admin.display(description=_("Status"), ordering=COLUMN_ORDERS["status"])
     def status(self, obj):
@@ -85,7 +102,7 @@ class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
 
     @admin.display(description=_("Name"), ordering=COLUMN_ORDERS["title"])
     def title(self, obj):
-        badges = [badge(name, STATUS_LABELS[name]) for name in header.status_flags(obj)]
+        badges = [badge(name, STATUS_LABELS[name]) for name in record_page.status_flags(obj)]
         return format_html("{}" + " {}" * len(badges), str(obj), *badges)
 
     @admin.display(description=_("Integration"), ordering=COLUMN_ORDERS["integration_label"])
@@ -142,27 +159,11 @@ class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
         actions.pop("delete_selected", None)  # connections are moved to the bin
         return actions
 
-    # Each redirects to a page that previews the change.
-
-    @admin.action(description=_("Pause…"), permissions=["change"])
-    def pause(self, request, queryset):
-        return change_pages.prepare(request, "pause", queryset)
-
-    @admin.action(description=_("Resume…"), permissions=["change"])
-    def resume(self, request, queryset):
-        return change_pages.prepare(request, "resume", queryset)
-
-    @admin.action(description=_("Set environment…"), permissions=["change"])
-    def set_environment(self, request, queryset):
-        return change_pages.prepare(request, "environment", queryset)
-
-    @admin.action(description=_("Set integration…"), permissions=["change"])
-    def set_integration(self, request, queryset):
-        return change_pages.prepare(request, "integration", queryset)
-
-    @admin.action(description=_("Bin…"), permissions=["delete"])
-    def move_to_bin(self, request, queryset):
-        return change_pages.prepare(request, "bin", queryset)
+    pause = change_action("pause", _("Pause…"))
+    resume = change_action("resume", _("Resume…"))
+    set_environment = change_action("environment", _("Set environment…"))
+    set_integration = change_action("integration", _("Set integration…"))
+    move_to_bin = change_action("bin", _("Bin…"), permission="delete")
 
     def delete_model(self, request, obj):
         recycle_bin.move(ConnectionAuth.objects.filter(pk=obj.pk), request.user)
@@ -183,28 +184,11 @@ class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
 
     # The page of one connection
 
-    def get_fieldsets(self, request, obj=None):
-        fields = PLAIN_FORM_FIELDS if obj else (*PLAIN_FORM_FIELDS, "connection_id")
-        return [(None, {"fields": fields})]
-
     def formfield_for_dbfield(self, db_field, request, **kwargs):
         if db_field.name == "integration":  # without the icons that open pop-ups, and in scope
             visible = Integration.objects.visible_to(request.user)
             return db_field.formfield(queryset=visible, empty_label=_("None"))
         return super().formfield_for_dbfield(db_field, request, **kwargs)
-
-    def get_object(self, request, object_id, from_field=None):
-        if request.method != "POST" or not transaction.get_connection().in_atomic_block:
-            return super().get_object(request, object_id, from_field)
-        # The row is locked until the transaction ends, so that two saves can't both see a version.
-        try:
-            pk = ConnectionAuth._meta.pk.to_python(object_id)
-        except forms.ValidationError:
-            return None
-        visible = ConnectionAuth.objects.visible_to(request.user)
-        if not visible.select_for_update().filter(pk=pk).exists():
-            return None
-        return super().get_object(request, object_id, from_field)
 
     def get_form(self, request, obj=None, change=False, **kwargs):
         form = super().get_form(request, obj, change=change, **kwargs)
@@ -250,7 +234,7 @@ class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
         )
         if obj:
             context.update(
-                header=header.build_header(obj, now), **record_page.build_sidebar(obj, now)
+                header=record_page.build_header(obj, now), **record_page.build_sidebar(obj, now)
             )
         return super().render_change_form(request, context, add, change, form_url, obj)
 
@@ -271,7 +255,7 @@ class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
 
         None where the latest change is not a person's, but an import's.
         """
-        if not form.has_error(forms.forms.NON_FIELD_ERRORS, "conflict"):
+        if not form.has_error(NON_FIELD_ERRORS, "conflict"):
             return None
         by_person = obj.former_versions.exclude(replaced_by=None).filter(
             Q(run=None) | Q(run__kind=ChangeRun.KIND), version=obj.version - 1
@@ -279,6 +263,9 @@ class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
         return by_person.select_related("replaced_by").defer("content").first()
 
     def save_model(self, request, obj, form, change):
+        request.changed_api_names = [json_name(name) for name in form.changed_field_names]
+        for warning in form.warnings:
+            messages.warning(request, warning)
         dates = credential_dates(form.changed_field_names, timezone.now())
         for name, moment in dates.items():
             setattr(obj, name, moment)
@@ -297,12 +284,6 @@ class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
     def response_change(self, request, obj):
         detail = wording.changed_fields_text(request.changed_api_names)
         return self.response_saved(request, obj, _("<b>Saved {}.</b> {}"), detail)
-
-    def save_form(self, request, form, change):
-        request.changed_api_names = [json_name(name) for name in form.changed_field_names]
-        for warning in form.warnings:
-            messages.warning(request, warning)
-        return super().save_form(request, form, change)
 
     def response_saved(self, request, obj, text, detail):
         messages.success(request, format_html(text, str(obj), detail))

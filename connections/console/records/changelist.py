@@ -2,10 +2,8 @@
 
 from dataclasses import dataclass
 
-from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.templatetags.admin_list import result_headers
 from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR, ChangeList
-from django.core.paginator import InvalidPage, Paginator
 from django.http import QueryDict
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -39,23 +37,10 @@ class ConnectionChangeList(ChangeList):
         return narrow(self.root_queryset, request.GET)
 
     def get_results(self, request):
-        """As Django's, but the tiles give the count: it needs no query of its own."""
         self.bucket_tiles = self._bucket_tiles()
         current = [tile for tile in self.bucket_tiles if tile.is_current]
-        self.result_count = (current or self.bucket_tiles)[0].count
-        self.full_result_count, self.show_full_result_count = None, False
-        self.show_admin_actions = True
-        self.can_show_all = self.result_count <= self.list_max_show_all
-        self.multi_page = self.result_count > self.list_per_page
-        self.paginator = Paginator(self.queryset, self.list_per_page)
-        self.paginator.count = self.result_count  # a cached property
-        if not self.multi_page or (self.show_all and self.can_show_all):
-            self.result_list = self.queryset.all()
-            return
-        try:
-            self.result_list = self.paginator.page(self.page_num).object_list
-        except InvalidPage:
-            raise IncorrectLookupParameters from None
+        request.row_count = (current or self.bucket_tiles)[0].count  # for get_paginator()
+        super().get_results(request)
 
     def _bucket_tiles(self):
         query = self.request.GET.copy()
