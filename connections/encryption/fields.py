@@ -6,8 +6,10 @@ traceback shows what nobody asked for. No other module imports the package.
 """
 
 import base64
+import dataclasses
 import json
 import uuid
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
@@ -26,15 +28,14 @@ RecordId = uuid.UUID | str
 TOKEN_OVERHEAD = 1 + 8 + 16 + 32 + 8
 
 
+@dataclass(slots=True, repr=False, unsafe_hash=True)
 class Sealed:
     """A stored value that is still closed. Nothing that shows it shows its content."""
 
-    __slots__ = ("field", "is_json", "record", "token")
-
-    def __init__(
-        self, token: str, field: str, record: str | None = None, is_json: bool = False
-    ) -> None:
-        self.token, self.field, self.record, self.is_json = token, field, record, is_json
+    token: str
+    field: str
+    record: str | None = dataclasses.field(default=None, compare=False)
+    is_json: bool = dataclasses.field(default=False, compare=False)
 
     def bound_to(self, record: RecordId) -> "Sealed":
         """The same value, for the record with this id (what `values()` returns is unbound)."""
@@ -86,14 +87,6 @@ class Sealed:
 
     def __repr__(self) -> str:
         return f"<sealed {self.field}>"
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Sealed):
-            return NotImplemented
-        return (self.token, self.field) == (other.token, other.field)
-
-    def __hash__(self) -> int:
-        return hash((self.token, self.field))
 
 
 def canonical_id(record: RecordId) -> str:

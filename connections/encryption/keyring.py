@@ -78,10 +78,6 @@ class Ring:
             raise SealError("The value holds a lone surrogate, which is no text.") from None
         return self.seal_bytes(data, binding).decode()
 
-    def unseal(self, token: str | bytes, binding: str) -> str:
-        """The text in a token. Raises SealError; UnicodeDecodeError if it is not UTF-8."""
-        return self.unseal_bytes(token, binding).decode()
-
     def seal_bytes(self, data: bytes, binding: str) -> bytes:
         """The token of some bytes, for the place that `binding` names."""
         return self._multi.encrypt(binding.encode() + b"\n" + data)
@@ -153,21 +149,18 @@ def _keys_from_secret_key(secret_key: str) -> set[str]:
 
 
 def _is_good(key: str) -> bool:
-    """Whether a key is 32 bytes in canonical base64url that look random."""
+    """Whether a key is 32 bytes in canonical base64url that look random.
+
+    Bytes that are all printable, or of which few differ, look typed or made up. Random ones do
+    with a probability below 10**-11.
+    """
     try:
         raw = base64.b64decode(key, altchars=b"-_", validate=True)
     except ValueError:
         return False
     is_canonical = base64.urlsafe_b64encode(raw).decode() == key
-    return len(raw) == 32 and is_canonical and not _is_weak(raw)
-
-
-def _is_weak(raw: bytes) -> bool:
-    """Whether 32 bytes look typed or made up: all of them printable, or few different ones.
-
-    Random bytes do with a probability below 10**-11.
-    """
-    return all(32 <= byte < 127 for byte in raw) or len(set(raw)) < 16
+    is_weak = all(32 <= byte < 127 for byte in raw) or len(set(raw)) < 16
+    return len(raw) == 32 and is_canonical and not is_weak
 
 
 _rows: Manager[Any]  # of the model StoredKey, which connections.models hands down
@@ -196,7 +189,7 @@ def require_keys() -> Ring:
     except (OperationalError, ProgrammingError):
         return ring
     try:
-        ring.unseal(token, "key/proof")
+        ring.unseal_bytes(token, "key/proof")
     except SealError:
         raise KeyringError(
             "None of the keys in FERNET_KEYS opens what is stored in this database",
@@ -273,7 +266,7 @@ def reseal_stored_keys(dry_run: bool = False) -> tuple[list[str], list[str]]:
 
 def _random_key(name: str) -> bytes:
     token = _get_or_create(name, lambda: secrets.token_hex(32))
-    return bytes.fromhex(require_keys().unseal(token, f"key/{name}"))
+    return bytes.fromhex(unseal(token, f"key/{name}"))
 
 
 def _get_or_create(name: str, make_text: Callable[[], str]) -> str:
@@ -295,8 +288,11 @@ def seal(text: str, binding: str) -> str:
 
 
 def unseal(token: str | bytes, binding: str) -> str:
-    """Open a token. Raises SealError if no key fits, it is damaged, or it belongs elsewhere."""
-    return require_keys().unseal(token, binding)
+    """Open a token. Raises SealError if no key fits, it is damaged, or it belongs elsewhere.
+
+    Raises UnicodeDecodeError if it holds bytes that are no text.
+    """
+    return require_keys().unseal_bytes(token, binding).decode()
 
 
 def seal_bytes(data: bytes, binding: str) -> bytes:

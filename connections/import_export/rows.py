@@ -188,7 +188,7 @@ def _as_it_is(value):
 def _insert(table, columns, rows):
     into = f'"{table}" ({", ".join(columns)})'  # our own names
     with connection.cursor() as cursor:
-        if database.is_postgresql():
+        if not database.is_sqlite():
             copy_in = cursor.copy(f"COPY {into} FROM STDIN")
             with connection.wrap_database_errors, copy_in as copy:
                 for values in rows:

@@ -69,9 +69,12 @@ def state(run: ImportRun) -> str:
     """The status of a run, but "interrupted" where its process is gone, and "waiting" where no
     process has taken it up in time: a worker is busy, or there is none.
     """
-    if not run.is_silent or processes.is_alive(run.process):
+    recently = timezone.now() - ImportRun.HEARTBEAT_TIMEOUT
+    is_silent = run.status == Status.RUNNING and run.heartbeat_at <= recently
+    if not is_silent or processes.is_alive(run.process):
         return run.status
-    return "waiting" if run.is_unclaimed else "interrupted"
+    is_unclaimed = not run.process and run.heartbeat_at == run.started_at
+    return "waiting" if is_unclaimed else "interrupted"
 
 
 def is_interrupted(run: ImportRun) -> bool:

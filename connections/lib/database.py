@@ -19,10 +19,6 @@ def is_sqlite() -> bool:
     return connection.vendor == "sqlite"
 
 
-def is_postgresql() -> bool:
-    return connection.vendor == "postgresql"
-
-
 def is_in_memory() -> bool:
     """Whether no other process can see the database."""
     database: Any = connection  # only SQLite's has this method
@@ -34,7 +30,7 @@ def take_lock(number: int) -> None:
 
     SQLite's transactions are IMMEDIATE, which does the same.
     """
-    if is_postgresql():
+    if not is_sqlite():
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [number])
 
@@ -104,8 +100,7 @@ def id_ranges(queryset: QuerySet[Any, Any], size: int) -> Iterator[tuple[Any, An
     ids = queryset.order_by("pk").values_list("pk", flat=True)
     after, last = None, ids.last()
     while after != last:
-        rest = ids if after is None else ids.filter(pk__gt=after)
-        until = rest.filter(pk__lte=last)[size - 1 : size].first() or last
+        until = filter_id_range(ids, after, last)[size - 1 : size].first() or last
         yield after, until
         after = until
 

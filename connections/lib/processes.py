@@ -16,7 +16,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -66,52 +66,40 @@ def workers(
     `jobs` processes compute it; 1 means this one. `function` and what it refers to reach them by
     fork, items and results by pickle. Enter it outside any transaction. Raises ProcessDied.
     """
-    if jobs == 1:
-        with _infrequent_garbage_collection():
+    with ExitStack() as cleanup:
+        cleanup.callback(gc.set_threshold, *gc.get_threshold())
+        gc.set_threshold(*GC_THRESHOLDS)
+        if jobs == 1:
             yield lambda items: map(function, items)
-        return
-    connections.close_all()  # forked processes must not share this one's connections
-    # Fork before there are threads, and with Ctrl-C blocked from the start: we answer to that.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        started = [_start_worker(function) for _ in range(jobs)]
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    free: queue.SimpleQueue[Pipe] = queue.SimpleQueue()
-    for _, pipe in started:
-        free.put(pipe)
-    # One thread more than processes: it sends an item while another one reads a result.
-    threads = ThreadPoolExecutor(jobs + 1)
-
-    def in_order(items: Iterable[Item]) -> Iterator[Result]:
-        pending: deque[Future[Result]] = deque()
-        for item in items:
-            pending.append(threads.submit(_call_worker, free, item))
-            if len(pending) > PREFETCH_ITEMS + jobs:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-
-    try:
-        with _infrequent_garbage_collection():
-            yield in_order
-    finally:
-        for process, _ in started:
-            process.kill()  # it holds nothing, and threads that wait for it see its pipe end
-            process.join()
-        threads.shutdown(cancel_futures=True)
+            return
+        connections.close_all()  # forked processes must not share this one's connections
+        # Fork before there are threads, and with Ctrl-C blocked from the start: we answer to that.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            started = [_start_worker(function) for _ in range(jobs)]
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        free: queue.SimpleQueue[Pipe] = queue.SimpleQueue()
         for _, pipe in started:
-            pipe.close()
+            free.put(cleanup.enter_context(pipe))
+        # One thread more than processes: it sends an item while another one reads a result.
+        threads = ThreadPoolExecutor(jobs + 1)
+        cleanup.callback(threads.shutdown, cancel_futures=True)
+        for process, _ in started:
+            cleanup.callback(process.join)
+            # It holds nothing, and threads that wait for it see its pipe end.
+            cleanup.callback(process.kill)
 
+        def in_order(items: Iterable[Item]) -> Iterator[Result]:
+            pending: deque[Future[Result]] = deque()
+            for item in items:
+                pending.append(threads.submit(_call_worker, free, item))
+                if len(pending) > PREFETCH_ITEMS + jobs:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
 
-@contextmanager
-def _infrequent_garbage_collection() -> Iterator[None]:
-    before = gc.get_threshold()
-    gc.set_threshold(*GC_THRESHOLDS)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
+        yield in_order
 
 
 def _start_worker(function: Callable[[Any], Any]) -> tuple[BaseProcess, Pipe]:
@@ -145,7 +133,6 @@ def _call_worker(free: queue.SimpleQueue[Pipe], item: Any) -> Any:
 def _serve(function: Callable[[Any], Any], pipe: Pipe, parent: int) -> None:
     """Compute results in a forked process until its parent kills it."""
     gc.freeze()  # what exists already is never garbage: keep sharing its memory
-    gc.set_threshold(*GC_THRESHOLDS)
     os.nice(WORKER_NICENESS)
     # If the parent is killed, the worker is too.
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -3,7 +3,6 @@
 from connections.models.access_event import AccessEvent, AppendOnlyError
 from connections.models.connection import (
     DERIVED_COLUMNS,
-    DERIVED_FROM,
     SEALED_COLUMNS,
     ConnectionAuth,
     VersionConflict,
@@ -13,7 +12,7 @@ from connections.models.daily_count import DailyCount
 from connections.models.fingerprint import SecretFingerprint
 from connections.models.former_version import FormerVersion
 from connections.models.integration import Integration
-from connections.models.queryset import ConnectionAuthQuerySet, in_bucket, stale_at
+from connections.models.queryset import ConnectionAuthQuerySet, stale_at
 from connections.models.runs import ChangeRun, ImportChunk, ImportRun
 from connections.models.saved_view import SavedView
 from connections.models.stored_key import StoredKey

@@ -22,7 +22,6 @@ class AccessEventQuerySet(models.QuerySet):
         raise AppendOnlyError("The audit log is append-only.")
 
     update = delete = bulk_create = bulk_update = _refuse
-    aupdate = adelete = abulk_create = abulk_update = _refuse
 
 
 def record_type_of(record):

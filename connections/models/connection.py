@@ -154,7 +154,7 @@ class ConnectionAuth(models.Model):
         indexes = [
             # What a key rotation still has to do, and how much that is.
             models.Index(fields=["sealed_under"], name="connection_sealed_under"),
-            # Lists, soonest first; breaking_within; and all counts, of lists and of the dashboard,
+            # Lists, soonest first; and all counts, of lists and of the dashboard,
             # without reading a record (for which SQLite needs binned_at as well).
             models.Index(
                 fields=[

@@ -61,7 +61,7 @@ class FormerVersion(models.Model):
     @property
     def holds_auth(self) -> bool:
         """Whether it holds the auth object, which is kept only where the change was one of it."""
-        return _includes_auth(self.fields)
+        return not {*AUTH_COLUMNS}.isdisjoint(self.fields)
 
     def open_content(self) -> dict[str, Any]:
         """The content, opened. Raises SealError, also where it is that of another record."""
@@ -87,24 +87,25 @@ def build_former_version(
     """
     names = {ConnectionAuth._meta.get_field(name).attname for name in fields}
     names -= CREDENTIAL_DATES.keys()
-    content = {
-        "record": str(record.pk),
-        "around": {name: _serialize(getattr(record, name)) for name in SURROUNDING_COLUMNS},
-        "was_binned": record.binned_at is not None,
-    }
-    if _includes_auth(names):
-        auth = record.open_auth()[0] if auth is None else auth
-        content["auth"] = {n: _serialize(v) for n, v in auth.items() if not isinstance(v, Sealed)}
-        # Tokens that do not open now may do so again with another key.
-        content["closed"] = {n: v.token for n, v in auth.items() if isinstance(v, Sealed)}
-    return FormerVersion(
+    former = FormerVersion(
         record=record,
         version=record.version,
         replaced_by_id=user_id,
         run_id=run_id,
         fields=sorted(names),
-        content=content,
     )
+    content = {
+        "record": str(record.pk),
+        "around": {name: _serialize(getattr(record, name)) for name in SURROUNDING_COLUMNS},
+        "was_binned": record.binned_at is not None,
+    }
+    if former.holds_auth:
+        auth = record.open_auth()[0] if auth is None else auth
+        content["auth"] = {n: _serialize(v) for n, v in auth.items() if not isinstance(v, Sealed)}
+        # Tokens that do not open now may do so again with another key.
+        content["closed"] = {n: v.token for n, v in auth.items() if isinstance(v, Sealed)}
+    former.content = content
+    return former
 
 
 def reseal_unreadable(text: str, record: str, reseal: keyring.Resealer) -> tuple[str, list[str]]:
@@ -121,10 +122,6 @@ def reseal_unreadable(text: str, record: str, reseal: keyring.Resealer) -> tuple
         content["closed"] = closed | opened
         text = FormerVersion._meta.get_field("content").encode(content)
     return text, [name for name in closed if name not in opened]
-
-
-def _includes_auth(names):
-    return not {*AUTH_COLUMNS}.isdisjoint(names)
 
 
 def _serialize(value):

@@ -1,7 +1,7 @@
 """The queryset of connections, and the conditions that it shares with other queries."""
 
 import json
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import pairwise
 from typing import Self
 
@@ -27,9 +27,9 @@ class ConnectionAuthQuerySet(models.QuerySet):
     def binned(self) -> Self:
         return self.filter(binned_at__isnull=False)
 
-    def in_bucket(self, bucket: str, now: datetime | None = None) -> Self:
-        """Those in one of deadlines.BUCKETS at `now`, or the `stale` ones."""
-        now = now or timezone.now()
+    def in_bucket(self, bucket: str) -> Self:
+        """Those in one of deadlines.BUCKETS now, or the `stale` ones."""
+        now = timezone.now()
         return self.filter(stale_at(now) if bucket == "stale" else in_bucket(bucket, now))
 
     def in_environment(self, name: str) -> Self:
@@ -39,11 +39,6 @@ class ConnectionAuthQuerySet(models.QuerySet):
     def visible_to(self, user: User) -> Self:
         """Those inside the scope of a user: all that pages may count, show or change."""
         return self.filter(scope_of(user).condition())
-
-    def breaking_within(self, period: timedelta, now: datetime | None = None) -> Self:
-        """The broken, and those that break within a period, soonest first."""
-        now = now or timezone.now()
-        return self.filter(breaks_at__lte=now + period).order_by("breaks_at", "id")
 
     def needing_person(self, now: datetime | None = None) -> Self:
         """The broken, and those that break within 7 days and that no machine can renew."""

@@ -16,9 +16,6 @@ from django.utils.translation import gettext_lazy as _
 from connections.models.connection import ConnectionAuth
 from connections.models.user_scope import PRODUCTION, scope_of
 
-DELETE_PERMISSION = "connections.delete_connectionauth"
-CHANGE_PERMISSION = "connections.change_connectionauth"
-
 
 class ImportRunQuerySet(models.QuerySet):
     def visible_to(self, user: User) -> Self:
@@ -123,19 +120,6 @@ class ImportRun(models.Model):
         return self.created_at + self.UPLOAD_RETENTION
 
     @property
-    def is_silent(self) -> bool:
-        """Under way, but without a heartbeat for a while: its process may be gone."""
-        return (
-            self.status == self.Status.RUNNING
-            and self.heartbeat_at <= timezone.now() - self.HEARTBEAT_TIMEOUT
-        )
-
-    @property
-    def is_unclaimed(self) -> bool:
-        """Started, but no process has claimed it since."""
-        return not self.process and self.heartbeat_at == self.started_at
-
-    @property
     def can_be_undone(self) -> bool:
         """It has changed something, and the former versions of that are still kept."""
         is_recent = self.finished_at and self.finished_at > timezone.now() - self.UNDO_PERIOD
@@ -162,7 +146,7 @@ class Action:
     title: str | Promise
     column: str = ""
     value: str | bool | None = None
-    permission: str = CHANGE_PERMISSION
+    permission: str = "connections.change_connectionauth"
 
     @property
     def needs_value(self) -> bool:
@@ -182,7 +166,7 @@ ACTIONS = {
     "resume": Action(_("Resume"), "is_paused", False),
     "environment": Action(_("Set the environment"), "environment"),
     "integration": Action(_("Set the integration"), "integration_id"),
-    "bin": Action(_("Move to the bin"), permission=DELETE_PERMISSION),
+    "bin": Action(_("Move to the bin"), permission="connections.delete_connectionauth"),
 }
 
 

@@ -68,9 +68,5 @@ def scope_of(user: User) -> Scope:
     """The Scope of a user, read once for each user object. A superuser has no limits."""
     if user.is_superuser or user.pk is None:
         return UNLIMITED
-    if not hasattr(user, "_cached_scope"):
-        limits = getattr(user, "scope", None)  # loaded with the user, see accounts.sign_in
-        user._cached_scope = (
-            Scope(tuple(limits.environments), tuple(limits.integrations)) if limits else UNLIMITED
-        )
-    return user._cached_scope
+    limits = getattr(user, "scope", None)  # loaded with the user, see accounts.sign_in
+    return Scope(tuple(limits.environments), tuple(limits.integrations)) if limits else UNLIMITED

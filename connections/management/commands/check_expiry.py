@@ -60,12 +60,9 @@ class Command(LatchkeyCommand):
     def handle(self, *, within, format, summary, **options):
         now = timezone.now()
         counts = ConnectionAuth.objects.bucket_counts(now)
-        breaking = ConnectionAuth.objects.breaking_within(within, now)
-        records = (
-            None
-            if summary
-            else [_row(columns, now) for columns in breaking.values(*STORED_COLUMNS)]
-        )
+        breaking = ConnectionAuth.objects.filter(breaks_at__lte=now + within)
+        ordered = breaking.order_by("breaks_at", "id").values(*STORED_COLUMNS)
+        records = None if summary else [_row(columns, now) for columns in ordered]
         PRINTERS[format](self.stdout, now, counts, records)
         code = 2 if counts["broken"] else 1 if breaking.exists() else 0
         if code:
