@@ -30,6 +30,7 @@ from connections.json_format.issues import FileRefused, Issue, render
 from connections.models import ImportRun, Integration
 
 EMPTY_RESULT = import_job.ImportReport().partial_result(0)  # of a run without a report so far
+UNDO_PERMISSIONS = ("connections.change_connectionauth", "connections.delete_connectionauth")
 RUNNING_TITLES = {  # of a run that is not simply "Importing"
     "waiting": gettext_lazy("Import waiting"),
     "interrupted": gettext_lazy("Import interrupted"),
@@ -85,10 +86,10 @@ def build_options(data, user, **overrides):
 def import_run(request, pk):
     """The page of a run, whatever its state: check, progress or result."""
     run = get_own_run(request, pk)
-    if run.finished_at:
-        return _undo(request, run) if "undo" in request.POST else _done_page(request, run)
-    if request.method == "POST":
+    if request.method == "POST" and ("undo" in request.POST or not run.finished_at):
         return _handle_post(request, run)
+    if run.finished_at:
+        return _done_page(request, run)
     if run.status == ImportRun.Status.RUNNING:
         return _running_page(request, run)
     return _check_page(request, run)
@@ -147,25 +148,10 @@ def _done_page(request, run):
         result=result,
         error=Issue.from_stored(result["error"]) if "error" in result else None,
         stored=undo.stored_counts(run),
-        may_undo=run.can_be_undone and _may_undo(request.user),
+        may_undo=run.can_be_undone and request.user.has_perms(UNDO_PERMISSIONS),
         refused=errors[: import_job.MAX_SHOWN_VERDICTS],
         hidden_refusals=max(0, len(errors) - import_job.MAX_SHOWN_VERDICTS),
     )
-
-
-def _may_undo(user):
-    return user.has_perms(
-        ["connections.change_connectionauth", "connections.delete_connectionauth"]
-    )
-
-
-def _undo(request, run):
-    """Undo as much as fits into a request; the button continues."""
-    if not _may_undo(request.user):
-        raise PermissionDenied
-    if run.can_be_undone:
-        undo.undo(run, request.user, time_limit=undo.REQUEST_TIME_LIMIT)
-    return redirect("admin:connections_import_run", run.pk)
 
 
 def _stored_issues(run):
@@ -178,18 +164,21 @@ def _errors(issues):
 
 def _handle_post(request, run):
     """Do what the button asks for. If it is too late for that, the page shows why."""
-    was_confirmed = run.status == ImportRun.Status.RUNNING
     run_redirect = redirect("admin:connections_import_run", run.pk)
-    if "discard" in request.POST:
-        if not runs.discard(run) or was_confirmed:
-            return run_redirect
-        messages.success(request, _("The upload is thrown away. Nothing was stored."))
-        return redirect("admin:connections_import")
-    if "cancel" in request.POST:
-        runs.cancel(run)
-        return run_redirect
     try:
-        if "continue" in request.POST:
+        if "undo" in request.POST:
+            if not request.user.has_perms(UNDO_PERMISSIONS):
+                raise PermissionDenied
+            if run.can_be_undone:
+                undo.undo(run, request.user, time_limit=undo.REQUEST_TIME_LIMIT)
+        elif "discard" in request.POST:
+            was_confirmed = run.status == ImportRun.Status.RUNNING
+            if runs.discard(run) and not was_confirmed:
+                messages.success(request, _("The upload is thrown away. Nothing was stored."))
+                return redirect("admin:connections_import")
+        elif "cancel" in request.POST:
+            runs.cancel(run)
+        elif "continue" in request.POST:
             runs.resume(run)
         else:
             import_job.confirm(run, build_options(request.POST, request.user))
@@ -218,7 +207,7 @@ def get_progress(run):
     elapsed = max(0, (until - run.started_at).total_seconds())
     silent = (timezone.now() - run.heartbeat_at).total_seconds()
     is_silent = silent > 10
-    pace = []
+    pace = [_("stops after this batch")] if run.cancel_requested else []
     if run.done and so_far["seconds"]:
         rate = run.done / so_far["seconds"]
         if not (is_interrupted or is_silent):
@@ -237,8 +226,6 @@ def get_progress(run):
         count = _("Reading the file")
         if silent > 3 and not is_interrupted:
             pace.append(_("it is checked to the last byte before anything is stored"))
-    if run.cancel_requested:
-        pace.insert(0, _("stops after this batch"))
     if is_silent and runs.can_report_progress(run) and run.total:
         pace.append(_("no news for %s") % wording.duration(silent))
     return {
