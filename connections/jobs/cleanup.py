@@ -6,6 +6,7 @@ difference: pages neither show nor use what has expired.
 
 import logging
 from contextlib import suppress
+from dataclasses import dataclass
 
 from django.core.cache import cache
 from django.db import transaction
@@ -20,6 +21,14 @@ logger = logging.getLogger(__name__)
 
 CLAIM = "cleanup"  # key in the cache: some process has started a cleanup
 CLAIM_TIMEOUT = 300  # seconds
+
+
+@dataclass
+class CleanupResult:
+    purged: int = 0  # records of the bin
+    former_versions: int = 0
+    uploads: int = 0
+    ended: int = 0  # runs that were interrupted long ago
 
 
 def start_if_due() -> None:
@@ -40,19 +49,16 @@ def start_if_due() -> None:
             runs.start_command("cleanup")
 
 
-def delete_expired() -> dict[str, int]:
-    """Delete what has expired, and end runs that were interrupted long ago.
-
-    Returns how many: `purged` (from the bin), `former_versions`, `uploads`, and `ended` (runs).
-    """
+def delete_expired() -> CleanupResult:
+    """Delete what has expired, and end runs that were interrupted long ago."""
     if not _has_expired():  # the usual case, for which nothing is locked
-        return dict.fromkeys(["purged", "former_versions", "uploads", "ended"], 0)
-    result = {
-        "purged": recycle_bin.purge(recycle_bin.expired(), recycle_bin.SYSTEM_USER),
-        "former_versions": FormerVersion.objects.expired().delete()[0],
-        "uploads": _delete_expired_uploads(),
-        "ended": sum(map(runs.abandon, ImportRun.all_kinds.interrupted_long_ago())),
-    }
+        return CleanupResult()
+    result = CleanupResult(
+        purged=recycle_bin.purge(recycle_bin.expired(), recycle_bin.SYSTEM_USER),
+        former_versions=FormerVersion.objects.expired().delete()[0],
+        uploads=_delete_expired_uploads(),
+        ended=sum(map(runs.abandon, ImportRun.all_kinds.interrupted_long_ago())),
+    )
     checkpoint_wal()
     return result
 

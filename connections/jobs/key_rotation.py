@@ -69,6 +69,20 @@ class RotationResult:
         del self.unreadable_values[MAX_NAMED_VALUES:]
 
 
+@dataclass
+class OldKeyUsage:
+    """What still needs an old key: rows, stored keys, and chunks of uploads."""
+
+    rows: int
+    stored_keys: int
+    uploads: int
+    unreadable: int  # rows, stored keys and chunks with a value that does not open
+
+    @property
+    def needs_old(self) -> bool:
+        return bool(self.rows or self.stored_keys or self.uploads)
+
+
 def sealed_models() -> list[tuple[type[Model], list[str]]]:
     """All models with sealed fields, and the names of those fields."""
     found = []
@@ -103,17 +117,12 @@ def rotate(jobs: int = 1, dry_run: bool = False, on_progress: OnProgress = None)
     return result
 
 
-def old_key_usage(jobs: int = 1) -> dict[str, int]:
-    """What still needs an old key. Changes nothing; reads in `jobs` processes.
-
-    Returns how many `rows`, `stored_keys` and `uploads` (chunks of them) do, and how many of all
-    are `unreadable`: hold a value that does not open.
-    """
+def old_key_usage(jobs: int = 1) -> OldKeyUsage:
+    """What still needs an old key. Changes nothing; reads in `jobs` processes."""
     result = rotate(jobs, dry_run=True)
     keys, uploads = result.under_old_key[StoredKey], result.under_old_key[ImportChunk]
     rows = result.under_old_key.total() - keys - uploads
-    unreadable = result.unreadable
-    return {"rows": rows, "stored_keys": keys, "uploads": uploads, "unreadable": unreadable}
+    return OldKeyUsage(rows, keys, uploads, result.unreadable)
 
 
 def _rotate_rows(result, jobs, dry_run, on_progress):

@@ -1,5 +1,7 @@
 """`manage.py cleanup`: delete what has expired, for cron."""
 
+from dataclasses import asdict
+
 from connections.jobs import cleanup
 from connections.management.base import LatchkeyCommand
 
@@ -20,7 +22,7 @@ class Command(LatchkeyCommand):
         if not is_background:
             self.print_result(
                 options["json"],
-                result,
-                "Deleted: {purged:,} from the bin, {former_versions:,} former versions, "
-                "{uploads:,} uploads. Ended: {ended:,} interrupted runs.".format(**result),
+                asdict(result),
+                f"Deleted: {result.purged:,} from the bin, {result.former_versions:,} former "
+                f"versions, {result.uploads:,} uploads. Ended: {result.ended:,} interrupted runs.",
             )

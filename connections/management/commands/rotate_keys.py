@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from dataclasses import asdict
 
 from tqdm import tqdm
 
@@ -62,17 +63,16 @@ class Command(LatchkeyCommand):
 
     def verify(self, jobs, as_json):
         usage = key_rotation.old_key_usage(jobs)
-        needs_old = any(usage[name] for name in ("rows", "stored_keys", "uploads"))
         if as_json:
-            self.stdout.write(json.dumps({"needs_old": needs_old, **usage}))
-        elif needs_old:
+            self.stdout.write(json.dumps({"needs_old": usage.needs_old, **asdict(usage)}))
+        elif usage.needs_old:
             self.stdout.write(
-                "The old keys are still needed: by {rows} rows, {stored_keys} keys of our own "
-                "and {uploads} pieces of uploads. Run rotate_keys.".format(**usage)
+                f"The old keys are still needed: by {usage.rows} rows, {usage.stored_keys} keys "
+                f"of our own and {usage.uploads} pieces of uploads. Run rotate_keys."
             )
         else:
             self.stdout.write("The old keys can go: nothing is sealed under them.")
-        if usage["unreadable"] and not as_json:
-            self.stdout.write(f"{usage['unreadable']} rows hold values that do not open.")
-        if needs_old or usage["unreadable"]:
+        if usage.unreadable and not as_json:
+            self.stdout.write(f"{usage.unreadable} rows hold values that do not open.")
+        if usage.needs_old or usage.unreadable:
             sys.exit(1)
