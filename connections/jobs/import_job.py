@@ -179,7 +179,10 @@ class ImportProgress:
         elif done < total and now - self.reported_at < PROGRESS_INTERVAL:
             return
         self.reported_at = now
-        self._cancel_if_permissions_changed()
+        before = import_permissions(self.run.user)
+        reload_user(self.run)
+        if import_permissions(self.run.user) != before:
+            raise importer.Cancelled
         row = runs.owned_row(self.run).using(self.database)
         with suppress(DatabaseError):  # progress can wait; a lasting error fails the next batch
             updated = row.update(
@@ -190,12 +193,6 @@ class ImportProgress:
             )
             if not updated or (done < total and row.filter(cancel_requested=True).exists()):
                 raise importer.Cancelled
-
-    def _cancel_if_permissions_changed(self):
-        before = import_permissions(self.run.user)
-        reload_user(self.run)
-        if import_permissions(self.run.user) != before:
-            raise importer.Cancelled
 
     def close(self):
         if self.database != DEFAULT_DB_ALIAS:

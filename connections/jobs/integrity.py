@@ -83,7 +83,10 @@ def verify(jobs: int = 1, on_progress: Callable[[int], object] | None = None) ->
     with tolerate_invalid_utf8():
         integrations = list(Integration.objects.order_by("pk"))
     for integration in integrations:
-        if code := _integration_fault(integration, checker.digest_key):
+        stored = integration.token_url_digest
+        key = checker.digest_key
+        if stored != token_url_digest(integration.type, integration.token_url, key):
+            code = "no_digest" if stored is None else "token_url_changed"
             result.faults.append(Fault(str(integration.pk), integration.type, "token_url", code))
     records = ConnectionAuth.all_objects.order_by("id")
     processes = lib_processes.worker_count(jobs, records.count())
@@ -103,14 +106,6 @@ def stored_fingerprints(**filters: Any) -> dict[Any, set[tuple[str, int]]]:
     for record, name, number in rows.values_list("record_id", "field", "number"):
         fingerprints[record].add((name, number))
     return fingerprints
-
-
-def _integration_fault(integration, digest_key):
-    """The code of what is wrong with the token URL of an integration, or None."""
-    digest = token_url_digest(integration.type, integration.token_url, digest_key)
-    if integration.token_url_digest == digest:
-        return None
-    return "no_digest" if integration.token_url_digest is None else "token_url_changed"
 
 
 def _opening_fault(open_value):

@@ -96,7 +96,13 @@ def count_groups(
         .values_list("packed", "kind", "environment")
         .annotate(count=Count("pk"))
     )
-    return [_count_group(ends, *row) for row in rows]
+    groups = []
+    for packed, kind, environment, count in rows:
+        edge, facts = divmod(packed, FACT_COMBINATIONS)
+        place = (kind or None, environment or PRODUCTION)
+        until, bucket = ends[edge]
+        groups.append(CountGroup(*place, bucket, until, Fact(facts), count))
+    return groups
 
 
 def _pack(edges, now):
@@ -118,13 +124,6 @@ def _pack(edges, now):
             default=Fact.UNDER_MISSING_KEY.value,
         )
     )
-
-
-def _count_group(ends, packed, kind, environment, count):
-    """A row of the query as a CountGroup: the reverse of _pack()."""
-    edge, facts = divmod(packed, FACT_COMBINATIONS)
-    until, bucket = ends[edge]
-    return CountGroup(kind or None, environment or PRODUCTION, bucket, until, Fact(facts), count)
 
 
 def _edge_index(edges, low=0, high=None):

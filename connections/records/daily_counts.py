@@ -43,10 +43,6 @@ def store_today(now: datetime, groups: Iterable[CountGroup] | None = None) -> No
     )
 
 
-def is_stored_today(now: datetime) -> bool:
-    return DailyCount.objects.filter(day=today(now)).exists()
-
-
 def yesterday(
     user: User,
     now: datetime,

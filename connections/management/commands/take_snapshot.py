@@ -3,6 +3,7 @@
 from django.utils import timezone
 
 from connections.management.base import LatchkeyCommand
+from connections.models import DailyCount
 from connections.records import daily_counts
 
 
@@ -18,10 +19,10 @@ class Command(LatchkeyCommand):
 
     def handle(self, **options):
         now = timezone.now()
-        is_new = not daily_counts.is_stored_today(now)
+        day = daily_counts.today(now)
+        is_new = not DailyCount.objects.filter(day=day).exists()
         if is_new:
             daily_counts.store_today(now)
-        day = daily_counts.today(now)
         self.print_result(
             options["json"],
             {"day": day.isoformat(), "taken": is_new},
