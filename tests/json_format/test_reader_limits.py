@@ -5,7 +5,7 @@ import tracemalloc
 
 import pytest
 
-from connections.json_format.stream import reader, tokenizer
+from connections.json_format.stream import grammar, reader, tokenizer
 from tests.support.sources import ONE, TWO, Generated, Pieces, read, refusal, values
 
 
@@ -38,6 +38,14 @@ def test_brackets_in_texts_are_not_levels():
 
 
 MIB = 1024 * 1024
+LIMIT = 3 * MIB // 2
+
+
+@pytest.fixture
+def low_limit(monkeypatch):
+    """An entry may be of LIMIT bytes, more than a chunk."""
+    for module in (tokenizer, grammar):
+        monkeypatch.setattr(module, "MAX_ENTRY_SIZE", LIMIT)
 
 
 def entry_of(size, character="x"):
@@ -58,8 +66,9 @@ def entry_of(size, character="x"):
         ('{"token":"a"}\n{"token":"b"}\n%s', "a.ndjson"),
     ],
 )
-def test_an_entry_may_be_16_mib_and_not_a_byte_more(frame, name, character):
-    fits, over = frame % entry_of(16 * MIB, character), frame % entry_of(16 * MIB + 1, character)
+@pytest.mark.usefixtures("low_limit")
+def test_an_entry_may_be_as_large_as_the_limit_and_not_a_byte_more(frame, name, character):
+    fits, over = (frame % entry_of(LIMIT + more, character) for more in (0, 1))
     assert all(not entry.fault for entry in read(fits, name))
     if name.endswith("ndjson"):
         entries = read(over, name)
@@ -70,8 +79,14 @@ def test_an_entry_may_be_16_mib_and_not_a_byte_more(frame, name, character):
         assert refusal(over) == "entry_too_large"
 
 
+def test_an_entry_may_be_16_mib():
+    assert [entry.fault for entry in read(f"[{entry_of(16 * MIB)}]")] == [""]
+    assert refusal(f"[{entry_of(16 * MIB + 1)}]") == "entry_too_large"
+
+
+@pytest.mark.usefixtures("low_limit")
 def test_an_overlong_first_line_refuses_only_itself():
-    entries = read(entry_of(40 * MIB) + '\n{"token":"b"}\n', "a.ndjson")
+    entries = read(entry_of(4 * MIB) + '\n{"token":"b"}\n', "a.ndjson")
     assert [entry.fault for entry in entries] == ["bad_line.overlong", ""]
 
 

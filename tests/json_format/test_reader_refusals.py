@@ -200,10 +200,10 @@ def test_a_refusal_names_line_and_column(text, place, size):
 
 
 def test_the_line_is_counted_from_the_start_of_a_big_file():
-    lines = '{"token":"ü"},\n' * 80_000
+    lines = '{"token":"ü"},\n' * 20_000
     with pytest.raises(FileRefused) as caught:
         read(f'[{lines}  {{"token":b}}]')
-    assert str(caught.value).endswith("(line 80001, column 12)")
+    assert str(caught.value).endswith("(line 20001, column 12)")
     with pytest.raises(FileRefused) as caught:
         read(f"[{lines}]".replace("\n", ""))
-    assert str(caught.value).endswith(f"(line 1, column {80_000 * 14 + 2})")
+    assert str(caught.value).endswith(f"(line 1, column {20_000 * 14 + 2})")

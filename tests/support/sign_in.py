@@ -24,7 +24,7 @@ def prove(client):
 
 
 def is_signed_in(client):
-    return client.get("/admin/").status_code == 200
+    return client.get("/admin/jsi18n/").status_code == 200  # the page that costs least
 
 
 def challenge_of(options):

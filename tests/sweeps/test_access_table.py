@@ -10,6 +10,7 @@ POST is answered by 405, after the sign-in. A new page needs its lines here, and
 
 import pytest
 from django.db import transaction
+from django.template.base import Template
 
 from tests.support.crawl import ROLES, address, crawl, person, routes, things
 from tests.support.thorough import is_thorough
@@ -141,6 +142,12 @@ def answer(status, headers):
     return str(status)
 
 
+@pytest.fixture
+def no_pages(monkeypatch):
+    """Where only the answer counts, no template is filled in."""
+    monkeypatch.setattr(Template, "render", lambda *_: "")
+
+
 def ask(client, method, url):
     """The response; what it changed is taken back."""
     with transaction.atomic():
@@ -166,7 +173,7 @@ def test_each_role_gets_the_answers_of_the_table(role):
     assert given == {key: answers[role] for key, answers in rows().items()}
 
 
-def test_what_asks_for_presence():
+def test_what_asks_for_presence(no_pages):
     client, objects = person("superuser", is_present=False), things()
     given = {key: ask(client, key[1], address(key[0], objects)) for key in rows()}
     asked = {
@@ -178,7 +185,7 @@ def test_what_asks_for_presence():
 
 
 @pytest.mark.parametrize("role", ROLES if is_thorough() else ("anonymous", "nobody", "limited"))
-def test_no_other_method_opens_what_get_and_post_do_not(role):
+def test_no_other_method_opens_what_get_and_post_do_not(no_pages, role):
     client, objects = person(role), things()
     for (route, method), answers in rows().items():
         if method == "GET" and answers[role] in ("login", "403", "404"):

@@ -19,7 +19,7 @@ from django.utils.log import AdminEmailHandler
 from django.views.debug import get_exception_reporter_class
 
 from connections.audit import log
-from connections.models import ConnectionAuth
+from connections.models import ConnectionAuth, ImportRun
 from tests.console.test_reveal_page import form_of, url_of
 from tests.support.crawl import ROLES, TYPED, address, bodies, crawl, person, stored_text, text_of
 from tests.support.crawl import things as make_things
@@ -131,8 +131,10 @@ def test_no_page_of_an_import_repeats_the_file(name, things):
         run = sent.url
         look_around(run)
         for press in ("confirm", "undo"):
+            before = list(ImportRun.objects.values())
             look(client.post(run, {press: ""}))
-            look_around(run)
+            if before != list(ImportRun.objects.values()):  # else all looks as it did
+                look_around(run)
         for record in ConnectionAuth.objects.filter(connection_id__startswith="c-"):
             look(client.get(f"/admin/connections/connectionauth/{record.pk}/change/"))
     assert len(seen) > 1 or b"errorlist" in sent.content or b'role="alert"' in sent.content
