@@ -8,6 +8,8 @@ import pytest
 import time_machine
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
+from django.template import RequestContext, Template
+from django.test.signals import template_rendered
 from hypothesis import HealthCheck, settings
 from playwright.sync_api import expect
 
@@ -41,6 +43,18 @@ settings.register_profile(
 )
 settings.register_profile("thorough", settings.get_profile("default"), max_examples=120)
 settings.load_profile("default")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def django_test_environment(django_test_environment):
+    """Responses keep the context of their page alone, not that of each of its hundred widgets."""
+
+    def render(template, context):
+        if context.template is template and isinstance(context, RequestContext):
+            template_rendered.send(sender=template, template=template, context=context)
+        return template.nodelist.render(context)
+
+    Template._render = render  # Django puts its own back
 
 
 @pytest.fixture(scope="session")
