@@ -96,23 +96,23 @@ def crowd():
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_every_number_leads_to_a_list_of_as_many_rows(place, crowd, admin_client):
+def test_every_number_leads_to_a_list_of_as_many_rows(place, crowd, client):
     with time_machine.travel(NOW, tick=False):
-        page = admin_client.get("/admin/", place)
+        page = client.get("/admin/", place)
         numbers = counted(page)
         assert len(numbers) > 10
         for position, (address, number) in enumerate(numbers.items()):
             listed = narrow(ConnectionAuth.objects.all(), QueryDict(address.partition("?")[2]))
             assert listed.count() == number, address
             if position % 16 == 0:  # a page takes a while; its rows are of the same queryset
-                shown = admin_client.get(f"/admin/{address}").context["cl"]
+                shown = client.get(f"/admin/{address}").context["cl"]
                 found = (shown.result_count, len(shown.result_list))
                 assert found == (number, min(number, 100)), address
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_every_number_above_zero_is_a_link_that_keeps_the_filter(place, crowd, admin_client):
-    page = Links(admin_client.get("/admin/", place))
+def test_every_number_above_zero_is_a_link_that_keeps_the_filter(place, crowd, client):
+    page = Links(client.get("/admin/", place))
     assert {text for text in page.loose if text.isdigit()} == {"0"}
     lists = [address for address, _ in page.found if address.startswith(LIST + "?")]
     assert len(lists) > 10
@@ -137,11 +137,9 @@ def test_a_limited_user_counts_and_lists_the_same(crowd, client):
                 assert shown.queryset.count() == number, address
 
 
-def test_all_integrations_are_as_many_as_their_list_has(crowd, admin_client):
-    assert ("/admin/connections/integration/", "See all 11") in Links(
-        admin_client.get("/admin/")
-    ).found
-    assert admin_client.get("/admin/connections/integration/").context["cl"].result_count == 11
+def test_all_integrations_are_as_many_as_their_list_has(crowd, client):
+    assert ("/admin/connections/integration/", "See all 11") in Links(client.get("/admin/")).found
+    assert client.get("/admin/connections/integration/").context["cl"].result_count == 11
 
 
 def test_the_filter_choices_are_the_largest_and_the_current_one(client):

@@ -22,8 +22,10 @@ from tests.support.helpers import (
     import_text,
     make,
     prove_present,
+    signed_in,
     user_with,
 )
+from tests.support.module_store import module_store
 
 pytestmark = pytest.mark.django_db
 URL = reverse("admin:connections_export")
@@ -31,9 +33,9 @@ LIST = reverse("admin:connections_connectionauth_changelist")
 FORM = {"shape": "connection", "naming": "camel", "format": "json", "secrets": "include"}
 
 
-@pytest.fixture
-def client(admin_client):
-    return prove_present(admin_client)
+@module_store
+def administrator():
+    return prove_present(signed_in(User.objects.create_superuser("admin", password="password")))
 
 
 def download(client, **choices):

@@ -45,9 +45,9 @@ def test_every_page_leads_there(newcomer):
     assert newcomer.get("/admin/").content.decode().count(f'href="{PAGE}"') == 2
 
 
-def test_a_superuser_is_not_told_to_ask_for_a_group(newcomer, admin_client):
+def test_a_superuser_is_not_told_to_ask_for_a_group(newcomer, client):
     asking = "Ask an administrator for the group"
     assert asking in newcomer.get(PAGE).content.decode()
-    page = admin_client.get(PAGE).content.decode()
+    page = client.get(PAGE).content.decode()
     assert "may do everything" in page
     assert asking not in page

@@ -38,27 +38,27 @@ def test_every_message_renders_in_every_language(language):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_pages_of_a_refused_file_name_it(admin_client, language, name):
-    admin_client.defaults["HTTP_ACCEPT_LANGUAGE"] = language
-    response = upload(admin_client, '[{"token": "a"},\n {"token"}]', name)
+def test_pages_of_a_refused_file_name_it(client, language, name):
+    client.defaults["HTTP_ACCEPT_LANGUAGE"] = language
+    response = upload(client, '[{"token": "a"},\n {"token"}]', name)
     with translation.override(language):
         place = gettext("line %(line)s, column %(column)s") % {"line": 2, "column": 10}
         sentence = f"{name}: {gettext(MESSAGES['not_json'])} ({place})"
-    assert sentence in text_of(check(admin_client, response))
-    admin_client.post(response.url, {})
+    assert sentence in text_of(check(client, response))
+    client.post(response.url, {})
     run = ImportRun.objects.get()
     assert run.result["error"]["message"] == (
         f"{name}: {MESSAGES['not_json']} (line 2, column 10)"
     )
-    assert sentence in text_of(admin_client.get(response.url))
-    assert name in text_of(admin_client.get(reverse("admin:connections_import_history")))
+    assert sentence in text_of(client.get(response.url))
+    assert name in text_of(client.get(reverse("admin:connections_import_history")))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_pages_of_refused_records_name_the_file(admin_client, language, name):
-    admin_client.defaults["HTTP_ACCEPT_LANGUAGE"] = language
+def test_pages_of_refused_records_name_the_file(client, language, name):
+    client.defaults["HTTP_ACCEPT_LANGUAGE"] = language
     entries = [{"name": "n" * 256}, {"token": 1}, {"token": "a", "apiUrl": "ftp://x"}]
-    response = upload(admin_client, entries, name)
+    response = upload(client, entries, name)
     with translation.override(language):
         expected = [
             gettext(MESSAGES["too_long.characters"]) % {"limit": 255},
@@ -66,12 +66,12 @@ def test_pages_of_refused_records_name_the_file(admin_client, language, name):
             gettext(MESSAGES["bad_url"]),
             name,
         ]
-    checked = text_of(check(admin_client, response))
-    admin_client.post(response.url, {})
-    done = text_of(admin_client.get(response.url))
+    checked = text_of(check(client, response))
+    client.post(response.url, {})
+    done = text_of(client.get(response.url))
     for page in (checked, done):
         assert [text for text in expected if text not in page] == []
-    report = admin_client.get(f"{response.url}report/").getvalue().decode()
+    report = client.get(f"{response.url}report/").getvalue().decode()
     issues = [json.loads(line) for line in report.splitlines()]
     assert [(issue["file"], issue["message"]) for issue in issues] == [
         (name, "Over 255 characters."),

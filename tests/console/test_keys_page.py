@@ -3,7 +3,6 @@
 import io
 
 import pytest
-from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -55,18 +54,18 @@ def test_each_key_has_a_row_with_a_count(keys, custodian):
     assert "Run <code>manage.py rotate_keys</code>" in text
 
 
-def test_every_number_is_a_link_to_the_list_that_it_counts(keys, admin_client):
-    usage, text = see(admin_client)
+def test_every_number_is_a_link_to_the_list_that_it_counts(keys, client):
+    usage, text = see(client)
     (_, _), (name, old), (_, oldest) = usage.keys
     for number in (old, oldest, usage.old):
-        listed = admin_client.get(f"/admin/{number.url}").context["cl"]
+        listed = client.get(f"/admin/{number.url}").context["cl"]
         assert listed.result_count == number.count
     assert f'<a href="/admin/{old.url}">2</a>' in text
-    assert f"Key {name}" in admin_client.get(f"/admin/{old.url}").content.decode()
+    assert f"Key {name}" in client.get(f"/admin/{old.url}").content.decode()
 
 
-def test_the_name_of_an_unknown_key_does_not_filter(keys, admin_client):
-    assert admin_client.get(LIST, {"old_key": "0badc0de"}).context["cl"].result_count == 4
+def test_the_name_of_an_unknown_key_does_not_filter(keys, client):
+    assert client.get(LIST, {"old_key": "0badc0de"}).context["cl"].result_count == 4
 
 
 def test_no_key_is_shown_and_nothing_opened(keys, custodian, monkeypatch):
@@ -75,16 +74,16 @@ def test_no_key_is_shown_and_nothing_opened(keys, custodian, monkeypatch):
     assert not any(key in text for key in (OLDEST, OLD, NEW))
 
 
-def test_after_a_rotation_all_is_under_the_newest(keys, admin_client):
+def test_after_a_rotation_all_is_under_the_newest(keys, client):
     rotate()
-    usage, text = see(admin_client)
+    usage, text = see(client)
     assert [key.count for _, key in usage.keys] == [3, 0, 0]
     assert usage.since is not None
     assert "All connections are under the newest key" in text
     assert "rotate_keys --verify</code> whether the older ones can go" in text
     assert "Last rotation" in text and usage.rotation.count >= 3
     keys.FERNET_KEYS = [NEW]
-    assert "Change it once a year" in see(admin_client)[1]
+    assert "Change it once a year" in see(client)[1]
 
 
 def test_a_key_that_was_removed_too_early_is_named_with_the_next_step(keys, custodian):
@@ -112,7 +111,7 @@ def test_the_newest_waits_for_a_rotation_though_nothing_is_sealed(db, settings, 
 
 
 def test_users_with_a_scope_see_counts_of_their_connections_only(keys, custodian):
-    UserScope.objects.create(user=User.objects.get(), environments=["EU"])
+    UserScope.objects.create(user=custodian.user, environments=["EU"])
     usage, _ = see(custodian)
     assert [key.count for _, key in usage.keys] == [0, 0, 1]
 

@@ -66,3 +66,9 @@ def test_the_log_of_django_stays_empty(admin_client):
     assert not ConnectionAuth.objects.exists()
     assert not Group.objects.filter(pk=group.pk).exists()
     assert not LogEntry.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+def test_a_post_to_the_history_of_a_connection_does_not_fail(admin_client):
+    record = make(name="A")
+    assert admin_client.post(page(record, "history")).status_code < 500

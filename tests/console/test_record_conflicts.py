@@ -17,6 +17,11 @@ from tests.support.record_form import form_data, full_record, messages_of, page,
 pytestmark = pytest.mark.django_db
 
 
+@pytest.fixture
+def client(admin_client):
+    return admin_client  # of the test alone, since one of them commits
+
+
 def test_the_second_to_save_sees_who_was_first_and_overwrites_nothing(client):
     record = full_record()
     opened = form_data(record)

@@ -185,12 +185,6 @@ def test_deleting_asks_first(client):
     assert not ConnectionAuth.objects.exists()
 
 
-@pytest.mark.django_db(transaction=True, serialized_rollback=True)
-def test_a_post_to_the_history_does_not_fail(client):
-    record = make(name="A")
-    assert client.post(page(record, "history")).status_code < 500
-
-
 @pytest.mark.parametrize("moment", ["0001-01-01", "9999-12-31"])
 def test_moments_around_it_at_the_ends_of_the_calendar(client, moment):
     moment = datetime.fromisoformat(moment).replace(tzinfo=timezone.utc)

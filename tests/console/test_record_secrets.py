@@ -6,7 +6,7 @@ import pytest
 
 from connections.models import SEALED_COLUMNS
 from tests.support.helpers import SECRET, export_text, import_text, make
-from tests.support.record_form import errors_of, full_record, messages_of, save, stored
+from tests.support.record_form import errors_of, full_record, messages_of, refusals, save, stored
 
 pytestmark = pytest.mark.django_db
 
@@ -141,11 +141,8 @@ def test_arrays_and_objects(client, name, text, value):
         '{"a":' * 198 + "1" + "}" * 198,
     ],
 )
-def test_meta_that_is_no_clean_object_is_refused(client, text):
-    record = make(name="A")
-    response = save(client, record, meta=text)
-    assert "meta" in errors_of(response)
-    assert stored(record).meta is None
+def test_meta_that_is_no_clean_object_is_refused(text):
+    assert {*refusals(make(name="A"), meta=text)} == {"meta"}
 
 
 def test_the_deepest_meta_comes_back_from_its_export(client):
@@ -157,21 +154,17 @@ def test_the_deepest_meta_comes_back_from_its_export(client):
 
 
 @pytest.mark.parametrize("text", ["********", "•••", "REDACTED", "*"])
-def test_a_mask_is_no_value(client, text):
-    record, names = full_record(), ("key", "pem", "state")
-    response = save(client, record, **dict.fromkeys(names, text))
-    assert {*errors_of(response)} == {*names}
-    assert stored(record).version == record.version
+def test_a_mask_is_no_value(text):
+    names = ("key", "pem", "state")
+    assert {*refusals(full_record(), **dict.fromkeys(names, text))} == {*names}
 
 
 @pytest.mark.parametrize(
     ("name", "text"),
     [("meta", '{"********": true}'), ("other_auth_info", "a\r\n********"), ("emails", "***")],
 )
-def test_a_mask_inside_is_no_value(client, name, text):
-    record = full_record()
-    assert name in errors_of(save(client, record, **{name: text}))
-    assert getattr(stored(record), name).token == getattr(record, name).token
+def test_a_mask_inside_is_no_value(name, text):
+    assert {*refusals(full_record(), **{name: text})} == {name}
 
 
 @pytest.mark.parametrize("text", ["a\0b", "k" * (128 * 1024 + 1)])

@@ -271,10 +271,11 @@ def test_the_number_of_queries(client, admin_user, what, django_assert_max_num_q
 
 def test_the_answers_of_a_stale_record_name_a_next_step():
     made = make(access_token=SECRET, refresh_token=SECRET, ends_in=timedelta(hours=-2))
+    logged = AccessEvent.objects.count()
     header = build_header(made, django_timezone.now())
+    assert AccessEvent.objects.count() == logged
     answers = {question: answer for question, answer, *_ in header["answers"]}
     assert "renew" in answers["What next?"]
-    assert AccessEvent.objects.count() == 0
 
 
 # The head

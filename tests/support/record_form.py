@@ -31,14 +31,18 @@ def page(record, what="change"):
     return reverse(f"admin:connections_connectionauth_{what}", args=[record.pk])
 
 
-def form_data(record):
-    """What a browser would send back of the page of a record that nobody touched."""
+def form_of(record, data=None):
+    """The form on the page of a record, with what is sent of it."""
     request = RequestFactory().get("/")
     request.user = User(is_superuser=True, is_active=True)
     model_admin = admin.site.get_model_admin(ConnectionAuth)
-    form = model_admin.get_form(request, record, change=True)(instance=stored(record))
+    return model_admin.get_form(request, record, change=True)(data, instance=stored(record))
+
+
+def form_data(record, **changes):
+    """What a browser would send of a page with some inputs changed; None leaves one out."""
     data = {}
-    for field in form:
+    for field in form_of(record):
         shown, widget = field.value(), field.field.widget
         if isinstance(shown, bool):
             data.update({field.name: "on"} if shown else {})
@@ -47,13 +51,17 @@ def form_data(record):
         elif shown is not None:
             text = str(widget.format_value(shown) or "")
             data[field.name] = text.replace("\r", "").replace("\n", "")
-    return data
+    return {name: value for name, value in {**data, **changes}.items() if value is not None}
 
 
 def save(client, record, **changes):
-    """Send the page of a record with some inputs changed; None leaves one out."""
-    data = {**form_data(record), **changes}
-    return client.post(page(record), {k: v for k, v in data.items() if v is not None})
+    """Send the page of a record with some inputs changed."""
+    return client.post(page(record), form_data(record, **changes))
+
+
+def refusals(record, **changes):
+    """The errors of these changes by field, without the page, which takes far longer."""
+    return form_of(record, form_data(record, **changes)).errors
 
 
 def add(client, **data):
