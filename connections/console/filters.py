@@ -8,7 +8,6 @@ from urllib.parse import unquote
 from django.contrib.admin import SimpleListFilter
 from django.contrib.admin.views.main import ORDER_VAR, SEARCH_VAR
 from django.db.models import F, Q
-from django.db.models.expressions import OrderBy
 from django.http import QueryDict
 from django.utils.text import smart_split, unescape_string_literal
 from django.utils.translation import gettext_lazy as _
@@ -23,16 +22,16 @@ from connections.models import PRODUCTION, ConnectionAuth, Integration, scope_of
 from connections.records.counts import NO_INTEGRATION, ConnectionFilter
 
 SOONEST_FIRST = F("breaks_at").asc(nulls_last=True)
-DEFAULT_ORDER = (SOONEST_FIRST, "id")
+DEFAULT_ORDER = (SOONEST_FIRST, F("id").asc())
 # The columns of the list, each with what it is sorted by.
 COLUMN_ORDERS = {
     "status": SOONEST_FIRST,
-    "title": "name",
-    "integration_label": "integration__name",
-    "kind": "auth_kind",
-    "environment_label": "environment",
+    "title": F("name").asc(),
+    "integration_label": F("integration__name").asc(),
+    "kind": F("auth_kind").asc(),
+    "environment_label": F("environment").asc(),
     "breaks": SOONEST_FIRST,
-    "renewed_by": "renewable",
+    "renewed_by": F("renewable").asc(),
 }
 SEARCH_FIELDS = ("name", "connection_id", "external_xref", "client_id", "user_id")
 
@@ -279,15 +278,11 @@ def _order(text):
     columns = [None, *COLUMN_ORDERS.values()]
     order = []
     for part in text.split("."):
-        column, is_descending = columns[abs(int(part))], part.startswith("-")
-        if isinstance(column, OrderBy):
-            column = column.copy()
-            if is_descending:
-                column.reverse_ordering()
-            order.append(column)
-        elif column:
-            order.append(f"-{column}" if is_descending else column)
-    return [*order, "-pk"]  # else equal rows could stand on two pages, or on none
+        if column := columns[abs(int(part))]:
+            order.append(column.copy())
+            if part.startswith("-"):
+                order[-1].reverse_ordering()
+    return [*order, F("pk").desc()]  # else equal rows could stand on two pages, or on none
 
 
 def describe_filters(params, filters=LIST_FILTERS):

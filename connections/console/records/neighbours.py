@@ -8,8 +8,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Count, F, Q
-from django.db.models.expressions import OrderBy
+from django.db.models import Count, Q
 from django.http import QueryDict
 
 from connections.console.filters import clean_query, describe_filters, narrow
@@ -79,10 +78,6 @@ def _related_value(record, name):
 
 
 def _order_term(part):
-    if isinstance(part, str):
-        part = OrderBy(F(part.removeprefix("-")), descending=part.startswith("-"))
-    elif isinstance(part, F):
-        part = OrderBy(part)
     nulls_last = connection.features.nulls_order_largest != part.descending
     if part.nulls_last or part.nulls_first:
         nulls_last = bool(part.nulls_last)
