@@ -65,6 +65,7 @@ class LatchkeyCommand(base.BaseCommand):
         return parser
 
     def execute(self, *args, **options):
+        self.as_json = options.get("json", False)
         try:
             keyring.require_keys()
             return super().execute(*args, **options)
@@ -90,5 +91,6 @@ class LatchkeyCommand(base.BaseCommand):
             log.log_to(sys.stdout)
         return verbosity == 0
 
-    def print_result(self, as_json: bool, result: dict, sentence: str) -> None:
-        self.stdout.write(json.dumps(result) if as_json else sentence)
+    def print_result(self, result: dict, sentence: str) -> None:
+        """Print the result with --json, and else the sentence."""
+        self.stdout.write(json.dumps(result) if self.as_json else sentence)

@@ -25,7 +25,6 @@ class Command(LatchkeyCommand):
             raise CommandError("No confirmed change of that id waits.")
         if not is_background:
             self.print_result(
-                options["json"],
                 result,
                 f"{result['changed']:,} changed, {result['already']:,} already so, "
                 f"{sum(result['refused'].values()):,} refused.",

@@ -61,23 +61,22 @@ class Command(LatchkeyCommand):
         now = timezone.now()
         counts = ConnectionAuth.objects.bucket_counts(now)
         breaking = ConnectionAuth.objects.filter(breaks_at__lte=now + within)
-        ordered = breaking.order_by("breaks_at", "id").values(*STORED_COLUMNS)
-        records = None if summary else [_row(columns, now) for columns in ordered]
+        records = None
+        if not summary:
+            stored_columns = (name for name in COLUMNS if name != "bucket")
+            ordered = breaking.order_by("breaks_at", "id").values(*stored_columns)
+            records = [_row(columns, now) for columns in ordered]
         PRINTERS[format](self.stdout, now, counts, records)
         code = 2 if counts["broken"] else 1 if breaking.exists() else 0
         if code:
             sys.exit(code)
 
 
-STORED_COLUMNS = ("id", "connection_id", "name", "integration_id", *DATE_COLUMNS, "renewable")
-
-
 def _row(columns, now):
-    """The JSON object of a record, from its STORED_COLUMNS."""
+    """The JSON object of a record, from its stored columns."""
     row = {
         **columns,
         "id": str(columns["id"]),
-        "integration": columns["integration_id"],
         "bucket": deadlines.bucket_of(columns["breaks_at"], now),
         **{name: columns[name] and iso(columns[name]) for name in DATE_COLUMNS},
     }

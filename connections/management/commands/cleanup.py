@@ -21,7 +21,6 @@ class Command(LatchkeyCommand):
         result = cleanup.delete_expired()
         if not is_background:
             self.print_result(
-                options["json"],
                 asdict(result),
                 f"Deleted: {result.purged:,} from the bin, {result.former_versions:,} former "
                 f"versions, {result.uploads:,} uploads. Ended: {result.ended:,} interrupted runs.",

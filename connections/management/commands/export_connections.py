@@ -63,7 +63,7 @@ class Command(LatchkeyCommand):
 
     def handle(self, *, output, overwrite, **options):
         to_stdout = output == "-"
-        if to_stdout and options["json"]:
+        if to_stdout and self.as_json:
             raise CommandError("--json needs -o FILE, since the export itself is on stdout.")
         is_terminal = to_stdout and self.stdout.isatty()
         if to_stdout and hasattr(self.stdout, "reconfigure"):
@@ -101,14 +101,14 @@ class Command(LatchkeyCommand):
             raise  # LatchkeyCommand handles it
         except OSError as error:
             raise CommandError(f"{printable(output)}: {error.strerror}.") from None
-        self.report(tally, options["json"], to_stdout, output)
+        self.report(tally, to_stdout, output)
 
-    def report(self, tally, as_json, to_stdout, output):
+    def report(self, tally, to_stdout, output):
         for sentence in exporter.left_out_messages(tally):
             self.stderr.write(sentence)
         if not to_stdout:
             result = {"exported": tally.exported, "left_out": len(tally.left_out)}
             sentence = f"{tally.exported} connections are in {output}."
-            self.print_result(as_json, result, sentence)
+            self.print_result(result, sentence)
         if tally.left_out:
             sys.exit(1)

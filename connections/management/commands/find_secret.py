@@ -45,19 +45,19 @@ class Command(LatchkeyCommand):
         )
         parser.add_argument("--json", action="store_true", help="Print the result as JSON.")
 
-    def handle(self, *, shared, rebuild, former, field, json, **options):
+    def handle(self, *, shared, rebuild, former, field, **options):
         if field and not shared:
             raise CommandError("--field goes with --shared.")
         if rebuild:
-            self.rebuild(json)
+            self.rebuild()
         elif shared:
-            self.list_shared(field, json)
+            self.list_shared(field)
         else:
-            self.find(former, json)
+            self.find(former)
 
-    def find(self, former, as_json):
+    def find(self, former):
         found = secret_search.search(read_secret(), former=former, jobs=processes.cores())
-        if as_json:
+        if self.as_json:
             result = {"found": [holder.as_json() for holder in found.holders]}
             if former:
                 result["former"] = [holder.as_json() for holder in found.former]
@@ -77,9 +77,9 @@ class Command(LatchkeyCommand):
         if found or found.unopened:
             sys.exit(1)
 
-    def list_shared(self, field, as_json):
+    def list_shared(self, field):
         groups = list(secret_search.iter_shared_holders(field))
-        if as_json:
+        if self.as_json:
             shared = [[holder.as_json() for holder in group] for group in groups]
             self.stdout.write(json.dumps({"shared": shared}))
         else:
@@ -92,11 +92,11 @@ class Command(LatchkeyCommand):
         if groups:
             sys.exit(1)
 
-    def rebuild(self, as_json):
+    def rebuild(self):
         total = ConnectionAuth.all_objects.count()
         with tqdm(total=total, unit=" records", disable=None) as bar:
             count = SecretFingerprint.objects.rebuild(lambda done: bar.update(done - bar.n))
-        self.print_result(as_json, {"rebuilt": count}, f"Made anew for {count} connections.")
+        self.print_result({"rebuilt": count}, f"Made anew for {count} connections.")
 
 
 def read_secret():

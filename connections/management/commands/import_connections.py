@@ -88,7 +88,7 @@ class Command(LatchkeyCommand):
         if result is None:
             raise CommandError("No confirmed import of that id waits.")
         if not is_background:
-            self.finish(result, None, options["json"])
+            self.finish(result, None)
 
     def import_files(self, paths, report, options):
         self.check_arguments(paths, report, options)
@@ -114,7 +114,7 @@ class Command(LatchkeyCommand):
         error = self.report_file and self.report_file.error
         if error:
             self.stderr.write(f"--report: {error}. It is not whole.")
-        self.finish(result, run_id and str(run_id), options["json"])
+        self.finish(result, run_id and str(run_id))
         if error:
             sys.exit(1)
 
@@ -142,12 +142,12 @@ class Command(LatchkeyCommand):
                         f"{issue.message} [{issue.code}]"
                     )
 
-    def finish(self, result, run_id, as_json):
+    def finish(self, result, run_id):
         """Print the result, and end with the exit status that goes with it."""
         if self.shown_errors > MAX_SHOWN_ERRORS:
             hidden = self.shown_errors - MAX_SHOWN_ERRORS
             self.stderr.write(f"… and {hidden} more; --report FILE names them all.")
-        if as_json:
+        if self.as_json:
             run = {"run": run_id} if run_id else {}
             self.stdout.write(json.dumps({**result.as_json(), **run}))
         elif result.read or not result.error:

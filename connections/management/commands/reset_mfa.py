@@ -29,7 +29,6 @@ class Command(LatchkeyCommand):
                     "change", record=account, fields=log.SECOND_FACTOR_FIELDS, reason="Taken away"
                 )
         self.print_result(
-            options["json"],
             {"removed": removed},
             f"Removed: {', '.join(removed) or 'nothing, there was none'}.",
         )

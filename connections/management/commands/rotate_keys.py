@@ -1,6 +1,5 @@
 """`manage.py rotate_keys`: reseal everything under the newest of FERNET_KEYS."""
 
-import json
 import sys
 import time
 from dataclasses import asdict
@@ -31,11 +30,11 @@ class Command(LatchkeyCommand):
 
     def handle(self, *, dry_run, verify, jobs, **options):
         if verify:
-            self.verify(jobs, options["json"])
+            self.verify(jobs)
         else:
-            self.rotate(jobs, dry_run, options["json"])
+            self.rotate(jobs, dry_run)
 
-    def rotate(self, jobs, dry_run, as_json):
+    def rotate(self, jobs, dry_run):
         started_at = time.monotonic()
         try:
             with tqdm(total=key_rotation.count_rows(), unit=" rows", disable=None) as bar:
@@ -50,29 +49,25 @@ class Command(LatchkeyCommand):
             self.stderr.write(f"{model} {pk}: {name} does not open.")
         if result.unnamed_count:
             self.stderr.write(f"{result.unnamed_count} further values do not open.")
-        if as_json:
-            self.stdout.write(json.dumps({**counts, "seconds": seconds}))
-        else:
-            would = "would be " if dry_run else ""
-            self.stdout.write(
-                f"{result.total} rows in {seconds:.1f} s: {result.rotated} {would}rotated, "
-                f"{result.current} current, {result.unreadable} unreadable."
-            )
+        would = "would be " if dry_run else ""
+        self.print_result(
+            {**counts, "seconds": seconds},
+            f"{result.total} rows in {seconds:.1f} s: {result.rotated} {would}rotated, "
+            f"{result.current} current, {result.unreadable} unreadable.",
+        )
         if result.unreadable:
             sys.exit(1)
 
-    def verify(self, jobs, as_json):
+    def verify(self, jobs):
         usage = key_rotation.old_key_usage(jobs)
-        if as_json:
-            self.stdout.write(json.dumps({"needs_old": usage.needs_old, **asdict(usage)}))
-        elif usage.needs_old:
-            self.stdout.write(
+        verdict = "The old keys can go: nothing is sealed under them."
+        if usage.needs_old:
+            verdict = (
                 f"The old keys are still needed: by {usage.rows} rows, {usage.stored_keys} keys "
                 f"of our own and {usage.uploads} pieces of uploads. Run rotate_keys."
             )
-        else:
-            self.stdout.write("The old keys can go: nothing is sealed under them.")
-        if usage.unreadable and not as_json:
+        self.print_result({"needs_old": usage.needs_old, **asdict(usage)}, verdict)
+        if usage.unreadable and not self.as_json:
             self.stdout.write(f"{usage.unreadable} rows hold values that do not open.")
         if usage.needs_old or usage.unreadable:
             sys.exit(1)

@@ -39,27 +39,25 @@ class Command(LatchkeyCommand):
         )
         parser.add_argument("--json", action="store_true", help="Print the result as JSON.")
 
-    def handle(self, *, count, clear, json, **options):
+    def handle(self, *, count, clear, **options):
         if clear:
-            self.clear(json)
+            self.clear()
         else:
-            self.seed(count, json)
+            self.seed(count)
 
-    def clear(self, as_json):
+    def clear(self):
         deleted, integrations = demo.clear()
         self.print_result(
-            as_json,
             {"deleted": deleted, "integrations_deleted": integrations},
             f"Removed {deleted} demo connections and {integrations} integrations.",
         )
 
-    def seed(self, count, as_json):
+    def seed(self, count):
         with tqdm(unit=" records", total=count, disable=None) as bar:
             result = demo.seed(count, timezone.now(), lambda done, _: bar.update(done - bar.n))
         if result.error:
             raise CommandError(result.error.message)
         self.print_result(
-            as_json,
             result.as_json(),
             f"Created {result.created} demo connections, updated {result.updated}. "
             "`seed_demo --clear` removes them.",

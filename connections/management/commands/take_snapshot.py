@@ -24,7 +24,6 @@ class Command(LatchkeyCommand):
         if is_new:
             daily_counts.store_today(now)
         self.print_result(
-            options["json"],
             {"day": day.isoformat(), "taken": is_new},
             f"Kept the counts of {day}." if is_new else f"The counts of {day} were kept already.",
         )

@@ -25,7 +25,7 @@ class Command(LatchkeyCommand):
 
     def handle(self, *, run, **options):
         if run is None:
-            self.list_imports(options["json"])
+            self.list_imports()
             return
         result = undo.undo_import(run)
         if result is None:
@@ -33,20 +33,19 @@ class Command(LatchkeyCommand):
                 "No import of that id has ended in the last seven days and stored something."
             )
         self.print_result(
-            options["json"],
             asdict(result),
             f"{result.binned} moved to the bin, {result.put_back} put back, "
             f"{result.left} left as they are.",
         )
-        if not options["json"]:
+        if not self.as_json:
             for record in result.named:
                 self.stderr.write(f"Left: {record['id']} {printable(record['name'])}")
         if result.left:
             sys.exit(1)
 
-    def list_imports(self, as_json):
+    def list_imports(self):
         imports = undo.undoable_imports(MAX_LISTED_IMPORTS)
-        if as_json:
+        if self.as_json:
             self.stdout.write(json.dumps({"runs": imports}))
             return
         for one in imports:

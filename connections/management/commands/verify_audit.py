@@ -1,8 +1,8 @@
 """`manage.py verify_audit`: whether the audit log is complete and unchanged."""
 
+import json
 import sys
 import time
-from json import dumps, loads
 
 from tqdm import tqdm
 
@@ -33,7 +33,7 @@ class Command(LatchkeyCommand):
         )
         what.add_argument("--json", action="store_true", help="print the result as JSON")
 
-    def handle(self, *, anchor, head, json: bool, **options):
+    def handle(self, *, anchor, head, **options):
         started = time.monotonic()
         anchor = _read_anchor(anchor) if anchor else None
         result, faults, count = verify.VerifyResult(), [], 0
@@ -43,16 +43,16 @@ class Command(LatchkeyCommand):
                 count += 1
                 if count <= MAX_NAMED_FAULTS:
                     faults.append(fault)
-        if json:
+        if self.as_json:
             seconds = round(time.monotonic() - started, 3)
             found = {"checked": result.checked, "head": result.head, "bad": faults}
-            self.stdout.write(dumps({**found, "bad_count": count, "seconds": seconds}))
+            self.stdout.write(json.dumps({**found, "bad_count": count, "seconds": seconds}))
         else:
-            self.print_result(result, faults, count, head)
+            self.print_verdict(result, faults, count, head)
         if count:
             sys.exit(1)
 
-    def print_result(self, result, faults, count, head):
+    def print_verdict(self, result, faults, count, head):
         for fault in faults:
             entries = f"Entry {fault['entry']}"
             if fault["until"] != fault["entry"]:
@@ -64,13 +64,13 @@ class Command(LatchkeyCommand):
             verdict = f"{count} faults" if count else "whole, and as it was written"
             self.stdout.write(f"{result.checked} entries: {verdict}.")
         elif not count:  # an anchor of a log with faults would vouch for them
-            self.stdout.write(dumps(result.head))
+            self.stdout.write(json.dumps(result.head))
 
 
 def _read_anchor(path):
     try:
         with open(path, encoding="utf-8") as file:
-            anchor = loads(file.read(MAX_ANCHOR_LENGTH))
+            anchor = json.loads(file.read(MAX_ANCHOR_LENGTH))
         if anchor["entry"] >= 0 and isinstance(anchor["mac"], str):
             return anchor
     except OSError as error:

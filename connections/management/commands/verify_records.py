@@ -1,6 +1,5 @@
 """`manage.py verify_records`: whether records were changed behind the application."""
 
-import json
 import sys
 import time
 from dataclasses import asdict
@@ -30,17 +29,15 @@ class Command(LatchkeyCommand):
         with tqdm(total=total, unit=" records", disable=None) as bar:
             result = integrity.verify(jobs, lambda checked: bar.update(checked - bar.n))
         seconds = time.monotonic() - started_at
-        if options["json"]:
-            bad = [asdict(fault) for fault in result.faults]
-            checked = {"checked": result.checked, "bad": bad, "seconds": round(seconds, 3)}
-            self.stdout.write(json.dumps(checked))
-        else:
+        bad = [asdict(fault) for fault in result.faults]
+        if not self.as_json:
             for fault in result.faults:
                 name = printable(fault.connection_id or fault.id)
                 sentence = integrity.FAULT_MESSAGES[fault.code]
                 self.stderr.write(f"{name}: {fault.field}: {sentence} [{fault.code}]")
-            self.stdout.write(
-                f"Checked {result.checked} in {seconds:.1f} s: {len(result.faults)} faults."
-            )
+        self.print_result(
+            {"checked": result.checked, "bad": bad, "seconds": round(seconds, 3)},
+            f"Checked {result.checked} in {seconds:.1f} s: {len(bad)} faults.",
+        )
         if result.faults:
             sys.exit(1)
