@@ -102,8 +102,11 @@ def seed(count: int, now: datetime, on_progress=None) -> ImportResult:
         ],
         ignore_conflicts=True,
     )
+    file = SpooledSource("demo", keyring.seal_bytes, keyring.unseal_bytes)
+    for number in range(count):
+        file.write(json.dumps(entry(number, now)).encode() + b"\n")
     options = importer.ImportOptions(on_conflict="replace", allow_older=True)
-    return importer.run_import([source(count, now)], options, on_progress=on_progress)
+    return importer.run_import([file], options, on_progress=on_progress)
 
 
 def clear() -> tuple[int, int]:
@@ -120,14 +123,6 @@ def clear() -> tuple[int, int]:
     return deleted, len(unused)
 
 
-def source(count: int, now: datetime) -> SpooledSource:
-    """The demo connections as a file for an import."""
-    file = SpooledSource("demo", keyring.seal_bytes, keyring.unseal_bytes)
-    for number in range(count):
-        file.write(json.dumps(entry(number, now)).encode() + b"\n")
-    return file
-
-
 def entry(number: int, now: datetime) -> dict:
     """Demo connection `number` at the moment `now`, as the API's JSON (snake_case)."""
     random = Random(f"latchkey demo {number}")  # noqa: S311 (nothing here is secret)
@@ -135,7 +130,9 @@ def entry(number: int, now: datetime) -> dict:
     integration, bucket, is_stale = _choose_integration(number, random)
     expires_at = _choose_expiry(random, now, bucket)
     company = _company_name(random)
-    changed_at = _choose_changed_at(random, now, expires_at)
+    # The API last changed it before now and before its expiry.
+    ago = timedelta(seconds=random.randrange(2 * 3600, 20 * 24 * 3600))
+    changed_at = min(now, expires_at or now) - ago
     connection = {
         "id": f"{ID_PREFIX}{number:06d}",
         "created_at": iso(changed_at - timedelta(days=random.randrange(1, 700))),
@@ -185,12 +182,6 @@ def _choose_expiry(random, now, bucket):
         begin, end = {"day": (0, 1), "week": (1, 7), "month": (7, 30)}[bucket]
         seconds = random.randrange(begin * day + hour, end * day)
     return now + timedelta(seconds=seconds // 1)
-
-
-def _choose_changed_at(random, now, expires_at):
-    """When the API last changed the connection: before now and before its expiry."""
-    last = min(now, expires_at) if expires_at else now
-    return last - timedelta(seconds=random.randrange(2 * 3600, 20 * 24 * 3600))
 
 
 def _company_name(random):

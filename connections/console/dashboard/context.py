@@ -105,6 +105,7 @@ def get_context(user, now, connection_filter=UNFILTERED):
         set(needing) - {None}, key=lambda type_: (-needing[type_], names.get(type_, type_))
     )
     running_import, last_import = _imports(user)
+    exports = AccessEvent.objects.filter(action="export", result="done").order_by("id")
     unreadable = sum(group.count for group in groups if Fact.UNREADABLE in group.facts)
     return Dashboard(
         total=counts.total(),
@@ -121,7 +122,7 @@ def get_context(user, now, connection_filter=UNFILTERED):
         needing_person=tables.needing_person(connection_filter.filter(visible), now, names),
         running_import=running_import,
         last_import=last_import,
-        last_export=_last_export(user),
+        last_export=exports.last() if log.may_read(user) else None,
         keys=keys.get_health(user, groups, connection_filter),
     )
 
@@ -178,9 +179,3 @@ def _imports(user):
     )
     running = next((run for run in runs if run.finished_at is None), None)
     return running, next((run for run in runs if run.finished_at), None)
-
-
-def _last_export(user):
-    if not log.may_read(user):
-        return None
-    return AccessEvent.objects.filter(action="export", result="done").order_by("-id").first()
