@@ -12,7 +12,8 @@ from django.http import HttpRequest, HttpResponseRedirect
 def is_reauthenticated(request: HttpRequest) -> bool:
     """Whether the user did so within ACCOUNT_REAUTHENTICATION_TIMEOUT (300) seconds."""
     # To allauth, a user who has no method to do it with counts as reauthenticated.
-    has_method = request.user.has_usable_password() or bool(_methods(request))
+    methods = get_adapter().get_reauthentication_methods(request.user)
+    has_method = request.user.has_usable_password() or bool(methods)
     return has_method and did_recently_reauthenticate(request)
 
 
@@ -21,7 +22,7 @@ def redirect_to_reauthentication(request: HttpRequest, next_url: str) -> HttpRes
 
     Raises PermissionDenied where a user has neither a password nor a second factor.
     """
-    methods = _methods(request)
+    methods = get_adapter().get_reauthentication_methods(request.user)
     if not methods:
         raise PermissionDenied
     return HttpResponseRedirect(f"{methods[0]['url']}?{urlencode({'next': next_url})}")
@@ -41,7 +42,3 @@ def reauthentication_required(view):
         return redirect_to_reauthentication(request, request.get_full_path())
 
     return wrapper
-
-
-def _methods(request):
-    return get_adapter().get_reauthentication_methods(request.user)

@@ -49,19 +49,44 @@ class HistoryEntry(NamedTuple):
     user: str
     fields: list[str]
     reason: str
-    result: str = ""
+    result: str
 
 
 def queryset(record: ConnectionAuth) -> QuerySet:
     """The rows that entries() takes, newest first: to be counted and cut into pages."""
-    logged, *others = (rows(record) for rows, _entry in SOURCES.values())
-    # A union is ordered by the names of its first part.
-    return logged.union(*others, all=True).order_by("-at", "-id")
+    rows = _logged_rows(record).union(_replaced_rows(record), _creation_rows(record), all=True)
+    return rows.order_by("-at", "-id")  # by the names of the first part
 
 
 def entries(rows: Iterable[tuple]) -> list[HistoryEntry]:
     """Some rows of queryset() as entries, in their order."""
-    return [SOURCES[row.source][1](row) for row in map(_Row._make, rows)]
+    return [_entry(_Row(*row)) for row in rows]
+
+
+def _entry(row):
+    reason = row.reason
+    if row.source == "log":
+        icon, title = ICONS.get(row.action, DEFAULT_ICON), str(AccessEvent.ACTIONS[row.action])
+    elif row.run_kind == ChangeRun.KIND:
+        icon, title = BULK_CHANGE_ICON, _("Changed with many others")
+        reason = ChangeRun(options=row.run_options).title
+    else:
+        icon = ICONS["import"]
+        reason = _("File: %s") % row.file_name if row.file_name else ""
+        if row.source == "version":
+            title = _("Changed by an import")
+        else:
+            title = _("Added by an import") if row.file_name else _("Added")
+    is_done = row.result in (None, "done")
+    return HistoryEntry(
+        row.at,
+        icon,
+        title,
+        row.user or "",
+        [json_name(name) for name in row.fields or ()],
+        reason,
+        "" if is_done else str(AccessEvent.RESULTS[row.result]),
+    )
 
 
 # The columns of the union. Those in the second line are of entries of the audit log, those in the
@@ -93,18 +118,6 @@ def _logged_rows(record):
     return _select(logged, "log", number="id", **{name: name for name in same})
 
 
-def _logged_entry(row):
-    return HistoryEntry(
-        row.at,
-        ICONS.get(row.action, DEFAULT_ICON),
-        str(AccessEvent.ACTIONS[row.action]),
-        row.user,
-        _json_names(row),
-        row.reason,
-        "" if row.result == "done" else str(AccessEvent.RESULTS[row.result]),
-    )
-
-
 def _replaced_rows(record):
     """What imports and bulk changes replaced; small bulk changes are in the audit log by name."""
     is_by_run = Q(run__kind=ImportRun.KIND) | Q(run__total__gt=recycle_bin.MAX_LOGGED_BY_NAME)
@@ -121,15 +134,6 @@ def _replaced_rows(record):
     )
 
 
-def _replaced_entry(row):
-    if row.run_kind == ImportRun.KIND:
-        icon, title, reason = ICONS["import"], _("Changed by an import"), _file_text(row)
-    else:
-        icon, title = BULK_CHANGE_ICON, _("Changed with many others")
-        reason = ChangeRun(options=row.run_options).title
-    return HistoryEntry(row.at, icon, title, row.user or "", _json_names(row), reason)
-
-
 def _creation_rows(record):
     """The creation of the record, where the audit log has none that names it."""
     is_logged = Exists(AccessEvent.objects.filter(record_id=str(record.pk), action="add"))
@@ -142,24 +146,3 @@ def _creation_rows(record):
         user=Subquery(run.values("user__username")),
         file_name=Subquery(run.values("file_name")),
     )
-
-
-def _creation_entry(row):
-    title = _("Added by an import") if row.file_name else _("Added")
-    return HistoryEntry(row.at, ICONS["import"], title, row.user or "", [], _file_text(row))
-
-
-def _file_text(row):
-    return _("File: %s") % row.file_name if row.file_name else ""
-
-
-def _json_names(row):
-    return [json_name(name) for name in row.fields]
-
-
-# Where entries come from: what selects the rows, what makes an entry of one.
-SOURCES = {
-    "log": (_logged_rows, _logged_entry),
-    "version": (_replaced_rows, _replaced_entry),
-    "record": (_creation_rows, _creation_entry),
-}
