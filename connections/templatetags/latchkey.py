@@ -4,7 +4,8 @@ import json
 
 from django import template
 from django.core.serializers.json import DjangoJSONEncoder
-from django.utils.html import escape
+from django.templatetags.static import static
+from django.utils.html import escape, format_html
 from django.utils.safestring import mark_safe
 
 from connections.console import wording
@@ -36,6 +37,13 @@ ACTION_ICONS = {
     "delete_selected": "trash-2",
 }
 register.filter("action_icon", lambda name: ACTION_ICONS.get(name, ""))
+
+
+@register.simple_tag
+def icon(name):
+    """The icon of that name. No template, since pages have dozens."""
+    href = static("connections/icons.svg")
+    return format_html('<svg class="i" aria-hidden="true"><use href="{}#{}"/></svg>', href, name)
 
 
 @register.filter
