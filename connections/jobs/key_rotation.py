@@ -18,7 +18,7 @@ from django.db.models import Model
 from connections.accounts import mfa
 from connections.audit import log
 from connections.encryption import keyring
-from connections.encryption.fields import SealedTextField, canonical_id
+from connections.encryption.fields import canonical_id
 from connections.lib import database
 from connections.lib import processes as lib_processes
 from connections.lib.database import enlarge_page_cache, fetch_raw
@@ -29,6 +29,7 @@ from connections.models import (
     StoredKey,
     former_version,
 )
+from connections.models.queryset import sealed_columns
 from connections.models.runs import chunk_binding
 
 CHUNK_SIZE = 1000  # rows that are read and resealed at a time
@@ -83,19 +84,14 @@ class OldKeyUsage:
         return bool(self.rows or self.stored_keys or self.uploads)
 
 
-def sealed_models() -> list[tuple[type[Model], list[str]]]:
+def sealed_models() -> dict[type[Model], tuple[str, ...]]:
     """All models with sealed fields, and the names of those fields."""
-    found = []
-    for model in apps.get_models():
-        names = [f.name for f in model._meta.concrete_fields if isinstance(f, SealedTextField)]
-        if names:
-            found.append((model, names))
-    return found
+    return {model: names for model in apps.get_models() if (names := sealed_columns(model))}
 
 
 def count_rows() -> int:
     """How many rows a rotation reads."""
-    return sum(m._base_manager.count() for m in (ImportChunk, *dict(sealed_models())))
+    return sum(m._base_manager.count() for m in (ImportChunk, *sealed_models()))
 
 
 def rotate(jobs: int = 1, dry_run: bool = False, on_progress: OnProgress = None) -> RotationResult:
@@ -126,7 +122,7 @@ def old_key_usage(jobs: int = 1) -> OldKeyUsage:
 
 
 def _rotate_rows(result, jobs, dry_run, on_progress):
-    for model, names in sealed_models():
+    for model, names in sealed_models().items():
         rows = model._base_manager.all()
         resealer = RowResealer(model, names)
         processes = lib_processes.worker_count(jobs, rows.count())
@@ -193,7 +189,7 @@ class _Row(NamedTuple):
 class RowResealer:
     """Reads rows of a model and reseals their values; writes those that nobody has changed."""
 
-    def __init__(self, model: type[Model], field_names: list[str]):
+    def __init__(self, model: type[Model], field_names: tuple[str, ...]):
         self.model, self.field_names = model, field_names
         self.newest_key, self.reseal = keyring.key_ids()[0], keyring.Resealer()
         self.has_sealed_under = model is ConnectionAuth

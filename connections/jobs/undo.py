@@ -128,8 +128,8 @@ def _store_result(run, result, before):
 @transaction.atomic
 def _undo_created(run, user, result, last_id):
     """Move a batch of the records that an import created to the bin."""
-    created = _visible_records(user).filter(made_by_run=run.pk, binned_at=None)
-    batch = _lock_batch(created, last_id)
+    visible = ConnectionAuth.all_objects.visible_to(user)
+    batch = _lock_batch(visible.filter(made_by_run=run.pk, binned_at=None), last_id)
     former = _former_versions(run, batch)
     unchanged = []
     for record in batch:
@@ -176,7 +176,7 @@ def _undo_column(run, user, result, last_id):
         with suppress(SealError):
             value = former[record.pk][0].open_content()["around"][column]
             place = bulk_change.place_after(record, column, value)
-            stays_in_scope = not user or scope_of(user).includes(*place)
+            stays_in_scope = scope_of(user).includes(*place)
             if stays_in_scope and _is_unchanged(record, former[record.pk]):
                 values[record] = value
     if column == "integration_id":  # one of them may have been deleted meanwhile
@@ -198,19 +198,13 @@ def _undo_column(run, user, result, last_id):
 @transaction.atomic
 def _undo_binned(run, user, result, last_id):
     """Restore a batch of the records that a bulk change moved to the bin."""
-    binned = _visible_records(user).filter(binned_by=run.user_id)
+    binned = ConnectionAuth.all_objects.visible_to(user).filter(binned_by=run.user_id)
     binned = recycle_bin.restorable(binned.filter(binned_at=run.options["binned_at"]))
     batch = _lock_batch(binned, last_id)
     ids = [record.pk for record in batch]
     result.put_back += recycle_bin.mark_restored(ConnectionAuth.all_objects.filter(pk__in=ids))
     _log_restored(run, "restore", batch, [], user)
     return batch
-
-
-def _visible_records(user):
-    """The records that a user may see, also in the bin; all of them for a command."""
-    records = ConnectionAuth.all_objects.all()
-    return records.visible_to(user) if user else records
 
 
 def _lock_batch(records, last_id):
@@ -224,8 +218,9 @@ def _changed_records(run, user, last_id, size):
     waiting = FormerVersion.objects.unexpired().filter(run=run, restored_at=None)
     if last_id:
         waiting = waiting.filter(record__gt=last_id)
-    if user and scope_of(user).is_limited:
-        waiting = waiting.filter(record__in=_visible_records(user).values("pk"))
+    if scope_of(user).is_limited:
+        visible = ConnectionAuth.all_objects.visible_to(user)
+        waiting = waiting.filter(record__in=visible.values("pk"))
     ids = waiting.order_by("record_id").values_list("record_id", flat=True).distinct()[:size]
     records = ConnectionAuth.all_objects.filter(pk__in=list(ids)).order_by("pk")
     return records.select_for_update(of=("self",))

@@ -306,7 +306,7 @@ class ConnectionAuth(models.Model):
         with transaction.atomic(using=kwargs.get("using")):
             opened = self.derive()
             super().save(**{**kwargs, "force_insert": True})
-            self._replace_fingerprints(opened)
+            self.fingerprints.model.objects.replace({self.pk: opened})
 
     def save_version(self, update_fields: Iterable[str] | None = None) -> None:
         """Write the changed fields of a stored record (None: all fields) as its next version.
@@ -333,7 +333,7 @@ class ConnectionAuth(models.Model):
             if not loaded.update(**values):
                 raise VersionConflict(self)
             if has_new_secrets:
-                self._replace_fingerprints(opened)
+                self.fingerprints.model.objects.replace({self.pk: opened})
         self.version += 1
         self.updated_at = now
 
@@ -341,9 +341,6 @@ class ConnectionAuth(models.Model):
         """Whether the content was changed behind the application's back."""
         stored = type(self).all_objects.filter(pk=self.pk).first()
         return stored is not None and not stored.matches_digest(stored.open_auth()[0])
-
-    def _replace_fingerprints(self, opened):
-        self.fingerprints.model.objects.replace({self.pk: opened}, keyring.fingerprint_key())
 
 
 SEALED_COLUMNS = sealed_columns(ConnectionAuth)

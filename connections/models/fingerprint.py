@@ -17,8 +17,9 @@ OpenedAuths = dict[UUID, tuple[dict[str, Any], list[str]]]  # id -> what open_au
 
 
 class SecretFingerprintManager(models.Manager):
-    def replace(self, opened: OpenedAuths, key: bytes) -> None:
+    def replace(self, opened: OpenedAuths) -> None:
         """Store the fingerprints of records in place of those that they have (see clear)."""
+        key = fingerprint_key()
         self.clear(opened)
         self.bulk_create(
             self.model(record_id=pk, field=field, number=number)
@@ -39,14 +40,13 @@ class SecretFingerprintManager(models.Manager):
 
     def rebuild(self, on_progress: Callable[[int], object] | None = None) -> int:
         """Replace those of all records, as after `loaddata`. Returns how many records."""
-        key = fingerprint_key()
         done = 0
         for ids in database.id_ranges(ConnectionAuth.all_objects.all(), REBUILD_CHUNK_SIZE):
             with transaction.atomic():
                 locked = ConnectionAuth.all_objects.select_for_update()
                 records = database.filter_id_range(locked, *ids)
                 opened = {record.pk: record.open_auth() for record in records}
-                self.replace(opened, key)
+                self.replace(opened)
             done += len(opened)
             if on_progress:
                 on_progress(done)

@@ -36,8 +36,11 @@ class ConnectionAuthQuerySet(models.QuerySet):
         """Those of an environment; an absent one counts as Production, as it is shown."""
         return self.filter(in_environments([name]))
 
-    def visible_to(self, user: User) -> Self:
-        """Those inside the scope of a user: all that pages may count, show or change."""
+    def visible_to(self, user: User | None) -> Self:
+        """Those inside the scope of a user: all that pages may count, show or change.
+
+        Without a user, as for a command, all.
+        """
         return self.filter(scope_of(user).condition())
 
     def needing_person(self, now: datetime | None = None) -> Self:

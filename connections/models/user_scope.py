@@ -64,9 +64,12 @@ class UserScope(models.Model):
         default_permissions = ()
 
 
-def scope_of(user: User) -> Scope:
-    """The Scope of a user, read once for each user object. A superuser has no limits."""
-    if user.is_superuser or user.pk is None:
+def scope_of(user: User | None) -> Scope:
+    """The Scope of a user, read once for each user object.
+
+    A superuser has no limits, nor has a command, which has no user (None).
+    """
+    if user is None or user.is_superuser or user.pk is None:
         return UNLIMITED
     limits = getattr(user, "scope", None)  # loaded with the user, see accounts.sign_in
     return Scope(tuple(limits.environments), tuple(limits.integrations)) if limits else UNLIMITED

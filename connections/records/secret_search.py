@@ -165,18 +165,13 @@ def iter_shared_holders(field: str | None = None) -> Iterator[list[Holder]]:
         yield _holders(sorted(found), None)
 
 
-def _visible_records(user):
-    """The records in use that a user may see (None: all)."""
-    records = ConnectionAuth.objects.all()
-    return records.visible_to(user) if user else records
-
-
 def _of_visible_records(rows, user):
     """The rows of a queryset whose `record` a user may see.
 
     For a join, or an IN, SQLite would begin with all records.
     """
-    return rows.filter(Exists(_visible_records(user).filter(pk=OuterRef("record_id"))))
+    visible = ConnectionAuth.objects.visible_to(user)
+    return rows.filter(Exists(visible.filter(pk=OuterRef("record_id"))))
 
 
 def _visible_fingerprints(user, field):
@@ -185,7 +180,7 @@ def _visible_fingerprints(user, field):
 
 
 def _records_by_id(ids, user):
-    return _visible_records(user).defer_sealed().in_bulk(ids)
+    return ConnectionAuth.objects.visible_to(user).defer_sealed().in_bulk(ids)
 
 
 def _holders(found, user):

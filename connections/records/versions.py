@@ -55,7 +55,7 @@ def restore_locked(
     SealError, VersionConflict, IntegrityError or OutOfScope.
     """
     changes = _surrounding_changes(record, former.open_content()["around"])
-    if user and not scope_of(user).includes(
+    if not scope_of(user).includes(
         *(changes.get(name, getattr(record, name)) for name in ("integration_id", "environment"))
     ):
         raise OutOfScope

@@ -325,7 +325,7 @@ def test_a_rotation_is_audited(keys):
 
 
 def test_all_sealed_fields_are_found(keys):
-    found = {model: names for model, names in key_rotation.sealed_models()}
+    found = key_rotation.sealed_models()
     assert set(found[ConnectionAuth]) == set(SEALED_COLUMNS)
     assert Integration not in found
     for model, names in found.items():
