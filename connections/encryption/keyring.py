@@ -266,7 +266,7 @@ def reseal_stored_keys(dry_run: bool = False) -> tuple[list[str], list[str]]:
 
 def _random_key(name: str) -> bytes:
     token = _get_or_create(name, lambda: secrets.token_hex(32))
-    return bytes.fromhex(unseal(token, f"key/{name}"))
+    return bytes.fromhex(require_keys().unseal_bytes(token, f"key/{name}").decode())
 
 
 def _get_or_create(name: str, make_text: Callable[[], str]) -> str:
