@@ -4,7 +4,6 @@ The command and the browser call run_import() and show the same ImportResult.
 """
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
@@ -16,12 +15,11 @@ from django.utils import timezone
 from uuid_utils import uuid7
 
 from connections.audit import log
-from connections.import_export.duplicates import Duplicates
-from connections.import_export.judge import ImportOptions, Judge, ScannedSource, Task
+from connections.import_export.judge import ImportOptions, Judge, Task
 from connections.import_export.results import ImportResult, Verdict
+from connections.import_export.scanned_source import ScannedSource, have_common_entries
 from connections.import_export.writer import Writer
 from connections.json_format.issues import FileRefused, Issue
-from connections.json_format.stream.reader import scan
 from connections.json_format.stream.sources import Source
 from connections.lib import database
 from connections.lib import processes as lib_processes
@@ -101,14 +99,13 @@ def _describe(sources, options):
 def _run(result, sources, options, on_verdict, on_progress, jobs):
     started = time.monotonic()
     try:
-        scanned = [_scan(source) for source in sources]
+        scanned = [ScannedSource(source) for source in sources]
         total = sum(source.layout.count for source in scanned)
-        duplicates = [source.duplicates for source in scanned]
         # Where files have entries in common, the verdict on one depends on what became of
         # another: they are taken piece by piece, and a preview writes and is rolled back.
-        is_shared = Duplicates.have_common_entries(duplicates)
+        is_shared = have_common_entries(scanned)
         # Equal content without an id may be spelled in two ways: only the database can tell.
-        may_be_shared = sum(found.has_entry_without_id for found in duplicates) > 1
+        may_be_shared = sum(source.has_entry_without_id for source in scanned) > 1
         rolls_back_preview = options.dry_run and (is_shared or may_be_shared)
         if rolls_back_preview:
             options = replace(options, dry_run=False)
@@ -143,23 +140,15 @@ def _run(result, sources, options, on_verdict, on_progress, jobs):
     result.seconds = time.monotonic() - started
 
 
-def _scan(source):
-    duplicates = Duplicates()
-    layout = scan(source, duplicates.add)
-    duplicates.finish(source, layout)
-    return ScannedSource(source, layout, duplicates)
-
-
-def _tasks(scanned, submitted) -> Iterator[Task]:
-    """The work, piece by piece; each Task is appended to `submitted` as well.
+def _tasks(scanned) -> Iterator[Task]:
+    """The work, piece by piece.
 
     The ids of new records count up from one that is made here, so that their order is that of the
     file. A task that waits for a process has to fit into a pipe.
     """
-    for index, (_, layout, _) in enumerate(scanned):
-        for piece in layout.pieces:
-            submitted.append(Task(index, piece, uuid7().int))
-            yield submitted[-1]
+    for index, source in enumerate(scanned):
+        for piece in source.layout.pieces:
+            yield Task(index, piece, uuid7().int)
 
 
 def _write_all(writer, in_order, total, on_progress):
@@ -167,13 +156,11 @@ def _write_all(writer, in_order, total, on_progress):
 
     Pieces are gathered outside of the transaction, so that others can write in between.
     """
-    done, submitted = 0, deque()
     if on_progress:
-        on_progress(done, total)
-    judged_pieces = in_order(_tasks(writer.judge.scanned, submitted))
+        on_progress(0, total)
+    judged_pieces = in_order(_tasks(writer.judge.scanned))
     group_size = 1 if writer.one_by_one else PIECES_PER_TRANSACTION
-    while group := [(submitted.popleft(), judged) for judged in islice(judged_pieces, group_size)]:
+    while group := list(islice(judged_pieces, group_size)):
         writer.write(group)
-        done += sum(task.piece.count for task, _ in group)
         if on_progress:
-            on_progress(done, total)
+            on_progress(writer.result.read, total)

@@ -5,7 +5,7 @@ the new ones: digests, derived columns, sealed values. It writes nothing.
 """
 
 import uuid
-from collections import namedtuple
+from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -14,21 +14,18 @@ from django.db.models import F
 from django.db.models.lookups import IsNull
 
 from connections.encryption import keyring
-from connections.encryption.digests import content_digest, fingerprints_of, identity_digest
+from connections.encryption.digests import content_digest, identity_digest
 from connections.expiry import deadlines
 from connections.expiry.deadlines import derived_columns
 from connections.import_export import rows
-from connections.import_export.duplicates import Duplicates
-from connections.import_export.merge import auth_for_new_record
+from connections.import_export.merge import combine_extra
 from connections.import_export.results import Verdict
-from connections.json_format import entry as json_format_entry
+from connections.import_export.scanned_source import ScannedSource, identify
 from connections.json_format import schema
-from connections.json_format.entry import Entry
+from connections.json_format.entry import Entry, read_entry
 from connections.json_format.serialize import equal_when_serialized
-from connections.json_format.stream.layout import Layout, Piece
+from connections.json_format.stream.layout import Piece
 from connections.json_format.stream.reader import read_piece
-from connections.json_format.stream.sources import Source
-from connections.json_format.values import MASKED
 from connections.models import UNLIMITED, ConnectionAuth, Scope
 
 
@@ -53,14 +50,6 @@ class ImportOptions:
     user_id: int | None = None
 
 
-class ScannedSource(NamedTuple):
-    """A source after the first pass."""
-
-    source: Source
-    layout: Layout
-    duplicates: Duplicates
-
-
 class Task(NamedTuple):
     """A piece to judge: the index of its source, and the id (as a number) of its first entry."""
 
@@ -73,19 +62,19 @@ class Task(NamedTuple):
 class JudgedPiece:
     """A piece, judged. The keys of its dicts are positions in `verdicts`."""
 
+    task: Task
     verdicts: list[Verdict] = field(default_factory=list)
-    # New records: the row to insert; () in a preview.
-    new_rows: dict[int, tuple] = field(default_factory=dict)
-    # The fingerprints of their secrets, as rows to insert.
-    fingerprints: dict[int, list[tuple]] = field(default_factory=dict)
+    # New records: the row to insert, and those of the fingerprints of its secrets.
+    new_rows: dict[int, tuple[tuple, list[tuple]]] = field(default_factory=dict)
     # Stored records with other content: the entry, and the id of the record.
     differing: dict[int, tuple[Entry, uuid.UUID]] = field(default_factory=dict)
-    # What the file holds more than once: its hash (see Duplicates), and the path of its id.
-    duplicates: dict[int, tuple[int, str]] = field(default_factory=dict)
+    # Hashes of what an entry may repeat: of its id or text, where the source holds that more than
+    # once, and of its identity, which is the same however equal content is spelled.
+    hashes: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
+    # The entries (not a dict) with an id that the source holds more than once.
+    repeated_ids: set[int] = field(default_factory=set)
     # Entries without an id whose content is stored already: the id of the record.
     found_by_content: dict[int, uuid.UUID] = field(default_factory=dict)
-    # Entries without an id: a digest, the same for equal content in the same place.
-    identities: dict[int, str] = field(default_factory=dict)
     # The integrations that new records name (not by position): type -> name.
     integrations: dict[str, str | None] = field(default_factory=dict)
 
@@ -103,6 +92,8 @@ class Judge:
         self.digest_key = keyring.digest_key()
         self.fingerprint_key = keyring.fingerprint_key()
         self.newest_key, self.seal = keyring.key_ids()[0], keyring.require_keys().seal
+        defaults = {"integration_id": options.integration, "environment": options.environment}
+        self.defaults = {column: default for column, default in defaults.items() if default}
         dates = dict.fromkeys(("created_at", "updated_at", "received_at"), now)
         self.row_maker = rows.RowMaker({"made_by_run": options.run_id, **dates})
 
@@ -112,46 +103,40 @@ class Judge:
         `replaced` maps records whose content the import has replaced to the position of the entry
         that did (-1: in an earlier piece): entries behind that do not find them by content.
         """
-        source, layout, duplicates = self.scanned[task.source_index]
-        judged, entries = JudgedPiece(), {}
-        for position, raw in enumerate(read_piece(source, layout, task.piece)):
-            verdict = Verdict(raw.number, raw.line, source.name)
+        scanned = self.scanned[task.source_index]
+        judged, entries = JudgedPiece(task), {}
+        for position, raw in enumerate(read_piece(scanned.source, scanned.layout, task.piece)):
+            verdict = Verdict(raw.number, raw.line, scanned.source.name)
             judged.verdicts.append(verdict)
             if raw.fault:
                 verdict.action = "rejected"
                 verdict.add_issue(raw.fault)
                 continue
-            entry = json_format_entry.read_entry(raw.value)
+            entry = read_entry(raw.value)
             verdict.issues = entry.issues
-            self._add_defaults(entry)
-            if (
-                duplicates.repeated
-                and (found := duplicates.entry_hash(raw)) in duplicates.repeated
-            ):
-                judged.duplicates[position] = (found, entry.paths.get("id", ""))
-                if found in duplicates.conflicting:
-                    entry.add_issue("same_id_twice", entry.paths.get("id", "id"))
+            entry.connection = {**self.defaults, **entry.connection}
+            has_id, _ = identity = identify(raw.value, raw.text)
+            if hash(identity) in scanned.repeated:
+                judged.hashes[position].append(hash((task.source_index, *identity)))
+                if has_id:
+                    judged.repeated_ids.add(position)
+                if hash(identity) in scanned.conflicting:
+                    entry.add_issue("same_id_twice", "id")
             if entry.is_refused:
                 verdict.action = "rejected"
             else:
                 entries[position] = entry
-        self._compare(judged, entries, task.first_id, replaced or {})
+        self._compare(judged, entries, replaced or {})
         return judged
 
-    def _add_defaults(self, entry):
-        for column, default in (
-            ("integration_id", self.options.integration),
-            ("environment", self.options.environment),
-        ):
-            if default and column not in entry.connection:
-                entry.connection[column] = default
-
-    def _compare(self, judged, entries, first_id, replaced):
+    def _compare(self, judged, entries, replaced):
         """Compare the accepted entries (by position) with the stored records."""
-        auths, digests = {}, {}
+        auths, digests, identities = {}, {}, {}
         for position, entry in entries.items():
-            if not has_masks(entry):
-                auths[position] = auth_for_new_record(entry)
+            if not entry.masked_fields:
+                auths[position] = dict(entry.auth or {})
+                if extra := combine_extra(entry.auth_extra, entry.connection_extra):
+                    auths[position]["extra"] = extra
                 # Content is the identity of a record without an id, also where it is empty.
                 if entry.auth is not None or entry.connection.get("connection_id") is None:
                     digests[position] = content_digest(auths[position], self.digest_key)
@@ -164,16 +149,17 @@ class Judge:
             verdict.integration = entry.connection.get("integration_id", "")
             if digest and entry.connection.get("connection_id") is None:
                 place = map(entry.connection.get, ("integration_id", "environment"))
-                judged.identities[position] = identity_digest(digest, *place, self.digest_key)
+                identities[position] = identity_digest(digest, *place, self.digest_key)
+                judged.hashes[position].append(hash(identities[position]))
             hidden = {pk for pk, at in replaced.items() if at < position}
             row = stored.find(entry, digest, hidden)
             if not self._is_permitted(row, entry):
                 # The answer is the same whatever is stored there, and whatever else is wrong.
-                judged.identities.pop(position, None)
                 verdict.action, verdict.issues = "rejected", []
                 verdict.add_issue("not_permitted.out_of_scope")
             elif row is None:
-                self._judge_new(judged, position, entry, auths.get(position), digest, first_id)
+                auth, identity = auths.get(position), identities.get(position)
+                self._judge_new(judged, position, entry, auth, digest, identity)
             elif not self._is_unchanged(row, entry, digest):
                 judged.differing[position] = (entry, row.id)
             else:
@@ -204,10 +190,10 @@ class Judge:
             return False  # the digest says nothing about the unknown keys of a Connection
         return entry.auth is None or (digest is not None and digest == row.content_digest)
 
-    def _judge_new(self, judged, position, entry, auth, digest, first_id):
+    def _judge_new(self, judged, position, entry, auth, digest, identity):
         verdict = judged.verdicts[position]
-        if auth is None:
-            auth_for_new_record(entry)  # adds issues for masks that have nothing to keep
+        for name in entry.masked_fields:
+            entry.add_issue("nothing_to_keep", entry.paths[name])
         if not entry.is_refused and not self.options.may_add:
             entry.add_issue("not_permitted.add")
         if entry.is_refused:
@@ -223,14 +209,11 @@ class Judge:
         verdict.bucket_after = deadlines.bucket_of(values["breaks_at"], self.now)
         if integration := entry.connection.get("integration_id"):
             judged.integrations[integration] = entry.connection.get("integration_name")
-        judged.new_rows[position] = ()
         if not self.options.dry_run:
-            record_id = uuid.UUID(int=first_id + position)
-            judged.fingerprints[position] = self.row_maker.fingerprint_rows(
-                record_id, fingerprints_of(auth, self.fingerprint_key)
-            )
+            record_id = uuid.UUID(int=judged.task.first_id + position)
+            fingerprints = rows.fingerprint_rows(record_id, auth, self.fingerprint_key)
             sealed = rows.seal_auth(record_id, auth, self.seal)
-            judged.new_rows[position] = self.row_maker.row(
+            row = self.row_maker.row(
                 {name: auth[name] for name in schema.PLAIN_FIELDS if name in auth},
                 entry.connection,
                 values,
@@ -239,24 +222,17 @@ class Judge:
                     "sealed_under": self.newest_key if sealed else None,
                     "id": record_id,
                     "content_digest": digest or content_digest(auth, self.digest_key),
-                    "identity_digest": judged.identities.get(position),
+                    "identity_digest": identity,
                 },
             )
-
-
-def has_masks(entry: Entry) -> bool:
-    """Whether an entry has a mask instead of a value: masks keep what is stored."""
-    if entry.auth_extra is MASKED or entry.connection_extra is MASKED:
-        return True
-    for value in (entry.auth or {}).values():
-        if value is MASKED or (isinstance(value, list) and MASKED in value):
-            return True
-    return False
+            judged.new_rows[position] = row, fingerprints
 
 
 # What is looked up of stored records; the columns around the auth object come first.
-OTHER_COLUMNS = ("id", "content_digest", "binned_at", "created_at", "updated_at")
-StoredRow = namedtuple("StoredRow", (*schema.CONNECTION_COLUMNS, *OTHER_COLUMNS, "has_extra"))
+COLUMNS = (
+    *schema.CONNECTION_COLUMNS,
+    *("id", "content_digest", "binned_at", "created_at", "updated_at", "has_extra"),
+)
 
 
 class _StoredRecords:
@@ -264,21 +240,19 @@ class _StoredRecords:
 
     def __init__(self, entries, digests, started_at, scope):
         self.started_at = started_at
-        stored = ConnectionAuth.all_objects.values_list(
-            *schema.CONNECTION_COLUMNS, *OTHER_COLUMNS, IsNull(F("extra"), False)
-        ).order_by("id")
+        records = ConnectionAuth.all_objects.annotate(has_extra=IsNull(F("extra"), False))
+        stored = records.values_list(*COLUMNS, named=True).order_by("id")
         ids = {entry.connection.get("connection_id") for entry in entries}
         digests = set(digests) if None in ids else ()
         ids.discard(None)
         self.by_id = {}
         if ids:
-            found = map(StoredRow._make, stored.filter(connection_id__any_of=ids))
+            found = stored.filter(connection_id__any_of=ids)
             self.by_id = {row.connection_id: row for row in found}
-        self.by_digest = {}
+        self.by_digest = defaultdict(list)
         if digests:
-            inside = stored.filter(scope.condition())
-            for row in map(StoredRow._make, inside.filter(content_digest__any_of=digests)):
-                self.by_digest.setdefault(row.content_digest, []).append(row)
+            for row in stored.filter(scope.condition(), content_digest__any_of=digests):
+                self.by_digest[row.content_digest].append(row)
 
     def find(self, entry, digest, hidden):
         """The row that an entry means: by id, else by equal content in the place that it names.

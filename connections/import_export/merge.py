@@ -33,25 +33,6 @@ class MergeResult:
             self.unreadable.remove(name)
 
 
-def auth_for_new_record(entry: Entry) -> dict[str, Any]:
-    """The auth object (with `extra`) of an entry for which no record is stored.
-
-    Masks have nothing to keep there: each adds an issue to the entry.
-    """
-    auth = {}
-    for name, value in (entry.auth or {}).items():
-        if value is MASKED or (isinstance(value, list) and MASKED in value):
-            entry.add_issue("nothing_to_keep", entry.paths[name])
-        else:
-            auth[name] = value
-    for target in ("auth_extra", "connection_extra"):
-        if getattr(entry, target) is MASKED:
-            entry.add_issue("nothing_to_keep", entry.paths[target])
-    if extra := combine_extra(entry.auth_extra, entry.connection_extra):
-        auth["extra"] = extra
-    return auth
-
-
 def combine_extra(
     auth_extra: dict[str, Any] | Masked, connection_extra: dict[str, Any] | Masked
 ) -> dict[str, Any]:

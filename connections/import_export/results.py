@@ -30,9 +30,6 @@ class Verdict:
     def add_issue(self, key: str, path: str = "", **params: Any) -> None:
         self.issues.append(Issue(key, path, params))
 
-    def has_issue(self, code: str) -> bool:
-        return any(issue.code == code for issue in self.issues)
-
 
 @dataclass
 class ImportResult:

@@ -13,8 +13,8 @@ from operator import attrgetter, itemgetter
 from typing import Any
 
 from django.db import connection, models
-from django.db.models.fields import NOT_PROVIDED
 
+from connections.encryption.digests import fingerprints_of
 from connections.encryption.fields import SealedTextField
 from connections.lib import database
 from connections.models import ConnectionAuth, SecretFingerprint
@@ -23,10 +23,6 @@ TABLE = ConnectionAuth._meta.db_table
 FINGERPRINT_TABLE = SecretFingerprint._meta.db_table
 FIELDS = ConnectionAuth._meta.concrete_fields
 ATTNAMES = [field.attname for field in FIELDS]
-DEFAULT_ROW = tuple(
-    None if field.default is NOT_PROVIDED or callable(field.default) else field.default
-    for field in FIELDS
-)
 SEALED_MODEL_FIELDS = {field.name: field for field in FIELDS if isinstance(field, SealedTextField)}
 
 
@@ -60,11 +56,10 @@ class RowMaker:
     """Makes rows to insert; `common` maps attributes to the values that all rows have."""
 
     def __init__(self, common: Mapping[str, Any]) -> None:
-        self.is_sqlite = database.is_sqlite()
         kinds = _to_db_converters()
         # By attribute: the position in the row, and the converter (None: as it is).
         self.positions = {f.attname: (n, kinds.get(type(f))) for n, f in enumerate(FIELDS)}
-        self.common = DEFAULT_ROW
+        self.common = [field.get_default() for field in FIELDS]
         self.common = self.row(common)
 
     def row(self, *parts: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -80,12 +75,13 @@ class RowMaker:
                     row[position] = convert(value) if convert else value
         return tuple(row)
 
-    def fingerprint_rows(
-        self, record_id: uuid.UUID, fingerprints: Iterable[tuple[str, int]]
-    ) -> list[tuple[Any, str, int]]:
-        """The rows of the fingerprints `(field, number)` of a record."""
-        pk = record_id.hex if self.is_sqlite else record_id
-        return [(pk, field, number) for field, number in fingerprints]
+
+def fingerprint_rows(
+    record_id: uuid.UUID, auth: Mapping[str, Any], key: bytes
+) -> list[tuple[Any, str, int]]:
+    """The rows to insert for the secrets of an opened auth object (with `extra`)."""
+    pk = record_id.hex if database.is_sqlite() else record_id
+    return [(pk, field, number) for field, number in fingerprints_of(auth, key)]
 
 
 def from_db_converters(names: Iterable[str]) -> list[tuple[int, Callable[[Any], Any]]]:
@@ -139,12 +135,9 @@ def insert(rows: Iterable[tuple[Any, ...]]) -> None:
     keys = [ATTNAMES.index(name) for name in ("connection_id", "identity_digest")]
     rows = sorted(rows, key=lambda values: [values[position] or "" for position in keys])
     # A NULL costs the driver half a microsecond, and half of the columns are NULL.
-    used = [n for n, column in enumerate(zip(*rows, strict=True)) if _any_set(column)]
+    columns = enumerate(zip(*rows, strict=True))
+    used = [n for n, column in columns if any(value is not None for value in column)]
     _insert(TABLE, [COLUMNS[n] for n in used], map(itemgetter(*used), rows))
-
-
-def _any_set(values):
-    return any(value is not None for value in values)
 
 
 def insert_fingerprints(rows: Iterable[tuple[Any, str, int]]) -> None:
@@ -164,15 +157,14 @@ def update(records: Iterable[ConnectionAuth], names: Iterable[str]) -> None:
         **_to_db_converters(),
         **dict.fromkeys(map(type, SEALED_MODEL_FIELDS.values()), attrgetter("token")),
     }
-    key = kinds.get(models.UUIDField, _as_it_is)
-    getters = [(field.attname, kinds.get(type(field), _as_it_is)) for field in fields]
+    getters = [
+        (field.attname, kinds.get(type(field), _as_it_is))
+        for field in (*fields, ConnectionAuth._meta.pk)
+    ]
     rows = (
         [
-            *(
-                None if (value := getattr(record, name)) is None else convert(value)
-                for name, convert in getters
-            ),
-            key(record.pk),
+            None if (value := getattr(record, name)) is None else convert(value)
+            for name, convert in getters
         ]
         for record in records
     )

@@ -4,9 +4,8 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from connections.encryption.digests import fingerprints_of
 from connections.import_export import rows
-from connections.import_export.judge import Judge, has_masks
+from connections.import_export.judge import Judge
 from connections.import_export.merge import check_age, check_endpoints, merge
 from connections.import_export.results import Verdict
 from connections.json_format import schema
@@ -69,9 +68,16 @@ class RecordUpdates:
             verdict.fields = [schema.json_name(name) for name in outcome.changes]
             if record.binned_at is not None:
                 entry.add_issue("restored", entry.paths.get("id", ""))
-            self._apply(
-                record, outcome, keep_digest=not self._may_refresh_digest(record, entry, outcome)
+            replaces_all = (
+                self.options.on_conflict == "replace"
+                and entry.auth is not None
+                and not entry.masked_fields
             )
+            # A record that is not as it was stored keeps its digest, unless nothing of it stays.
+            keep_digest = not replaces_all and not record.matches_digest(
+                outcome.previous_auth, self.judge.digest_key
+            )
+            self._apply(record, outcome, keep_digest)
             verdict.bucket_after = record.bucket(self.now)
 
     def store(self) -> None:
@@ -82,9 +88,7 @@ class RecordUpdates:
         rows.insert_fingerprints(
             fingerprint
             for pk, (auth, _unreadable) in self.opened_auths.items()
-            for fingerprint in self.judge.row_maker.fingerprint_rows(
-                pk, fingerprints_of(auth, self.judge.fingerprint_key)
-            )
+            for fingerprint in rows.fingerprint_rows(pk, auth, self.judge.fingerprint_key)
         )
 
     def _check(self, record, entry, outcome):
@@ -101,13 +105,6 @@ class RecordUpdates:
         if not self.options.allow_older:
             check_age(record, entry)
         check_endpoints(record, entry, outcome)
-
-    def _may_refresh_digest(self, record, entry, outcome):
-        """Whether the record was as it was stored, or nothing of it stays."""
-        is_whole = self.options.on_conflict == "replace" and entry.auth is not None
-        if is_whole and not has_masks(entry):
-            return True
-        return record.matches_digest(outcome.previous_auth, self.judge.digest_key)
 
     def _apply(self, record, outcome, keep_digest):
         changes = dict(outcome.changes)

@@ -1,15 +1,18 @@
 """What an import writes: judged pieces, some of them in each short transaction."""
 
-from collections.abc import Callable
+from array import array
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 
 from django.db import IntegrityError, OperationalError, transaction
 
 from connections.import_export import rows
-from connections.import_export.duplicates import UINT64_MAX, Uint64Set
-from connections.import_export.judge import Judge, JudgedPiece, Task
+from connections.import_export.judge import Judge, JudgedPiece
 from connections.import_export.results import ImportResult, Verdict
 from connections.import_export.updates import RecordMoved, RecordUpdates
 from connections.lib import database
@@ -18,6 +21,24 @@ from connections.models import ConnectionAuth, Integration
 # What another writer may cause: the pieces are judged again.
 CONFLICTS = (IntegrityError, OperationalError, RecordMoved)
 MAX_TRIES = 5
+
+
+class HashSet:
+    """A set of 64-bit numbers that takes 8 bytes for each, where Python's takes 100."""
+
+    def __init__(self) -> None:
+        self._buckets: dict[int, array[int]] = defaultdict(partial(array, "q"))  # sorted
+
+    def add(self, number: int) -> None:
+        bucket = self._buckets[number & 4095]
+        position = bisect_left(bucket, number)
+        if position == len(bucket) or bucket[position] != number:
+            bucket.insert(position, number)
+
+    def __contains__(self, number: int) -> bool:
+        bucket: Sequence[int] = self._buckets.get(number & 4095, ())
+        position = bisect_left(bucket, number)
+        return position < len(bucket) and bucket[position] == number
 
 
 class Writer:
@@ -36,25 +57,25 @@ class Writer:
         self.known_integrations = set()  # types that are stored
         # Hashes of the entries that were accepted. The database can't tell what the files repeat:
         # a preview writes nothing, and some of it was there before the run.
-        self.accepted = Uint64Set()
+        self.accepted = HashSet()
         # Hashes of the records whose content the run has replaced: an entry that was found by
         # that content is new after all.
-        self.replaced = Uint64Set()
+        self.replaced = HashSet()
 
-    def write(self, group: list[tuple[Task, JudgedPiece]]) -> None:
-        """Write a list of `(task, JudgedPiece)` in one transaction.
+    def write(self, group: list[JudgedPiece]) -> None:
+        """Write some pieces in one transaction.
 
         Where another import was faster, the pieces are judged again, here and one by one.
         """
         try:
             with self._batch() as batch:
-                for task, judged in group:
-                    batch.write(task.source_index, judged)
+                for judged in group:
+                    batch.write(judged)
         except CONFLICTS:
-            for task, _ in group:
-                self._retry(task)
+            for judged in group:
+                self._retry(judged.task)
         else:
-            for _, judged in group:
+            for judged in group:
                 self._report(judged)
 
     def _retry(self, task):
@@ -63,7 +84,7 @@ class Writer:
             try:
                 with self._batch() as batch:
                     judged = self.judge.judge(task, replaced)
-                    batch.write(task.source_index, judged)
+                    batch.write(judged)
                 break
             except CONFLICTS as error:
                 if attempt == MAX_TRIES:
@@ -115,17 +136,16 @@ class Batch:
         # where that is an earlier piece.
         self.accepted, self.replaced = set(), {}
 
-    def write(self, index: int, judged: JudgedPiece) -> None:
-        """Write the changes of a piece of the source `index`; insert_new() writes what is new.
+    def write(self, judged: JudgedPiece) -> None:
+        """Write the changes of a piece; insert_new() writes what is new.
 
         An entry that the file held before is a duplicate.
         """
         self.pieces.append(judged)
-        duplicates = self._find_duplicates(index, judged)
+        duplicates = self._find_duplicates(judged)
         postponed = {}
         for position in duplicates:
             judged.new_rows.pop(position, None)
-            judged.fingerprints.pop(position, None)
             if position in judged.differing:
                 postponed[position] = judged.differing.pop(position)
         self._create_integrations(judged.integrations)
@@ -141,30 +161,29 @@ class Batch:
         for position in duplicates.keys() - refused.keys():
             verdict = judged.verdicts[position]
             verdict.action = "unchanged"
-            if not verdict.has_issue("duplicate"):
-                _, path = judged.duplicates.get(position, (0, ""))
-                verdict.add_issue("duplicate", path)
-        self._remember(index, judged)
+            verdict.add_issue("duplicate", "id" if position in judged.repeated_ids else "")
+        # Note what the following pieces have to know of this one.
+        self.replaced = dict.fromkeys(self.replaced, -1)
+        for position, hashes in judged.hashes.items():
+            if not judged.is_rejected(position):
+                self.accepted.update(hashes)
 
     def insert_new(self) -> None:
         """Insert the new records of all pieces together: the more, the less an index costs."""
-        new = [row for judged in self.pieces for row in judged.new_rows.values()]
+        new = [pair for judged in self.pieces for pair in judged.new_rows.values()]
         if new:
-            rows.insert(new)
-        fingerprints = [made for judged in self.pieces for made in judged.fingerprints.values()]
-        if fingerprints:
-            rows.insert_fingerprints(chain.from_iterable(fingerprints))
+            rows.insert(row for row, _ in new)
+            rows.insert_fingerprints(chain.from_iterable(prints for _, prints in new))
 
-    def _find_duplicates(self, index, judged):
+    def _find_duplicates(self, judged):
         """Entries that the file held before: position -> position of the first one.
 
         That is None where the first one is in an earlier piece, and was accepted.
         """
         duplicates, firsts = {}, {}
-        for position in sorted({*judged.duplicates, *judged.identities}):
+        for position, hashes in sorted(judged.hashes.items()):
             if judged.is_rejected(position):
                 continue
-            hashes = list(_entry_hashes(index, judged, position))
             if any(number in self.writer.accepted or number in self.accepted for number in hashes):
                 duplicates[position] = None
                 continue
@@ -206,7 +225,7 @@ class Batch:
             digest = record.content_digest
             updates.add(verdict, entry, record)
             if record.content_digest != digest:
-                self.replaced[_record_hash(pk)] = position
+                self.replaced[hash(pk)] = position
         if updates.records:
             self._create_integrations(updates.integrations)
             updates.store()
@@ -215,39 +234,15 @@ class Batch:
         """What was found by content that the run has replaced since is new after all."""
         replaced = {}
         for position, pk in judged.found_by_content.items():
-            number = _record_hash(pk)
-            if number in self.writer.replaced:
+            if hash(pk) in self.writer.replaced:
                 replaced[pk] = -1
-            elif self.replaced.get(number, position) < position:
-                replaced[pk] = self.replaced[number]
+            elif self.replaced.get(hash(pk), position) < position:
+                replaced[pk] = self.replaced[hash(pk)]
             else:
                 continue
             judged.verdicts[position].action = "created"  # in a preview, that is all
         if replaced and not self.options.dry_run:
             raise RecordMoved(replaced)
-
-    def _remember(self, index, judged):
-        """Note what the following pieces have to know of this one."""
-        self.replaced = dict.fromkeys(self.replaced, -1)
-        for position, verdict in enumerate(judged.verdicts):
-            if verdict.action != "rejected":
-                self.accepted.update(_entry_hashes(index, judged, position))
-
-
-def _entry_hashes(index, judged, position):
-    """64-bit hashes of what an entry may repeat.
-
-    That is its number among the duplicates of its source, and its identity, which equal content
-    shares however it is spelled, in this source or in another.
-    """
-    if position in judged.duplicates:
-        yield hash((index, judged.duplicates[position][0])) & UINT64_MAX
-    if position in judged.identities:
-        yield hash(judged.identities[position]) & UINT64_MAX
-
-
-def _record_hash(pk):
-    return pk.int & UINT64_MAX  # the random part of a UUID
 
 
 def integration_title(kind: str) -> str:

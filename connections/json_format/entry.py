@@ -35,6 +35,16 @@ class Entry:
     def is_refused(self) -> bool:
         return any(issue.level == "error" for issue in self.issues)
 
+    @property
+    def masked_fields(self) -> list[str]:
+        """The names of the fields (and extras) that hold a mask, or an array with one."""
+        extras = {"auth_extra": self.auth_extra, "connection_extra": self.connection_extra}
+        return [
+            name
+            for name, value in ((self.auth or {}) | extras).items()
+            if value is values.MASKED or (isinstance(value, list) and values.MASKED in value)
+        ]
+
     def add_issue(self, key: str, path: str = "", **params: Any) -> None:
         """Add an issue with a key of issues.MESSAGES and the params of its message."""
         self.issues.append(Issue(key, path, params))

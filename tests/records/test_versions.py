@@ -270,5 +270,5 @@ def test_the_next_import_does_not_take_over_what_a_person_put_back(operator):
         [{"id": "c-1", "updated_at": "2026-02-01T00:00:00Z", "auth": {"token": NEW}}]
     )
     assert result.rejected == 1
-    assert verdicts[0].has_issue("older")
+    assert [issue.code for issue in verdicts[0].issues] == ["older"]
     assert former_version.former_versions_of(record)
