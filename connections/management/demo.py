@@ -41,10 +41,11 @@ class DemoIntegration:
     style: str
     weight: int
     auth_type: str = "oauth2"
-    token_names: tuple = ()
+    secrets: tuple = ()  # names of fields, or labels of other credentials
     has_jwt: bool = False
 
 
+OAUTH1_SECRETS = ("consumer_key", "consumer_secret", "access_token")
 # The first connections show each once, with all buckets (see _choose_integration).
 DEMO_INTEGRATIONS = (
     DemoIntegration("hubspot", "HubSpot", "crm", "refreshed", 25),
@@ -54,11 +55,13 @@ DEMO_INTEGRATIONS = (
     DemoIntegration("docusign", "DocuSign", "storage", "refreshed", 5, has_jwt=True),
     DemoIntegration("workday", "Workday", "hris", "client_credentials", 4),
     DemoIntegration("adp", "ADP", "hris", "certificate", 4, "other"),
-    DemoIntegration("zendesk", "Zendesk", "ticketing", "access_only", 8),
-    DemoIntegration("bamboohr", "BambooHR", "hris", "api_key", 9, "token"),
-    DemoIntegration("netsuite", "NetSuite", "accounting", "oauth1", 6, "oauth1"),
-    DemoIntegration("greenhouse", "Greenhouse", "ats", "api_key", 6, "token"),
-    DemoIntegration("slack", "Slack", "messaging", "access_only", 4),
+    DemoIntegration("zendesk", "Zendesk", "ticketing", "unrenewed", 8, secrets=("access_token",)),
+    DemoIntegration("bamboohr", "BambooHR", "hris", "unrenewed", 9, "token", ("key",)),
+    DemoIntegration(
+        "netsuite", "NetSuite", "accounting", "unrenewed", 6, "oauth1", OAUTH1_SECRETS
+    ),
+    DemoIntegration("greenhouse", "Greenhouse", "ats", "unrenewed", 6, "token", ("key",)),
+    DemoIntegration("slack", "Slack", "messaging", "unrenewed", 4, secrets=("access_token",)),
     DemoIntegration(
         "ukg", "UKG Pro", "hris", "other", 3, "other", ("User name", "Password", "Tenant")
     ),
@@ -95,7 +98,7 @@ def seed(count: int, now: datetime, on_progress=None) -> ImportResult:
                 type=one.type,
                 name=one.name,
                 auth_type=one.auth_type,
-                token_names=list(one.token_names),
+                token_names=list(one.secrets) if one.style == "other" else [],
                 categories=[one.category],
             )
             for one in DEMO_INTEGRATIONS
@@ -282,26 +285,9 @@ class AuthBuilder:
             ),
         }
 
-    def access_only(self):
+    def unrenewed(self):
         return {
-            "access_token": self.secret("access"),
-            "api_url": self.url("api", "/v2"),
-            "authorize_url": self.url("login", "/oauth/authorize"),
-            **self.expiry_fields(self.expires_at),
-        }
-
-    def oauth1(self):
-        return {
-            "app_id": f"app-{self.random.randrange(1000, 9999)}",
-            "consumer_key": self.secret("consumer-key"),
-            "consumer_secret": self.secret("consumer-secret"),
-            "access_token": self.secret("access"),
-            **self.expiry_fields(self.expires_at),
-        }
-
-    def api_key(self):
-        return {
-            "key": self.secret("key"),
+            **{name: self.secret(name.replace("_", "-")) for name in self.integration.secrets},
             "api_url": self.url("api", "/v1"),
             **self.expiry_fields(self.expires_at),
         }
@@ -332,6 +318,6 @@ class AuthBuilder:
         }
 
     def other(self):
-        names = [name.lower().replace(" ", "-") for name in self.integration.token_names]
+        names = [name.lower().replace(" ", "-") for name in self.integration.secrets]
         values = [self.secret(name) for name in names]
         return {"other_auth_info": values, **self.expiry_fields(self.expires_at)}

@@ -233,9 +233,7 @@ class ConnectionAuthAdmin(AllowedLookupsMixin, AuditedAdmin):
             show_save_and_add_another=not change,
         )
         if obj:
-            context.update(
-                header=record_page.build_header(obj, now), **record_page.build_sidebar(obj, now)
-            )
+            context.update(record_page.build_context(obj, now))
         return super().render_change_form(request, context, add, change, form_url, obj)
 
     def get_history_response(self, request, obj):

@@ -110,10 +110,11 @@ def _next_step(record, now):
     return NEXT_STEPS[record.auth_kind] if record.bucket(now) in ("broken", "day", "week") else ""
 
 
-def build_sidebar(record, now):
-    """The context of the sections around the form."""
+def build_context(record, now):
+    """The context of the header, and of the sections around the form."""
     latest = list(history.queryset(record)[: MAX_HISTORY_ENTRIES + 1])
     return {
+        "header": build_header(record, now),
         "timeline": build_timeline(record, now),
         "surrounding_fields": surrounding_fields(record, now),
         "api_json": api_json(record),

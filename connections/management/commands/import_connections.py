@@ -96,9 +96,11 @@ class Command(LatchkeyCommand):
         with ExitStack() as stack:
             if report:
                 self.report_file = stack.enter_context(closing(_ReportFile(report)))
-            bar = stack.enter_context(tqdm(unit=" records", disable=None, file=sys.stderr))
+            bar = stack.enter_context(tqdm(unit=" records", disable=None))
+            seals = keyring.seal_bytes, keyring.unseal_bytes
+            stdin = getattr(sys.stdin, "buffer", io.BytesIO())  # cron may close it
             try:
-                sources = _open_sources(paths)
+                sources = [open_source(path, stdin, *seals) for path in paths]
             except FileRefused as refusal:
                 result = ImportResult(dry_run=options["dry_run"], error=refusal.issue)
             else:
@@ -165,12 +167,6 @@ class Command(LatchkeyCommand):
             raise CommandError(result.error.message, returncode=1 if stored_some else 2)
         if result.rejected:
             sys.exit(1)
-
-
-def _open_sources(paths):
-    """The sources of some paths. Raises FileRefused."""
-    stdin = getattr(sys.stdin, "buffer", io.BytesIO())  # cron may close it
-    return [open_source(path, stdin, keyring.seal_bytes, keyring.unseal_bytes) for path in paths]
 
 
 def _import_options(options):
