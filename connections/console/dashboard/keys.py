@@ -20,14 +20,11 @@ class KeyHealth:
 
 
 @dataclass(frozen=True, kw_only=True)
-class KeyUsage:
+class KeyUsage(KeyHealth):
     """What the page about keys says, of the connections in use that the user may see."""
 
     # The names of FERNET_KEYS, newest first, and the connections whose oldest key it is.
     keys: list[tuple[str, LinkedCount]]
-    since: datetime | None
-    old: LinkedCount
-    missing: LinkedCount
     missing_names: list[str]  # as far as they are known
     rotation: AccessEvent | None  # the last one; for readers of the audit log
 

@@ -101,14 +101,12 @@ class Command(LatchkeyCommand):
             raise  # LatchkeyCommand handles it
         except OSError as error:
             raise CommandError(f"{printable(output)}: {error.strerror}.") from None
-        self.report(tally, to_stdout, output)
-
-    def report(self, tally, to_stdout, output):
         for sentence in exporter.left_out_messages(tally):
             self.stderr.write(sentence)
         if not to_stdout:
-            result = {"exported": tally.exported, "left_out": len(tally.left_out)}
-            sentence = f"{tally.exported} connections are in {output}."
-            self.print_result(result, sentence)
+            self.print_result(
+                {"exported": tally.exported, "left_out": len(tally.left_out)},
+                f"{tally.exported} connections are in {output}.",
+            )
         if tally.left_out:
             sys.exit(1)

@@ -92,6 +92,8 @@ class Command(LatchkeyCommand):
 
     def import_files(self, paths, report, options):
         self.check_arguments(paths, report, options)
+        names = importer.ImportOptions.__dataclass_fields__
+        chosen = {name: options[name] for name in names if name in options}
         run_id = None
         with ExitStack() as stack:
             if report:
@@ -106,7 +108,7 @@ class Command(LatchkeyCommand):
             else:
                 result, run_id = import_job.import_sources(
                     sources,
-                    _import_options(options),
+                    importer.ImportOptions(**chosen),
                     on_verdict=self.print_issues,
                     on_progress=lambda done, total: _update_bar(bar, done, total),
                     jobs=options["jobs"],
@@ -167,11 +169,6 @@ class Command(LatchkeyCommand):
             raise CommandError(result.error.message, returncode=1 if stored_some else 2)
         if result.rejected:
             sys.exit(1)
-
-
-def _import_options(options):
-    names = importer.ImportOptions.__dataclass_fields__
-    return importer.ImportOptions(**{name: options[name] for name in names if name in options})
 
 
 def _check_default(name, value):
