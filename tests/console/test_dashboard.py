@@ -277,8 +277,7 @@ def test_records_without_an_integration_and_integrations_without_a_name_have_row
     Integration.objects.create(type="nameless")
     record(integration_id="nameless")
     record()
-    rows = numbers().integrations.rows
-    assert {row.name for row in rows} == {"nameless", "No integration"}
+    assert {row.name for row in numbers().integrations.rows} == {"nameless", "No integration"}
 
 
 def test_those_closest_to_now_that_need_a_person_are_named(admin_client):
