@@ -26,6 +26,7 @@ from tests.support.thorough import is_thorough
 IN_PROCESSES = {"stores", "installed"}  # fixtures
 CHROMIUM = "/usr/bin/chromium"
 
+OWN_KEYS = (keyring.digest_key, keyring.fingerprint_key, keyring.audit_key)
 UNPROTECT = {
     "sqlite": "DROP TRIGGER audit_no_delete",
     "postgresql": "DROP TRIGGER audit_no_truncate ON connections_accessevent",
@@ -59,12 +60,13 @@ def django_test_environment(django_test_environment):
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup, django_db_blocker):
-    """Prove the keys once, outside any test's transaction, so that no test counts its queries.
+    """Prove and make the keys once, outside any test's transaction: no test counts its queries.
 
     The audit log may be emptied, too.
     """
     with django_db_blocker.unblock():
-        keyring.require_keys()
+        for use in (keyring.require_keys, *OWN_KEYS):
+            use()
         # Tests that commit are followed by emptying every table.
         with connection.cursor() as cursor:
             cursor.execute(UNPROTECT[connection.vendor])

@@ -5,6 +5,7 @@ within the transaction of the first test that asks, and kept for those after it.
 recognisable are in every sealed field, and are typed wherever one can be.
 """
 
+import base64
 import functools
 import io
 import json
@@ -15,6 +16,9 @@ from dataclasses import dataclass
 from html.parser import HTMLParser
 from unittest import mock
 
+import time_machine
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+from allauth.mfa.totp.internal.auth import TOTP
 from django.apps import apps
 from django.contrib.auth.models import Group, User
 from django.contrib.sessions.models import Session
@@ -24,10 +28,17 @@ from django.urls import get_resolver
 from django.utils import timezone
 
 from connections.audit import log
-from connections.jobs import import_job, runs
-from connections.models import ChangeRun, ConnectionAuth, ImportRun, Integration, UserScope
+from connections.jobs import bulk_change, import_job, runs
+from connections.models import ConnectionAuth, ImportRun, Integration, UserScope
 from tests.support.helpers import import_text, make, prove_present
 from tests.support.leaks import AUTH, TEXTS, VALUES, leaks, secret
+from tests.support.made_up_language import (
+    LANGUAGE,
+    assert_none_is_stored,
+    made_up_language,
+    stored_names,
+    untranslated,
+)
 from tests.support.passkeys import SoftPasskey
 
 ROLES = (
@@ -71,9 +82,13 @@ def routes(resolver=None, prefix=""):
             yield f"/{route}"
 
 
-def things():
-    """Make what the placeholders of routes stand for, with secrets in it; a dict by route."""
+def things(user=None):
+    """Make what the placeholders of routes stand for, with secrets in it; a dict by route.
+
+    What belongs to a person is this user's, or else somebody's.
+    """
     owner = User.objects.create_user("owner", is_staff=True)
+    user = user or owner
     integration = Integration.objects.create(type="outside", name="Outside")
     in_use = make(name="A", connection_id="in use", integration=integration, **VALUES)
     binned = make(name="B", connection_id="binned", environment="Outside", **VALUES)
@@ -94,9 +109,9 @@ def things():
         "auth/group/<id>": Group.objects.get(name="Viewer").pk,
         "auth/user/<id>": owner.pk,
         "bin/<id>": binned.pk,
-        "account/mfa/webauthn/keys/<id>": SoftPasskey(owner).store().pk,
-        "changes/<id>": ChangeRun.objects.create(user=owner, size=0).pk,
-        "import/<id>": ImportRun.objects.create(user=owner, file_name="a", size=1, sha256="").pk,
+        "account/mfa/webauthn/keys/<id>": SoftPasskey(user).store().pk,
+        "changes/<id>": bulk_change.prepare(user, "pause", ConnectionAuth.objects.all()).pk,
+        "import/<id>": ImportRun.objects.create(user=user, file_name="a", size=1, sha256="").pk,
     }
 
 
@@ -229,6 +244,16 @@ class Visit:
     content: str
     leaks: list  # secrets in the answer, in whichever spelling
     leaks_stored: list  # secrets that the database held in clear after it
+    queries: list  # the SQL of each
+    untranslated: list  # words in a page of a superuser, who reads LANGUAGE, that no catalogue has
+
+    @property
+    def is_html(self):
+        return self.headers.get("Content-Type", "").startswith("text/html")
+
+    @property
+    def is_page(self):
+        return self.is_html and self.body is None and self.status == 200
 
     @property
     def place(self):
@@ -245,7 +270,9 @@ class Crawl:
 def crawl(role):
     """A Crawl of all URLs by one of ROLES, who has just proved presence.
 
-    What it changes in the database is taken back.
+    A superuser has a second step and owns what things() makes, and so sees every page as it is
+    when there is something on it; in LANGUAGE, which is made up. What the crawl changes in the
+    database is taken back.
     """
     stream, level = io.StringIO(), logging.root.level
     handler = logging.StreamHandler(stream)
@@ -255,13 +282,23 @@ def crawl(role):
     # A reveal refuses to be in an atomic block, so this is none.
     before = transaction.savepoint()
     try:
-        with mock.patch.object(runs, "launch", lambda run: import_job.execute(run.pk)):
-            objects, client = things(), person(role)
+        launch = mock.patch.object(runs, "launch", lambda run: import_job.execute(run.pk))
+        now = time_machine.travel(timezone.now(), tick=False)  # however long it takes
+        with launch, now, made_up_language():
+            client = person(role)
+            if role == "superuser":
+                client.defaults["HTTP_ACCEPT_LANGUAGE"] = LANGUAGE
+                user = User.objects.get(is_superuser=True)
+                TOTP.activate(user, base64.b32encode(b"a secret of 20 bytes").decode())
+                RecoveryCodes.activate(user)
+                client.get("/admin/")  # what is done once a day is done
+            objects = things(user if role == "superuser" else None)
             visits = [
                 visit
                 for route in dict.fromkeys(routes())
                 for visit in _visits(client, route, address(route, objects))
             ]
+            assert_none_is_stored()
     finally:
         transaction.savepoint_rollback(before)
         log.log_to(sys.stderr)
@@ -276,8 +313,7 @@ def _visits(client, route, url):
     page = _visit(client, url, route, None)
     yield page
     read, cookies_of_page = transaction.savepoint(), client.cookies.copy()
-    is_html = page.headers.get("Content-Type", "").startswith("text/html")
-    for body in bodies(page.content if is_html else "", url):
+    for body in bodies(page.content if page.is_html else "", url):
         yield _visit(client, url, route, body)
         client.cookies = cookies_of_page.copy()
         transaction.savepoint_rollback(read)
@@ -286,21 +322,27 @@ def _visits(client, route, url):
 
 
 def _visit(client, url, route, body):
-    written = []
+    queries = []
 
     def watch(execute, sql, params, many, context):
-        written.append(not sql.startswith("SELECT"))
+        queries.append(sql)
         return execute(sql, params, many, context)
 
     with connection.execute_wrapper(watch):
         response = client.get(url) if body is None else client.post(url, body)
     content = content_of(response)
-    return Visit(
+    is_written = any(not sql.startswith("SELECT") for sql in queries)
+    visit = Visit(
         route,
         body,
         response.status_code,
         dict(response.headers),
         content,
         leaks(text_of(response, content)),
-        leaks(stored_text()) if any(written) else [],
+        leaks(stored_text()) if is_written else [],
+        queries,
+        [],
     )
+    if visit.is_html and body is None and "HTTP_ACCEPT_LANGUAGE" in client.defaults:
+        visit.untranslated = untranslated(content, {*stored_names(), "JWT, none"})
+    return visit

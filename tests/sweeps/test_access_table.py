@@ -2,10 +2,11 @@
 
 A line of TABLE is a route as the resolver spells it (without `admin/`, those outside with `/` in
 front; placeholders as <id>), a method or `both`, and the answer to each of ROLES: a status, or
-`login` for a redirect to the login page. Everybody has just proved presence; ASK_FOR_PRESENCE is
-what would ask for it otherwise. POST is sent empty: it shows who is let in. Where only GET stands,
-POST is answered by 405, after the sign-in. A new page needs its lines here, and where it has an
-<id> the value for it in `things()` of tests/support/crawl.py.
+`login` for a redirect to the login page. What belongs to a person is the superuser's, who has a
+second step. Everybody has just proved presence; ASK_FOR_PRESENCE is what would ask for it
+otherwise. POST is sent empty: it shows who is let in. Where only GET stands, POST is answered by
+405, after the sign-in. A new page needs its lines here, and where it has an <id> the value for it
+in `things()` of tests/support/crawl.py.
 """
 
 import pytest
@@ -26,15 +27,17 @@ TABLE = """
 /                                         both 302   302   302   302   302   302   302   302
 import/                                   both login   403   403   200   200   403   200   200
 import/history/                           GET  login   403   403   200   200   403   200   200
-import/<id>/                              both login   403   403   404   404   403   404   404
+import/<id>/                              GET  login 403   403   404   404   403   200   404
+import/<id>/                              POST login 403   403   404   404   403   302   404
 import/<id>/progress/                     GET  login   403   403   404   404   403   404   404
-import/<id>/report/                       GET  login   403   403   404   404   403   404   404
+import/<id>/report/                       GET  login 403   403   404   404   403   200   404
 import/integrations/                      both login   403   403   200   200   403   200   403
 export/                                   both login   403   200   200   200   200   200   200
 views/                                    both login   403   200   200   200   200   200   200
 changes/                                  GET  login   403   200   200   200   200   200   200
-changes/<id>/                             both login   403   404   404   404   404   404   404
-changes/<id>/progress/                    GET  login   403   404   404   404   404   404   404
+changes/<id>/                             GET  login 403   404   404   404   404   200   404
+changes/<id>/                             POST login 403   404   404   404   404   302   404
+changes/<id>/progress/                    GET  login 403   404   404   404   404   200   404
 find-secret/                              both login   403   403   403   200   403   200   200
 find-secret/shared/                       GET  login   403   403   403   200   403   200   200
 connections/connectionauth/<id>/versions/ GET  login   403   200   200   200   200   200   404
@@ -61,17 +64,22 @@ account/password/                         both login 200   200   200   200   200
 account/password/set/                     both 302   302   302   302   302   302   302   302
 account/mfa/                              GET  login 200   200   200   200   200   200   200
 account/mfa/authenticate/                 both login 302   302   302   302   302   302   302
-account/mfa/reauthenticate/               both login 302   302   302   302   302   302   302
-account/mfa/totp/activate/                both login 200   200   200   200   200   200   200
-account/mfa/totp/deactivate/              both login 404   404   404   404   404   404   404
-account/mfa/recovery-codes/               GET  login 404   404   404   404   404   404   404
-account/mfa/recovery-codes/generate/      both login 200   200   200   200   200   200   200
-account/mfa/recovery-codes/download/      both login 404   404   404   404   404   404   404
+account/mfa/reauthenticate/               both login 302   302   302   302   302   200   302
+account/mfa/totp/activate/                both login 200   200   200   200   200   302   200
+account/mfa/totp/deactivate/              GET  login 404   404   404   404   404   200   404
+account/mfa/totp/deactivate/              POST login 404   404   404   404   404   302   404
+account/mfa/recovery-codes/               GET  login 404   404   404   404   404   200   404
+account/mfa/recovery-codes/generate/      GET  login 200   200   200   200   200   200   200
+account/mfa/recovery-codes/generate/      POST login 200   200   200   200   200   302   200
+account/mfa/recovery-codes/download/      GET  login 404   404   404   404   404   200   404
+account/mfa/recovery-codes/download/      POST login 404   404   404   404   404   403   404
 account/mfa/webauthn/                     GET  login 200   200   200   200   200   200   200
 account/mfa/webauthn/add/                 both login 200   200   200   200   200   200   200
-account/mfa/webauthn/reauthenticate/      both login 302   302   302   302   302   302   302
-account/mfa/webauthn/keys/<id>/remove/    both login 404   404   404   404   404   404   404
-account/mfa/webauthn/keys/<id>/edit/      both login 404   404   404   404   404   404   404
+account/mfa/webauthn/reauthenticate/      GET  login 302   302   302   302   302   200   302
+account/mfa/webauthn/reauthenticate/      POST login 302   302   302   302   302   login 302
+account/mfa/webauthn/keys/<id>/remove/    GET  login 404   404   404   404   404   200   404
+account/mfa/webauthn/keys/<id>/remove/    POST login 404   404   404   404   404   302   404
+account/mfa/webauthn/keys/<id>/edit/      both login 404   404   404   404   404   200   404
 account/mfa/webauthn/login/               both login 302   302   302   302   302   302   302
 (index)                                   both login   200   200   200   200   200   200   200
 login/                                    both login 302   302   302   302   302   302   302

@@ -17,6 +17,7 @@ from connections.jobs import import_job, runs
 from connections.json_format import issues
 from connections.models import ConnectionAuth, ImportRun
 from connections.records.counts import NO_INTEGRATION
+from tests.support.crawl import crawl
 from tests.support.helpers import FULL_AUTH, SECRET, prove_present
 from tests.support.import_form import upload
 from tests.support.made_up_language import (
@@ -26,7 +27,7 @@ from tests.support.made_up_language import (
     stored_names,
     untranslated,
 )
-from tests.support.urls import address, things, visits
+from tests.support.urls import address, things
 
 pytestmark = [pytest.mark.django_db, pytest.mark.xdist_group("crawl")]
 
@@ -96,15 +97,13 @@ def test_what_is_not_translated_is_found():
 
 
 def test_pages_of_all_addresses():
-    pages = [visit for visit in visits().values() if visit.is_html]
-    assert len(pages) > 40
-    assert {visit.path: visit.untranslated for visit in pages if visit.untranslated} == {}
-    of_status_200 = [visit for visit in pages if visit.status == 200]
-    assert all(f'<html lang="{LANGUAGE}"' in visit.content for visit in of_status_200)
+    visits = crawl("superuser").visits
+    assert len([visit for visit in visits if visit.is_page]) > 40
+    assert {visit.route: visit.untranslated for visit in visits if visit.untranslated} == {}
+    assert all(f'<html lang="{LANGUAGE}"' in visit.content for visit in visits if visit.is_page)
     # Of what machines read, only the progress of a run has words: those that a page shows.
-    others = [visit for visit in visits().values() if not visit.is_html]
-    translated = {visit.name for visit in others if "⟦" in visit.content}
-    assert translated <= {"connections_import_progress", "connections_change_progress", "jsi18n"}
+    translated = {visit.route for visit in visits if "⟦" in visit.content and not visit.is_html}
+    assert translated <= {"import/<id>/progress/", "changes/<id>/progress/", "jsi18n/"}
 
 
 def test_pages_in_their_other_states(reader, monkeypatch):
