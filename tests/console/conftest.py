@@ -6,11 +6,9 @@ from tests.support.helpers import signed_in
 from tests.support.module_store import module_store
 
 
+@module_store
 def administrator():
     return signed_in(User.objects.create_superuser("admin", password="password"))
-
-
-administrator = module_store(administrator)
 
 
 @pytest.fixture

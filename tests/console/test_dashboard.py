@@ -41,7 +41,7 @@ def numbers(now=NOW):
 
 @pytest.fixture
 def crowd():
-    """800 records all over the buckets, exact edges among them, in ten integrations or none."""
+    """400 records all over the buckets, exact edges among them, in ten integrations or none."""
     chance = random.Random(7)
     kinds = [f"kind & {number}" for number in range(10)]
     Integration.objects.bulk_create([Integration(type=kind, name=kind.title()) for kind in kinds])
@@ -55,7 +55,7 @@ def crowd():
             access_expires_at=after(days=chance.uniform(-5, 5)),
             breaks_at=chance.choice([*moments, after(days=chance.uniform(-20, 500))]),
         )
-        for _ in range(800)
+        for _ in range(400)
     )
 
 
@@ -68,7 +68,7 @@ def test_tiles_are_in_order_and_count_the_buckets(crowd):
     assert [tile.name for tile in tiles] == list(deadlines.BUCKETS)
     labels = ["Broken", "24 hours", "7 days", "30 days", "Later", "No known end"]
     assert [tile.label for tile in tiles] == labels
-    assert sum(tile.count for tile in tiles) == shown.total == 800
+    assert sum(tile.count for tile in tiles) == shown.total == 400
     assert [tile.edge for tile in tiles[:4]] == list(deadlines.bucket_edges(NOW).values())
 
 

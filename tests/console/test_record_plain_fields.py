@@ -7,6 +7,7 @@ import pytest
 from connections.json_format import schema
 from connections.models import Integration
 from tests.support.helpers import NOW, SECRET, make
+from tests.support.module_store import module_store
 from tests.support.record_form import (
     PLAIN_TEXT,
     errors_of,
@@ -18,6 +19,7 @@ from tests.support.record_form import (
 )
 
 pytestmark = pytest.mark.django_db
+full = module_store(full_record, "full")
 
 
 # Plain fields
@@ -47,28 +49,25 @@ def test_paused_can_be_changed_both_ways(client):
     assert stored(record).is_paused is False
 
 
-def test_a_save_without_a_change_writes_nothing(client):
-    record = full_record()
-    response = save(client, record)
+def test_a_save_without_a_change_writes_nothing(client, full):
+    response = save(client, full)
     assert "Nothing was different." in messages_of(response)[-1]
-    assert stored(record).version == record.version
-    assert stored(record).updated_at == record.updated_at
+    assert stored(full).version == full.version
+    assert stored(full).updated_at == full.updated_at
 
 
-def test_plain_fields_change_and_empty_ones_become_absent(client):
-    record = full_record()
-    save(client, record, **dict.fromkeys(PLAIN_TEXT, ""), integration="", expires_in="")
-    after = stored(record)
+def test_plain_fields_change_and_empty_ones_become_absent(client, full):
+    save(client, full, **dict.fromkeys(PLAIN_TEXT, ""), integration="", expires_in="")
+    after = stored(full)
     assert {getattr(after, name) for name in PLAIN_TEXT} == {None}
     assert after.integration is None
     assert after.expires_in is None
     assert after.connection_id == "conn-1"
 
 
-def test_the_id_can_not_be_changed(client):
-    record = full_record()
-    response = save(client, record, connection_id="other", app_id="x")
-    assert stored(record).connection_id == "conn-1"
+def test_the_id_can_not_be_changed(client, full):
+    response = save(client, full, connection_id="other", app_id="x")
+    assert stored(full).connection_id == "conn-1"
     assert "Changed: appId." in messages_of(response)[-1]
 
 
@@ -220,16 +219,15 @@ def test_an_odd_stored_value_does_not_stop_another_change(client):
     assert stored(record).api_url == "javascript:1"
 
 
-def test_the_integration_can_be_changed(client):
-    record = full_record()
+def test_the_integration_can_be_changed(client, full):
     Integration.objects.create(type="a&b <c>", name="Other")
-    response = save(client, record, integration="a&b <c>")
-    assert stored(record).integration_id == "a&b <c>"
+    response = save(client, full, integration="a&b <c>")
+    assert stored(full).integration_id == "a&b <c>"
     assert "Changed: integration" in messages_of(response)[-1]
 
 
-def test_an_integration_that_is_not_there_is_refused():
-    assert "integration" in refusals(full_record(), integration="nobody")
+def test_an_integration_that_is_not_there_is_refused(full):
+    assert "integration" in refusals(full, integration="nobody")
 
 
 # What is derived, and what moves
@@ -266,17 +264,15 @@ def test_derived_columns_follow(client):
         ({}, False, False),
     ],
 )
-def test_when_moments_move(client, changes, received, changed_here):
-    record = full_record()
-    save(client, record, **changes)
-    after = stored(record)
-    assert (after.received_at > record.received_at) == received
-    assert (after.received_at == record.received_at) != received
+def test_when_moments_move(client, full, changes, received, changed_here):
+    save(client, full, **changes)
+    after = stored(full)
+    assert (after.received_at > full.received_at) == received
+    assert (after.received_at == full.received_at) != received
     assert (after.locally_changed_at is not None) == changed_here
 
 
-def test_a_change_of_plain_connection_columns_opens_nothing(client, nothing_opens):
-    record = full_record()
+def test_a_change_of_plain_connection_columns_opens_nothing(client, full, nothing_opens):
     nothing_opens()
-    save(client, record, is_paused="on", external_xref="z")
-    assert stored(record).external_xref == "z"
+    save(client, full, is_paused="on", external_xref="z")
+    assert stored(full).external_xref == "z"

@@ -4,13 +4,13 @@ import pytest
 from django.db import transaction
 
 
-def module_store(build):
+def module_store(build, name=None):
     """A fixture of the module's: what `build()` returns, and has stored.
 
     Each test takes back what it changes in the database, as always; nobody changes the objects.
     """
 
-    @pytest.fixture(scope="module", name=build.__name__)
+    @pytest.fixture(scope="module", name=name or build.__name__)
     def store(django_db_setup, django_db_blocker):
         atomic = transaction.atomic()
         with django_db_blocker.unblock():
