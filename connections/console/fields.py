@@ -66,7 +66,7 @@ class UploadForm(forms.Form):
     def source(self):
         """The file or the text as a source of json_format.stream."""
         if self.cleaned_data.get("file"):
-            return self.cleaned_data["file"].source
+            return self.cleaned_data["file"].file
         source = SpooledSource("pasted.json", keyring.seal_bytes, keyring.unseal_bytes)
         source.write(self.cleaned_data["text"].encode("utf-8", "surrogatepass"))
         return source

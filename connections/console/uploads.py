@@ -10,17 +10,6 @@ from connections.json_format.stream.sources import SpooledSource
 MAX_UPLOAD = 200 * 1024 * 1024
 
 
-class SealedUpload(UploadedFile):
-    """An uploaded file that is stored sealed. `source`, a SpooledSource, opens it."""
-
-    def __init__(self, source, **kwargs):
-        super().__init__(file=None, **kwargs)
-        self.source = source
-
-    def close(self):
-        self.source.close()
-
-
 class SealedUploadHandler(FileUploadHandler):
     """The only upload handler of the project. Takes one file a request, and only with a session.
 
@@ -40,10 +29,7 @@ class SealedUploadHandler(FileUploadHandler):
             self.source.write(raw_data)
 
     def file_complete(self, file_size):
-        return SealedUpload(
-            self.source,
-            size=file_size,
-            name=self.file_name,
-            content_type=self.content_type,
-            charset=self.charset,
+        """An UploadedFile whose `file` is the SpooledSource."""
+        return UploadedFile(
+            self.source, self.file_name, self.content_type, file_size, self.charset
         )
