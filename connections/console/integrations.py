@@ -71,7 +71,6 @@ class IntegrationAdmin(AllowedLookupsMixin, AuditedAdmin):
     fields = IntegrationForm.Meta.fields  # in this order: Django moves read-only ones to the end
     allowed_lookups = ("auth_type__exact",)
     list_display = ("title", "type", "auth_type", "token_names_text", "count")
-    list_display_links = ("title",)
     list_filter = ("auth_type",)
     search_fields = ("name", "type")
     ordering = ("name",)
