@@ -6,15 +6,14 @@ from html import unescape
 from urllib.parse import urlencode
 
 import pytest
-from django.contrib.auth.models import Group, User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from connections.console.labels import STATUS_LABELS
 from connections.encryption.fields import Sealed
 from connections.expiry import deadlines
-from connections.models import SEALED_COLUMNS, ConnectionAuth, Integration, SavedView, UserScope
-from tests.support.helpers import SECRET, cast, make
+from connections.models import SEALED_COLUMNS, ConnectionAuth, Integration, SavedView
+from tests.support.helpers import SECRET, cast, make, member_of
 from tests.support.lists import URL, listed, names, table
 
 pytestmark = pytest.mark.django_db
@@ -145,26 +144,20 @@ def full_page():
     )
 
 
-@pytest.mark.parametrize(
-    "query", [{}, {"kind": "empty", "paused": "1", "environment": "EU Production", "q": "hill"}]
-)
-def test_a_hundred_rows_weigh_at_most_80_kb(client, full_page, query):
-    response = client.get(URL, query)
-    assert len(names(response)) == 100
-    assert len(response.content) <= MOST_BYTES
+def test_a_hundred_rows_weigh_at_most_80_kb(client, full_page):
+    narrowed = {"kind": "empty", "paused": "1", "environment": "EU Production", "q": "hill"}
+    for query in ({}, narrowed):
+        response = client.get(URL, query)
+        assert len(names(response)) == 100
+        assert len(response.content) <= MOST_BYTES, query
 
 
-@pytest.mark.parametrize("group", ["Viewer", "Operator", "Custodian", "Auditor"])
-def test_a_hundred_rows_take_at_most_12_queries(
-    client, full_page, group, django_assert_max_num_queries
-):
-    user = User.objects.create_user("someone", is_staff=True)
-    user.groups.add(Group.objects.get(name=group))
-    UserScope.objects.create(user=user, environments=["EU Production"])
-    client.force_login(user)
-    SavedView.objects.create(user=user, name="Paused", query="paused=1")
-    with django_assert_max_num_queries(MOST_QUERIES):
-        assert len(names(client.get(URL, {"q": "under", "paused": "1"}))) == 100
+def test_a_hundred_rows_take_at_most_12_queries(full_page, django_assert_max_num_queries):
+    for group in ("Viewer", "Operator", "Custodian", "Auditor"):
+        client = member_of(group, environments=["EU Production"])
+        SavedView.objects.create(user=client.user, name="Paused", query="paused=1")
+        with django_assert_max_num_queries(MOST_QUERIES):
+            assert len(names(client.get(URL, {"q": "under", "paused": "1"}))) == 100
 
 
 # Odd records

@@ -101,9 +101,9 @@ def test_objects_are_indented(custodian):
     assert shown(reveal(custodian, record, "meta")) == expected
 
 
-@pytest.mark.parametrize("value", ["", LINE_ENDS, "<script>&amp;'\"</pre>", " \t ü\U0001f511"])
-def test_text_is_unaltered(custodian, value):
-    assert shown(reveal(custodian, make(pem=value), "pem")) == value
+def test_text_is_unaltered(custodian):
+    for value in ("", LINE_ENDS, "<script>&amp;'\"</pre>", " \t ü\U0001f511"):
+        assert shown(reveal(custodian, make(pem=value), "pem")) == value
 
 
 def test_the_page_that_asks_for_a_reason_shows_and_audits_nothing(custodian, record):
@@ -182,9 +182,9 @@ def test_users_with_a_scope_reveal_inside_it_only(record):
     assert client.post(outside, {"reason": REASON, "nonce": "x"}).status_code == 404
 
 
-@pytest.mark.parametrize("field", ["refresh_token", "name", "content_digest", "pk", "__class__"])
-def test_only_sealed_fields_that_are_set_are_found(custodian, record, field):
-    assert custodian.get(url_of(record, field)).status_code == 404
+def test_only_sealed_fields_that_are_set_are_found(custodian, record):
+    for field in ("refresh_token", "name", "content_digest", "pk", "__class__"):
+        assert custodian.get(url_of(record, field)).status_code == 404, field
 
 
 def test_nothing_is_revealed_from_the_bin(custodian, record):
@@ -215,16 +215,14 @@ def test_a_post_needs_the_token_of_its_form(record):
 # Why
 
 
-@pytest.mark.parametrize(
-    "reason", ["", "   ", "...", "\u200b", "two\nlines", "a\x00b", "a\u202eb", "x" * 201]
-)
-def test_it_takes_a_reason(custodian, record, reason):
+def test_it_takes_a_reason(custodian, record):
     url = url_of(record)
     form = form_of(custodian, url)
-    refused = custodian.post(url, {**form, "reason": reason})
-    assert refused.status_code == 200
-    assert "reason" in refused.context["form"].errors
-    assert SECRET not in refused.content.decode()
+    for reason in ("", "   ", "...", "\u200b", "two\nlines", "a\x00b", "a\u202eb", "x" * 201):
+        refused = custodian.post(url, {**form, "reason": reason})
+        assert refused.status_code == 200
+        assert "reason" in refused.context["form"].errors, reason
+        assert SECRET not in refused.content.decode()
     assert not reveals().exists()
     assert shown(custodian.post(url, form)) == SECRET
 
