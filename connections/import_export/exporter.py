@@ -29,7 +29,6 @@ FORMATS = ("json", "ndjson")
 SECRET_MODES = ("include", "mask", "omit")
 BATCH_SIZE = 500  # records that are read together and become one piece of text
 ARRAY_FIELDS = {"emails", "other_auth_info"}
-FULLY_MASKED_KINDS = {"secret", "state", "pem", "object"}  # their masks are always the same
 
 
 @dataclass(frozen=True)
@@ -96,12 +95,9 @@ class _RangeWriter:
     def __init__(self, queryset, options, separator):
         self.options, self.separator = options, separator
         self.sealed = () if options.secrets == "omit" else SEALED_COLUMNS
-        kinds = schema.AUTH_FIELDS.items() if options.secrets == "mask" else ()
-        self.masks = {
-            name: serialize.mask_value(name, ())
-            for name, kind in kinds
-            if kind in FULLY_MASKED_KINDS
-        }
+        # Of what is always masked in the same way.
+        masked = {*schema.SEALED_FIELDS} - ARRAY_FIELDS if options.secrets == "mask" else ()
+        self.masks = {name: serialize.mask_value(name, ()) for name in masked}
         plain = (*schema.CONNECTION_COLUMNS, *schema.PLAIN_FIELDS)
         self.columns = ("id", "unreadable_fields", *plain, *self.sealed)
         # A fully masked column is not read: only whether it is set.

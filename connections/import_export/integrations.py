@@ -1,5 +1,6 @@
 """Imports of the API's list of integrations (`type`, `name`, `token_names`, …)."""
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from connections.models import Integration
 
 # Name in the JSON (camelCase is read too) -> whether it is a list of texts.
 FIELDS = {"name": False, "categories": True, "token_names": True, "token_instructions": True}
+NOT_STORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass
@@ -35,8 +37,6 @@ class IntegrationImportResult:
 
 def url_errors(value: str) -> list[Issue]:
     """What is wrong with a token address: errors, without warnings."""
-    if not value:
-        return []
     entry = json_format_entry.read_entry({"token_url": value})
     return [issue for issue in entry.issues if issue.level == "error"]
 
@@ -95,7 +95,7 @@ def _parse_entry(raw: RawEntry) -> tuple[str, dict[str, Any]]:
     kind = value.get("type")
     if not isinstance(kind, str) or not kind.strip() or len(kind) > MAX_SHORT_TEXT:
         raise EntryRefused("wrong_type.short_text", "type", limit=MAX_SHORT_TEXT)
-    if not _is_storable(kind):
+    if NOT_STORABLE.search(kind):
         raise EntryRefused("bad_text", "type")
     values = {}
     for name, is_list in FIELDS.items():
@@ -107,17 +107,9 @@ def _parse_entry(raw: RawEntry) -> tuple[str, dict[str, Any]]:
         items = given if is_list else [given]
         if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
             raise EntryRefused("wrong_type.texts" if is_list else "wrong_type.text", name)
-        if not all(_is_storable(item) for item in items):
+        if any(NOT_STORABLE.search(item) for item in items):
             raise EntryRefused("bad_text", name)
         if not is_list and len(given) > MAX_SHORT_TEXT:
             raise EntryRefused("too_long.characters", name, limit=MAX_SHORT_TEXT)
         values[name] = given
     return kind, values
-
-
-def _is_storable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return "\0" not in text

@@ -18,7 +18,6 @@ from connections.encryption.digests import content_digest, identity_digest
 from connections.expiry import deadlines
 from connections.expiry.deadlines import derived_columns
 from connections.import_export import rows
-from connections.import_export.merge import combine_extra
 from connections.import_export.results import Verdict
 from connections.import_export.scanned_source import ScannedSource, identify
 from connections.json_format import schema
@@ -135,8 +134,8 @@ class Judge:
         for position, entry in entries.items():
             if not entry.masked_fields:
                 auths[position] = dict(entry.auth or {})
-                if extra := combine_extra(entry.auth_extra, entry.connection_extra):
-                    auths[position]["extra"] = extra
+                if entry.extra:
+                    auths[position]["extra"] = entry.extra
                 # Content is the identity of a record without an id, also where it is empty.
                 if entry.auth is not None or entry.connection.get("connection_id") is None:
                     digests[position] = content_digest(auths[position], self.digest_key)
@@ -180,13 +179,15 @@ class Judge:
             return False
         if entry.connection.get("connection_id") is None:
             # It was found by its content, which is all that identifies it.
-            return not entry.connection_extra
+            return "connection" not in entry.extra
         if not all(
             equal_when_serialized(entry.connection.get(column), stored)
             for column, stored in zip(schema.CONNECTION_COLUMNS, row, strict=False)
         ):
             return False
-        if entry.connection_extra or (row.has_extra and self.options.on_conflict == "replace"):
+        if "connection" in entry.extra or (
+            row.has_extra and self.options.on_conflict == "replace"
+        ):
             return False  # the digest says nothing about the unknown keys of a Connection
         return entry.auth is None or (digest is not None and digest == row.content_digest)
 

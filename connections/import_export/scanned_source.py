@@ -47,9 +47,9 @@ class ScannedSource:
             number = hash(identify(raw.value, raw.text))
             if number in self.repeated and not raw.fault:
                 entry = read_entry(raw.value)
-                parts = [entry.auth, entry.connection, entry.auth_extra, entry.connection_extra]
                 if not entry.is_refused:
-                    contents[number].add(hash(canonical_json(parts)))
+                    content = canonical_json([entry.auth, entry.connection, entry.extra])
+                    contents[number].add(hash(content))
         self.conflicting = {number for number, found in contents.items() if len(found) > 1}
 
 

@@ -19,15 +19,14 @@ class Entry:
     """A checked entry. If there are errors among its `issues` it is refused, and incomplete.
 
     `auth` maps names of AUTH_FIELDS to values (aware datetimes, numbers, MASKED for a mask); it is
-    None for an entry without an auth object. `connection` maps columns to values. `auth_extra` and
-    `connection_extra` hold the unknown keys, or are MASKED. `paths` maps names of fields to their
-    paths in the file.
+    None for an entry without an auth object. `connection` maps columns to values. `extra` has
+    the unknown keys, or MASKED, under `auth` and `connection`, where there are any. `paths` maps
+    names of fields (and parts of `extra`) to their paths in the file.
     """
 
     auth: dict[str, Any] | None = None
     connection: dict[str, Any] = field(default_factory=dict)
-    auth_extra: dict[str, Any] | values.Masked = field(default_factory=dict)
-    connection_extra: dict[str, Any] | values.Masked = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
     issues: list[Issue] = field(default_factory=list)
     paths: dict[str, str] = field(default_factory=dict)
 
@@ -37,11 +36,10 @@ class Entry:
 
     @property
     def masked_fields(self) -> list[str]:
-        """The names of the fields (and extras) that hold a mask, or an array with one."""
-        extras = {"auth_extra": self.auth_extra, "connection_extra": self.connection_extra}
+        """The names in `auth` and `extra` that hold a mask, or an array with one."""
         return [
             name
-            for name, value in ((self.auth or {}) | extras).items()
+            for name, value in {**(self.auth or {}), **self.extra}.items()
             if value is values.MASKED or (isinstance(value, list) and values.MASKED in value)
         ]
 
@@ -95,7 +93,7 @@ CONNECTION_KEYS = _key_table(schema.CONNECTION_FIELDS)
 def _read_connection(entry: Entry, raw: dict[str, Any]) -> None:
     if "" in (raw.get("integration_type"), raw.get("integrationType")):
         # It names no integration, but it is not absent either: it is kept as an unknown key is.
-        entry.connection_extra = {"integration_type": ""}
+        entry.extra["connection"] = {"integration_type": ""}
     fields = {key: value for key, value in raw.items() if key != "auth"}
     _read_object(entry, fields, CONNECTION_KEYS, "", entry.connection)
     auth = raw.get("auth")
@@ -134,12 +132,12 @@ def _read_object(
 
 
 def _read_extra(entry: Entry, extra: dict[str, Any], prefix: str) -> None:
-    target = "auth_extra" if prefix or entry.auth is not None else "connection_extra"
+    part = "auth" if prefix or entry.auth is not None else "connection"
     if extra.get(MASK) is True:
-        entry.paths[target] = prefix + MASK
+        entry.paths[part] = prefix + MASK
         if len(extra) > 1:
-            entry.add_issue("wrong_type.mask_not_alone", entry.paths[target])
-        setattr(entry, target, values.MASKED)
+            entry.add_issue("wrong_type.mask_not_alone", entry.paths[part])
+        entry.extra[part] = values.MASKED
         return
     if len(extra) > values.MAX_KEYS:
         entry.add_issue("too_many_keys", prefix.rstrip("."))
@@ -156,7 +154,7 @@ def _read_extra(entry: Entry, extra: dict[str, Any], prefix: str) -> None:
     if len(extra) > values.MAX_REPORTED_KEYS:
         count = len(extra) - values.MAX_REPORTED_KEYS
         entry.add_issue("unknown_key.more", prefix.rstrip("."), count=count)
-    getattr(entry, target).update(extra)
+    entry.extra.setdefault(part, {}).update(extra)
 
 
 def _check_conflicts(entry: Entry, raw: dict[str, Any], prefix: str) -> None:

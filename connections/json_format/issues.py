@@ -192,25 +192,19 @@ class Issue:
 
     @classmethod
     def from_stored(cls, stored: dict[str, Any]) -> "Issue":
-        names = ("key", "path", "params", "record", "line", "file")
-        return cls(**{name: stored[name] for name in names})
+        return cls(**{name: stored[name] for name in cls.__dataclass_fields__})
 
 
 class FileRefused(Exception):
-    """A whole file is refused; nothing of it is stored. `code` is one of FILE_ERRORS.
+    """A whole file is refused; nothing of it is stored. The message of `issue` names the file.
 
-    `params` are the `line` and `column` of the fault or the `reason`, where they are known.
+    `code` is one of FILE_ERRORS. `params` are the `line` and `column` of the fault or the
+    `reason`, where they are known.
     """
 
     def __init__(self, code: str, file: str = "", **params: str | int) -> None:
-        self.code, self.file, self.params = code, file, params
+        self.issue = Issue(code, params={**params, "file": printable(file)}, file=file)
         super().__init__(code)
-
-    @property
-    def issue(self) -> Issue:
-        """The refusal as an issue whose message names the file."""
-        params = {**self.params, "file": printable(self.file)}
-        return Issue(self.code, params=params, file=self.file)
 
     def __str__(self) -> str:
         return self.issue.message

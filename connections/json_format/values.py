@@ -97,23 +97,13 @@ def check_value(entry: IssueCollector, value: Any, path: str) -> bool:
     return True
 
 
-def _is_short_ascii(value: Any) -> bool:
-    """Whether a value is a text as most are, with which nothing can be wrong."""
-    return (
-        isinstance(value, str)
-        and len(value) <= MAX_SHORT_TEXT
-        and value.isascii()
-        and "\0" not in value
-    )
-
-
 def check_text(entry: IssueCollector, value: Any, path: str, limit: int) -> bool:
     """Check a text of up to MAX_TEXT bytes or MAX_SHORT_TEXT characters; False after an issue."""
     params = {}
-    if _is_short_ascii(value):
-        return True
     if not isinstance(value, str):
         fault = "wrong_type.text"
+    elif len(value) <= MAX_SHORT_TEXT and value.isascii() and "\0" not in value:
+        return True  # as most are
     elif SURROGATE.search(value):
         fault = "bad_text.surrogate"
     elif "\0" in value:
@@ -182,9 +172,7 @@ def _read_strings(entry: IssueCollector, value: Any, path: str) -> list[str] | N
         entry.add_issue("wrong_type.texts", path)
         return None
     for position, item in enumerate(value):
-        if not _is_short_ascii(item) and not check_text(
-            entry, item, f"{path}[{position}]", MAX_TEXT
-        ):
+        if not check_text(entry, item, f"{path}[{position}]", MAX_TEXT):
             return None
     return value
 

@@ -29,7 +29,7 @@ def test_the_name_of_a_file_is_not_a_template(name):
     sentence = f"{name}: The file ends in the middle of a value. (line 3, column 4)"
     assert str(refusal) == refusal.issue.message == sentence
     params = {**refusal.issue.params, "outcome": "nothing_stored"}
-    stopped = Issue(refusal.code, params=params)
+    stopped = Issue(refusal.issue.code, params=params)
     assert stopped.message == f"{sentence} Nothing was stored."
 
 

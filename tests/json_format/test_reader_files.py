@@ -31,7 +31,7 @@ def test_a_file_that_changes_between_the_passes_stops_the_run(tmp_path, before, 
     path.write_text(after)
     with pytest.raises(FileRefused) as caught:
         list(reader.read_entries(source, layout))
-    assert (caught.value.code, caught.value.file) == ("file_changed", "a.json")
+    assert (caught.value.issue.code, caught.value.issue.file) == ("file_changed", "a.json")
 
 
 def test_files_that_cannot_be_read_are_refused(tmp_path):
@@ -41,7 +41,7 @@ def test_files_that_cannot_be_read_are_refused(tmp_path):
     for path in (tmp_path, tmp_path / "none.json"):
         with pytest.raises(FileRefused) as caught:
             open_it(path)
-        assert caught.value.code == "unreadable_file"
+        assert caught.value.issue.code == "unreadable_file"
     gone = tmp_path / "gone.json"
     gone.write_text("[]")
     source = open_it(gone)

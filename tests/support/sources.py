@@ -55,5 +55,5 @@ def values(content, name="test.json"):
 def refusal(content, name="test.json"):
     with pytest.raises(FileRefused) as caught:
         read(content, name)
-    assert caught.value.code in FILE_ERRORS
-    return caught.value.code
+    assert caught.value.issue.code in FILE_ERRORS
+    return caught.value.issue.code

@@ -305,7 +305,8 @@ def import_integrations(request):
         try:
             result = integrations.import_integrations(form.source())
         except FileRefused as refusal:
-            form.add_error(None, render(refusal.code, refusal.params, _))
+            params = {**refusal.issue.params, "file": ""}  # there is only one
+            form.add_error(None, render(refusal.issue.code, params, _))
     return page_response(
         request, "imports/integrations", _("Import integrations"), form=form, result=result
     )

@@ -90,8 +90,7 @@ class SpooledSource:
     def _flush(self, length: int) -> None:
         token = self._seal(bytes(self._pending[:length]), f"chunk/{len(self._chunk_spans)}")
         del self._pending[:length]
-        self._file.seek(0, os.SEEK_END)
-        offset = self._file.tell()
+        offset = self._file.tell()  # the end: pread() leaves it where it is
         self._file.write(token)
         self._file.flush()
         self._chunk_spans.append((offset, len(token)))
