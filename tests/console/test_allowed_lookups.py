@@ -68,7 +68,7 @@ def test_a_list_ignores_parameters_that_are_not_allowed(client, record, url):
     plain = page(client, reverse(url))
     assert plain[0] == 200
     unknown = [{name: "s"} for name in UNKNOWN] if is_thorough() else [dict.fromkeys(UNKNOWN, "s")]
-    asked = [*unknown, *KNOWN]
+    asked = [*unknown, *(KNOWN if url == LIST else KNOWN[:2])]  # one class reads all orders
     assert [query for query in asked if page(client, reverse(url), query) != plain] == []
 
 

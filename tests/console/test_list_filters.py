@@ -147,9 +147,8 @@ def three_days():
         make(name=f"Day {day}", key=SECRET, expiry_date=moment(f"2030-01-0{day} 12:00"))
 
 
-@pytest.mark.parametrize(
-    ("breaks", "expected"),
-    [
+def test_breaks_in_a_range_exclusive_to_inclusive(client, three_days):
+    for breaks, expected in (
         ("2030-01-01T12:00:00Z..2030-01-02T12:00:00Z", ["Day 2"]),
         ("..2030-01-02T12:00:00Z", ["Day 1", "Day 2"]),
         ("2030-01-01T12:00:00Z..", ["Day 2", "Day 3"]),
@@ -157,10 +156,8 @@ def three_days():
         ("2030-01-03T13:00:00+01:00..", []),
         ("2031-01-01T00:00:00Z..2030-01-01T00:00:00Z", []),
         ("0001-01-01T00:00:00Z..9999-12-31T23:59:59Z", ["Day 1", "Day 2", "Day 3"]),
-    ],
-)
-def test_breaks_in_a_range_exclusive_to_inclusive(client, three_days, breaks, expected):
-    assert listed(client, breaks=breaks) == expected
+    ):
+        assert listed(client, breaks=breaks) == expected, breaks
 
 
 def test_an_invalid_breaks_parameter_does_not_fail(client, three_days):
