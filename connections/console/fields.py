@@ -11,8 +11,9 @@ from django.utils.translation import gettext_lazy
 from connections.console import wording
 from connections.console.uploads import MAX_UPLOAD
 from connections.encryption import keyring
-from connections.json_format import dates, serialize
+from connections.json_format import serialize
 from connections.json_format.stream.sources import SpooledSource
+from connections.json_format.values import parse_date
 
 
 class WriteOnlyTextarea(forms.Textarea):
@@ -141,7 +142,7 @@ class InstantField(forms.CharField):
         if not value:
             return None
         try:
-            moment, has_zone = dates.parse_date(value)
+            moment, has_zone = parse_date(value)
         except ValueError:
             raise ValidationError(
                 _("There is no such date. Write a whole instant, such as 2026-11-30 14:20 +01:00.")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from urllib.parse import quote, urlencode
 
-from connections.json_format.dates import parse_date
+from connections.json_format.values import parse_date
 from connections.records.counts import NO_INTEGRATION
 
 

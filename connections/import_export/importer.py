@@ -60,20 +60,14 @@ def run_import(
         if options.atomic:
             result.mark_rolled_back()
         if isinstance(error, KeyboardInterrupt) and not is_inside:
-            _reset_connection()
+            # Ctrl-C may have come within a BEGIN or COMMIT, and Django be wrong about the state
+            # of the connection: drop it. What was not committed is rolled back.
+            connection.close()
+            del connections[DEFAULT_DB_ALIAS]
         _audit(result, sources, options, user, "failed")
         raise
     _audit(result, sources, options, user, "failed" if result.error else "done")
     return result
-
-
-def _reset_connection():
-    """Drop a connection that Ctrl-C may have interrupted within a BEGIN or COMMIT.
-
-    Django may be wrong about its state. What was not committed is rolled back.
-    """
-    connection.close()
-    del connections[DEFAULT_DB_ALIAS]
 
 
 def _audit(result, sources, options, user, outcome):

@@ -9,7 +9,7 @@ from django.utils import timezone
 from connections.import_export import rows
 from connections.import_export.judge import Judge
 from connections.import_export.results import Verdict
-from connections.json_format import dates, schema
+from connections.json_format import schema, serialize
 from connections.json_format.entry import Entry
 from connections.json_format.serialize import equal_when_serialized
 from connections.json_format.urls import changed_endpoints
@@ -146,7 +146,7 @@ def check_age(record: ConnectionAuth, entry: Entry) -> None:
     updated_at = entry.connection.get("source_updated_at")
     stored = [moment for moment in (record.source_updated_at, record.locally_changed_at) if moment]
     # To the millisecond, as dates are exported: an export is never older than its record.
-    if updated_at and stored and dates.iso(updated_at) < dates.iso(max(stored)):
+    if updated_at and stored and serialize.iso(updated_at) < serialize.iso(max(stored)):
         entry.add_issue("older", entry.paths.get("updated_at", "updated_at"))
 
 

@@ -2,13 +2,19 @@
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
-from connections.json_format.dates import iso
 from connections.json_format.schema import AUTH_FIELDS, CONNECTION_FIELDS, to_camel_case
 
 MASK = "********"
+
+
+def iso(moment: datetime) -> str:
+    """Write an aware datetime as the API does: `2027-01-01T00:00:00.000Z`."""
+    if moment.tzinfo is not timezone.utc:  # most are in UTC
+        moment = moment.astimezone(timezone.utc)
+    return moment.isoformat("T", "milliseconds")[:-6] + "Z"
 
 
 def normalize_number(value: float) -> float:

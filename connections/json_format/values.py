@@ -11,7 +11,6 @@ from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any, Protocol
 
-from connections.json_format.dates import parse_date
 from connections.json_format.serialize import MASK, normalize_number
 from connections.json_format.urls import url_issues
 
@@ -242,6 +241,32 @@ def _read_number(entry: IssueCollector, value: Any, path: str) -> float | None:
     elif value > LONG_LIFETIME:
         entry.add_issue("long_lifetime", path)
     return normalize_number(value)
+
+
+DATE_PATTERN = re.compile(
+    r"(\d{4}-\d\d-\d\d)"
+    r"(?:[Tt ]((?:[01]\d|2[0-3]):\d\d(?::\d\d(?:[.,]\d{1,9})?)?)"
+    r"\s?([Zz]|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)?)?",
+    re.ASCII,
+)
+
+
+def parse_date(text: str) -> tuple[datetime, bool]:
+    """Read an ISO 8601 / RFC 3339 date-time: `(aware datetime, had a zone)`. Raises ValueError.
+
+    The separators are required: people read 01/02/2026 and 20260102 in different ways.
+    """
+    if len(text) == 24 and text[10] == "T" and text[19] == "." and text[23] == "Z":
+        return datetime.fromisoformat(text), True  # as the API writes it; this is fast
+    match = DATE_PATTERN.fullmatch(text)
+    if not match:
+        raise ValueError
+    date, time, zone = match.groups()
+    moment = datetime.fromisoformat(f"{date}T{time or '00:00'}{(zone or 'Z').upper()}")
+    try:
+        return moment.astimezone(timezone.utc), bool(zone)
+    except OverflowError:  # before the year 1 or after 9999
+        raise ValueError from None
 
 
 def _read_date(entry: IssueCollector, value: Any, path: str) -> datetime | None:

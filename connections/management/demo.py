@@ -19,7 +19,7 @@ from connections.encryption import keyring
 from connections.expiry.deadlines import BUCKETS
 from connections.import_export import importer
 from connections.import_export.results import ImportResult
-from connections.json_format.dates import iso
+from connections.json_format.serialize import iso
 from connections.json_format.stream.sources import SpooledSource
 from connections.management.base import CommandError
 from connections.models import ConnectionAuth, Integration

@@ -10,7 +10,7 @@ from django.urls import reverse
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from connections.json_format import dates
+from connections.json_format import serialize
 from connections.models import ConnectionAuth, Scope, scope_of
 from tests.support.helpers import NOW, import_text, make, signed_in
 from tests.support.limited_users import TYPES, integrations, limited
@@ -111,7 +111,7 @@ def by_import(client, records):
             "id": record.connection_id,
             "integration_type": record.integration_id,
             "environment": record.environment,
-            "auth": {"appId": "new", "name": record.name, "expiryDate": dates.iso(NOW)},
+            "auth": {"appId": "new", "name": record.name, "expiryDate": serialize.iso(NOW)},
         }
         for record in records
     ]

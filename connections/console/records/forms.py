@@ -12,8 +12,8 @@ from django.utils.translation import gettext_lazy as _
 from connections.console import wording
 from connections.console.fields import InstantField, PlainCharField, SealedFormField, SecondsField
 from connections.console.labels import FIELD_HELP_TEXTS, field_label
-from connections.json_format import dates, schema
 from connections.json_format import entry as json_format_entry
+from connections.json_format import schema, serialize
 from connections.json_format.issues import Issue
 from connections.json_format.schema import CREDENTIAL_FIELDS
 from connections.json_format.stream.decoder import decode_entry, skip_whitespace
@@ -172,7 +172,9 @@ class ConnectionAuthForm(forms.ModelForm):
         for name in self.changed_data:
             value = self.cleaned_data.get(name)
             if name in schema.PLAIN_FIELDS and value is not None:
-                values[name] = dates.iso(value) if schema.AUTH_FIELDS[name] == "date" else value
+                values[name] = (
+                    serialize.iso(value) if schema.AUTH_FIELDS[name] == "date" else value
+                )
         return values
 
     def get_new_secrets(self):

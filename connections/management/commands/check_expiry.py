@@ -10,7 +10,7 @@ from datetime import timedelta
 from django.utils import timezone
 
 from connections.expiry import deadlines
-from connections.json_format.dates import iso
+from connections.json_format.serialize import iso
 from connections.lib.text import csv_cell, printable
 from connections.management.base import LatchkeyCommand
 from connections.models import ConnectionAuth
