@@ -12,9 +12,9 @@ from django.http import HttpRequest, HttpResponseRedirect
 def is_reauthenticated(request: HttpRequest) -> bool:
     """Whether the user did so within ACCOUNT_REAUTHENTICATION_TIMEOUT (300) seconds."""
     # To allauth, a user who has no method to do it with counts as reauthenticated.
-    methods = get_adapter().get_reauthentication_methods(request.user)
-    has_method = request.user.has_usable_password() or bool(methods)
-    return has_method and did_recently_reauthenticate(request)
+    user = request.user
+    has_method = user.has_usable_password() or get_adapter().get_reauthentication_methods(user)
+    return bool(has_method) and did_recently_reauthenticate(request)
 
 
 def redirect_to_reauthentication(request: HttpRequest, next_url: str) -> HttpResponseRedirect:

@@ -157,9 +157,8 @@ def test_the_password_change_may_be_posted_ten_times(clock, admin_client):
 
 def test_the_count_is_shared_by_all_machines(clock, admin_user):
     guess()
-    assert (
-        sum("login_failed" in key for key in cache_keys()) == 2
-    )  # of the person and of the address
+    # Of the person and of the address.
+    assert sum("login_failed" in key for key in cache_keys()) == 2
 
 
 def test_a_password_typed_as_a_name_can_not_be_guessed_from_the_cache_key(clock, admin_user):

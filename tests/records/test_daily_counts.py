@@ -115,8 +115,8 @@ def test_the_look_of_a_limited_user_counts_for_all():
 
 def test_a_week_is_kept_and_one_row_is_small():
     add(1)
-    for days in range(20):
-        look(now=NOW - DAY * (20 - days))
+    for days in range(9):
+        look(now=NOW - DAY * (9 - days))
     assert DailyCount.objects.count() == 7
     assert min(DailyCount.objects.values_list("day", flat=True)) == date(2026, 11, 17)
     assert DailyCount.objects.first().counts == [[None, "Production", {"no_end": 1}]]

@@ -2,10 +2,12 @@
 
 import json
 from datetime import timedelta
+from unittest import mock
 
 import pytest
 import time_machine
 from django.contrib.auth.models import User
+from django.template.base import Template
 from django.urls import reverse
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -52,7 +54,8 @@ def by_integration(client, records):
 
 def by_pages(name):
     def reached(client, records):
-        answers = {record.pk: client.get(page(record, name)).status_code for record in records}
+        with mock.patch.object(Template, "render", lambda *_: ""):  # only the answer counts
+            answers = {record.pk: client.get(page(record, name)).status_code for record in records}
         assert {*answers.values()} <= {200, 404}
         return {pk for pk, status in answers.items() if status == 200}
 
