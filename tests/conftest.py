@@ -180,21 +180,30 @@ def pytest_collection_modifyitems(config, items):
     """Who works with a store or an installation of its own does so in real processes.
 
     Told of PostgreSQL, only tests that have to do with it are run; those marked `thorough` only in
-    the profile of that name. Tests in a browser come last: they empty the tables, groups and all.
+    the profile of that name. The tests of a file run in one worker, and share what is made once a
+    module. What takes long begins early. Tests that empty the tables, groups and all, come last.
     """
     for item in items:
         if not IN_PROCESSES.isdisjoint(item.fixturenames):
             item.add_marker("crash")
+        if not any(map(item.get_closest_marker, ("crash", "browser", "xdist_group"))):
+            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem} {empties_tables(item)}"))
     chosen = [item for item in items if is_chosen(item)]
     config.hook.pytest_deselected(items=[item for item in items if not is_chosen(item)])
     items[:] = chosen
     yield
+    items.sort(key=lambda item: not item.nodeid.endswith("@crawl"))
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
 
 
 def is_chosen(item):
     is_long = item.get_closest_marker("thorough") is not None
     return (is_thorough() or not is_long) and (VENDOR == "sqlite" or uses_database(item))
+
+
+def empties_tables(item):
+    marker = item.get_closest_marker("django_db")
+    return bool(marker and marker.kwargs.get("transaction")) or "live_server" in item.fixturenames
 
 
 def uses_database(item):
