@@ -59,20 +59,20 @@ def fill():
     held = {}
     for record, field in SecretFingerprint.objects.values_list("record", "field"):
         held.setdefault(record, []).append(field)
-    content, identity = map(rows.ATTNAMES.index, ("content_digest", "identity_digest"))
-    left, maker = RECORDS - len(templates), rows.RowMaker({})
+    names = ("connection_id", "content_digest", "identity_digest")
+    connection_id, content, identity = map(rows.ATTNAMES.index, names)
+    left = RECORDS - len(templates)
     copies = cycle(templates)
     while left > 0:
         made, prints = [], []
         for template in islice(copies, min(left, TOGETHER)):
             pk, values = uuid.uuid4(), template.copy()
             values[0] = pk.hex if connection.vendor == "sqlite" else pk
-            values[rows.CONNECTION_ID_INDEX] = pk.hex
+            values[connection_id] = pk.hex
             values[content], values[identity] = secrets.token_hex(32), None
             made.append(tuple(values))
             fields = held.get(uuid.UUID(str(template[0])), ())
-            numbers = [(name, secrets.randbits(64) - 2**63) for name in fields]
-            prints += maker.fingerprint_rows(pk, numbers)
+            prints += [(values[0], name, secrets.randbits(64) - 2**63) for name in fields]
         with transaction.atomic():
             rows.insert(made)
             rows.insert_fingerprints(prints)
