@@ -15,6 +15,7 @@ from playwright.sync_api import expect
 
 from connections.encryption import keyring
 from connections.jobs import import_job, runs
+from connections.lib.processes import cores
 from tests.support.browser import sign_in
 from tests.support.change_runs import many, three  # noqa: F401 (fixtures)
 from tests.support.helpers import NOW, member_of
@@ -170,9 +171,12 @@ def person(page, live_server, admin_user, complaints, at_once):
 
 
 def pytest_xdist_auto_num_workers(config):
-    """Workers are for the whole suite: for a file or two, starting them takes longer."""
+    """Workers are for the whole suite: for a file or two, starting them takes longer.
+
+    One more than there are cores, since some tests wait for a browser or for other processes.
+    """
     whole = config.args_source is config.ArgsSource.TESTPATHS and not config.option.keyword
-    return None if whole else 0
+    return cores() + 1 if whole else 0
 
 
 @pytest.hookimpl(wrapper=True)

@@ -22,6 +22,7 @@ from tests.support.urls import address, admin_names, things
 
 pytestmark = IN_BROWSER
 WIDTHS = (1360, 390)
+SCHEMES = ("light", "dark")
 HTML = "text/html; charset=utf-8"
 LOGIN = "/admin/account/login/"
 LIST = "/admin/connections/connectionauth/"
@@ -32,9 +33,9 @@ FINDINGS = """async () => (await axe.run()).violations.flatMap(({id, nodes}) =>
     nodes.map(({target, failureSummary}) => [id, target.join(" "), failureSummary].join(" | ")))"""
 
 
-@pytest.fixture(params=["light", "dark"])
-def browser_context_args(browser_context_args, request):
-    return {**browser_context_args, "color_scheme": request.param, "reduced_motion": "reduce"}
+@pytest.fixture
+def browser_context_args(browser_context_args):
+    return {**browser_context_args, "reduced_motion": "reduce"}
 
 
 class Visitor:
@@ -86,10 +87,13 @@ class Visitor:
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 900})
             page.evaluate(UNFOLD)
-            self.found += [(self.here, width, finding) for finding in page.evaluate(FINDINGS)]
+            for scheme in SCHEMES:
+                page.emulate_media(color_scheme=scheme)
+                place = self.here, width, scheme
+                self.found += [(*place, finding) for finding in page.evaluate(FINDINGS)]
             overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
             if overflow > 0:
-                self.found.append((self.here, width, f"{overflow} px too wide"))
+                self.found.append((*place, f"{overflow} px too wide"))
 
     def assert_content(self):
         assert self.found == [], "\n" + "\n".join(map(str, self.found))

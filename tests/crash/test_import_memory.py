@@ -44,7 +44,7 @@ def assert_flat(peaks):
 
 def test_memory_does_not_grow_with_the_records(stores, tmp_path):
     imported, exported = [], []
-    for count in (30_000, 75_000):  # what is on its way at a time is less than the first
+    for count in (20_000, 50_000):  # what is on its way at a time is less than the first
         store = stores.make()
         file = write(tmp_path / f"{count}.json", map(entry, range(count)))
         imported.append(peak(store, "import_connections", file, "--jobs", "2"))
