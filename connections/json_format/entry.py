@@ -94,7 +94,8 @@ def _read_connection(entry: Entry, raw: dict[str, Any]) -> None:
     if "" in (raw.get("integration_type"), raw.get("integrationType")):
         # It names no integration, but it is not absent either: it is kept as an unknown key is.
         entry.extra["connection"] = {"integration_type": ""}
-    fields = {key: value for key, value in raw.items() if key != "auth"}
+    fields = dict(raw)
+    fields.pop("auth", None)
     _read_object(entry, fields, CONNECTION_KEYS, "", entry.connection)
     auth = raw.get("auth")
     if isinstance(auth, dict):

@@ -96,13 +96,23 @@ def check_value(entry: IssueCollector, value: Any, path: str) -> bool:
     return True
 
 
+def _is_short_ascii(value: Any) -> bool:
+    """Whether a value is a text as most are, with which nothing can be wrong."""
+    return (
+        isinstance(value, str)
+        and len(value) <= MAX_SHORT_TEXT
+        and value.isascii()
+        and "\0" not in value
+    )
+
+
 def check_text(entry: IssueCollector, value: Any, path: str, limit: int) -> bool:
     """Check a text of up to MAX_TEXT bytes or MAX_SHORT_TEXT characters; False after an issue."""
+    if _is_short_ascii(value):
+        return True
     params = {}
     if not isinstance(value, str):
         fault = "wrong_type.text"
-    elif len(value) <= MAX_SHORT_TEXT and value.isascii() and "\0" not in value:
-        return True  # as most are
     elif SURROGATE.search(value):
         fault = "bad_text.surrogate"
     elif "\0" in value:
@@ -171,7 +181,9 @@ def _read_strings(entry: IssueCollector, value: Any, path: str) -> list[str] | N
         entry.add_issue("wrong_type.texts", path)
         return None
     for position, item in enumerate(value):
-        if not check_text(entry, item, f"{path}[{position}]", MAX_TEXT):
+        if not _is_short_ascii(item) and not check_text(
+            entry, item, f"{path}[{position}]", MAX_TEXT
+        ):
             return None
     return value
 
@@ -270,19 +282,19 @@ def parse_date(text: str) -> tuple[datetime, bool]:
 
 
 def _read_date(entry: IssueCollector, value: Any, path: str) -> datetime | None:
-    if isinstance(value, str) and not value.strip():
-        entry.add_issue("empty_date", path)
-        return None
-    if isinstance(value, bool) or not isinstance(value, (str, int, float, OversizedNumber)):
-        entry.add_issue("wrong_type.date", path)
-        return None
     issue = "date_as_number"
     try:
-        if isinstance(value, OversizedNumber):
-            raise ValueError
         if isinstance(value, str):
-            moment, has_zone = parse_date(value.strip())
+            if not (text := value.strip()):
+                entry.add_issue("empty_date", path)
+                return None
+            moment, has_zone = parse_date(text)
             issue = "" if has_zone else "date_without_zone"
+        elif isinstance(value, OversizedNumber):
+            raise ValueError
+        elif isinstance(value, bool) or not isinstance(value, (int, float)):
+            entry.add_issue("wrong_type.date", path)
+            return None
         else:
             # Seconds below 1e11 (the year 5138), milliseconds above: no likely expiry can be both.
             seconds = value if abs(value) < 1e11 else value / 1000

@@ -4,6 +4,7 @@ Each function reads from the position of a Tokenizer and raises FileRefused.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,8 @@ from connections.json_format.schema import WRAPPER_KEYS
 from connections.json_format.stream.decoder import is_too_deep, syntax_error_code
 from connections.json_format.stream.tokenizer import MAX_ENTRY_SIZE, Tokenizer
 
+# A comma with another value behind it, all of it in the window.
+NEXT_VALUE = re.compile(r"[ \t\n\r]*,[ \t\n\r]*(?=[^ \t\n\r\]}])")
 SKIPPED_LIST = object()  # stands for a list under one of WRAPPER_KEYS
 
 
@@ -69,6 +72,9 @@ def read_key(tokenizer: Tokenizer) -> str:
 
 def skip_separator(tokenizer: Tokenizer, closing: str) -> bool:
     """Step over a comma (True) or the closing bracket (False)."""
+    if comma := NEXT_VALUE.match(tokenizer.text, tokenizer.position):
+        tokenizer.position = comma.end()
+        return True
     found = tokenizer.peek()
     if found not in (",", closing):
         message = "Expecting ',' delimiter"

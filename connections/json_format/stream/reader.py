@@ -21,7 +21,7 @@ ENTRIES_PER_PIECE = 500
 Observer = Callable[[Any, str], None]
 
 
-@dataclass
+@dataclass(slots=True)
 class RawEntry:
     """A decoded entry with its text. `number` counts from 0, `line` (NDJSON only) from 1.
 
