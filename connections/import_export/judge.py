@@ -114,10 +114,10 @@ class Judge:
             entry = read_entry(raw.value)
             verdict.issues = entry.issues
             entry.connection = {**self.defaults, **entry.connection}
-            has_id, _ = identity = identify(raw.value, raw.text)
-            if hash(identity) in scanned.repeated:
+            identity = identify(raw.value, raw.text) if scanned.repeated else None
+            if identity and hash(identity) in scanned.repeated:
                 judged.hashes[position].append(hash((task.source_index, *identity)))
-                if has_id:
+                if identity[0]:
                     judged.repeated_ids.add(position)
                 if hash(identity) in scanned.conflicting:
                     entry.add_issue("same_id_twice", "id")
