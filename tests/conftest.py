@@ -15,7 +15,6 @@ from playwright.sync_api import expect
 
 from connections.encryption import keyring
 from connections.jobs import import_job, runs
-from connections.lib.processes import cores
 from tests.support.browser import sign_in
 from tests.support.change_runs import many, three  # noqa: F401 (fixtures)
 from tests.support.helpers import NOW, member_of
@@ -171,12 +170,9 @@ def person(page, live_server, admin_user, complaints, at_once):
 
 
 def pytest_xdist_auto_num_workers(config):
-    """Workers are for the whole suite: for a file or two, starting them takes longer.
-
-    One more than there are cores, since some tests wait for a browser or for other processes.
-    """
+    """Workers are for the whole suite: for a file or two, starting them takes longer."""
     whole = config.args_source is config.ArgsSource.TESTPATHS and not config.option.keyword
-    return cores() + 1 if whole else 0
+    return None if whole else 0
 
 
 @pytest.hookimpl(wrapper=True)
