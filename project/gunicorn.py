@@ -5,6 +5,8 @@ HOST and PORT come from the environment; GUNICORN_CMD_ARGS overrides anything he
 
 import os
 
+from django.conf import settings
+
 host, port = os.environ.get("HOST", "127.0.0.1"), os.environ.get("PORT", "8000")
 
 wsgi_app = "project.wsgi:application"
@@ -21,8 +23,6 @@ secure_scheme_headers = {}
 
 
 def when_ready(server):
-    from django.conf import settings
-
     if settings.HTTPS:
         print(f"Serving on {bind}, for a proxy with HTTPS in front (see HTTPS).", flush=True)
     else:

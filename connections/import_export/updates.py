@@ -105,7 +105,7 @@ class RecordUpdates:
             entry.add_issue("not_permitted.out_of_scope")
         if not self.options.allow_older:
             check_age(record, entry)
-        # A new host must not get secrets that whoever names it may not know.
+        # Otherwise somebody who may not see a secret could have it sent to a host of their own.
         for name in changed_endpoints(record, outcome.changes) if outcome.keeps_secret else ():
             entry.add_issue("endpoint_changed", entry.paths.get(name, name))
 
